@@ -1,0 +1,102 @@
+"""Mainstem: an event store. Streams are the tributaries, the log is the main stem."""
+
+from mainstem.async_store import AsyncStore
+from mainstem.async_subscription import AsyncSubscription
+from mainstem.blocking_subscription import Subscription
+from mainstem.codec import Codec, JsonCodec, TypedCodec
+from mainstem.connect import connect, connect_async
+from mainstem.decider import Decider, Handled, Snapshots
+from mainstem.errors import (
+    AppendOutcomeUnknown,
+    CheckpointLost,
+    CommitMismatch,
+    DecodeError,
+    EncodeError,
+    ImportConflict,
+    InvalidInput,
+    InvalidStreamId,
+    MainstemError,
+    StoreBusy,
+    StoreClosed,
+    StoreDamaged,
+    StoreError,
+    StoreFormatError,
+    StoreFull,
+    StoreNotFound,
+    StoreReadOnly,
+    TooLarge,
+    TooManyConflicts,
+    VersionConflict,
+)
+from mainstem.events import Append, AppendResult, NewEvent, RecordedEvent, Stream, StreamInfo
+from mainstem.port import StoredCheckpoint, StoreStatus
+from mainstem.positions import (
+    ANY,
+    BEGINNING,
+    END,
+    EXISTS,
+    EventId,
+    Expected,
+    Partition,
+    Position,
+    Version,
+)
+from mainstem.store import Store
+from mainstem.streams import category
+from mainstem.subscriptions import Batch
+
+__all__ = [
+    "ANY",
+    "BEGINNING",
+    "END",
+    "EXISTS",
+    "Append",
+    "AppendOutcomeUnknown",
+    "AppendResult",
+    "AsyncStore",
+    "AsyncSubscription",
+    "Batch",
+    "CheckpointLost",
+    "Codec",
+    "CommitMismatch",
+    "Decider",
+    "DecodeError",
+    "EncodeError",
+    "EventId",
+    "Expected",
+    "Handled",
+    "ImportConflict",
+    "InvalidInput",
+    "InvalidStreamId",
+    "JsonCodec",
+    "MainstemError",
+    "NewEvent",
+    "Partition",
+    "Position",
+    "RecordedEvent",
+    "Snapshots",
+    "Store",
+    "StoreBusy",
+    "StoreClosed",
+    "StoreDamaged",
+    "StoreError",
+    "StoreFormatError",
+    "StoreFull",
+    "StoreNotFound",
+    "StoreReadOnly",
+    "StoreStatus",
+    "StoredCheckpoint",
+    "Stream",
+    "StreamInfo",
+    "Subscription",
+    "TooLarge",
+    "TooManyConflicts",
+    "TypedCodec",
+    "Version",
+    "VersionConflict",
+    "category",
+    "connect",
+    "connect_async",
+]
+
+__version__ = "0.1.0"

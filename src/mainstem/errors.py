@@ -1,0 +1,217 @@
+"""Every error that Mainstem raises on purpose.
+
+::
+
+    MainstemError
+    ├── InvalidInput (ValueError)   the call itself is wrong; nothing was written; mend the call
+    │   ├── InvalidStreamId
+    │   ├── EncodeError             the payload or metadata can't be written down
+    │   ├── TooLarge
+    │   └── CommitMismatch          the commit id was used for an append of other streams
+    ├── VersionConflict             somebody else was first: reload, check the rule again, write again
+    ├── TooManyConflicts            `handle` met a conflict at every attempt it was allowed
+    ├── AppendOutcomeUnknown        perhaps written: send the same commit id again
+    ├── DecodeError                 a stored event is unknown to the codec or no longer fits its type
+    ├── CheckpointLost              another reader took the subscription over: stop this one
+    ├── ImportConflict              a file's event differs from the one that the store has
+    └── StoreError                  the store can't be used as it is
+        ├── StoreNotFound
+        ├── StoreFormatError        not a store, or one of another format version
+        ├── StoreBusy               others kept it locked for the whole deadline; nothing was written
+        ├── StoreFull               no room; nothing was written
+        ├── StoreReadOnly
+        ├── StoreDamaged
+        └── StoreClosed
+
+Each message says what happened, to which stream, and what to do next. The classes and their
+attributes are the interface; the wording of the messages may change.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mainstem.positions import EventId, Expected, Position, Version
+
+
+class MainstemError(Exception):
+    """The root of the tree."""
+
+
+class InvalidInput(MainstemError, ValueError):
+    """An argument is wrong. Nothing was written; the same call will fail again until it is mended."""
+
+
+class InvalidStreamId(InvalidInput):
+    """A stream id is not text of 1 to 1,024 bytes of UTF-8."""
+
+    def __init__(self, stream_id: object, problem: str) -> None:
+        super().__init__(
+            f"{_short(stream_id)} is not a stream id: {problem}. "
+            "A stream id is text of 1 to 1,024 bytes of UTF-8."
+        )
+        self.stream_id = stream_id
+
+
+class EncodeError(InvalidInput):
+    """An event's payload or metadata can't be written down. Nothing was written."""
+
+    def __init__(self, event_name: object, problem: str) -> None:
+        super().__init__(f"Event {_short(event_name)} can't be encoded: {problem}")
+        self.event_name = event_name
+
+
+class TooLarge(InvalidInput):
+    """An event or a commit is beyond the store's limits. Nothing was written."""
+
+    def __init__(self, what: str, size: int, limit: int, unit: str, advice: str) -> None:
+        super().__init__(f"{what} has {size:,} {unit}; this store takes at most {limit:,}. {advice}")
+        self.size = size
+        self.limit = limit
+
+
+class CommitMismatch(InvalidInput):
+    """A commit id that was already used for an append to other streams came back. Nothing was written."""
+
+    def __init__(self, commit_id: str, stream_id: str) -> None:
+        super().__init__(
+            f"Commit id {_short(commit_id)} was already used for a commit that is not this one: "
+            f"they differ in whether they touch stream {_short(stream_id)}. "
+            "Repeat a commit with the streams and expected versions that it had, "
+            "or take a new commit id for a new commit."
+        )
+        self.commit_id = commit_id
+        self.stream_id = stream_id
+
+
+class VersionConflict(MainstemError):
+    """The stream is not at the expected version. Nothing was written.
+
+    Reload the stream, check the rule again and append with the new version, as
+    ``store.handle`` does by itself.
+    """
+
+    def __init__(self, stream_id: str, expected: Expected, actual: Version) -> None:
+        super().__init__(
+            f"Stream {_short(stream_id)} is at version {actual}, not at the expected {expected}. "
+            "Read it again, decide again and append with the version that you read."
+        )
+        self.stream_id = stream_id
+        self.expected = expected
+        self.actual = actual
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.stream_id, self.expected, self.actual)
+
+
+class TooManyConflicts(MainstemError):
+    """``handle`` met a version conflict at every attempt. Nothing was written; trying later is safe."""
+
+    def __init__(self, stream_id: str, attempts: int) -> None:
+        super().__init__(
+            f"Stream {_short(stream_id)} was changed by others at each of {attempts} attempts to handle "
+            "a command. Try again later, allow more attempts, or let fewer writers share the stream."
+        )
+        self.stream_id = stream_id
+        self.attempts = attempts
+
+
+class AppendOutcomeUnknown(MainstemError):
+    """It can't be told whether the append took place. Send it again with the same ``commit_id``: safe."""
+
+    def __init__(self, stream_id: str, commit_id: str, problem: str) -> None:
+        super().__init__(
+            f"It is not known whether commit {_short(commit_id)} to stream {_short(stream_id)} was "
+            f"written ({problem}). Append it again with the same commit_id and expected version: "
+            "it takes effect once."
+        )
+        self.stream_id = stream_id
+        self.commit_id = commit_id
+
+
+class DecodeError(MainstemError):
+    """A stored event can't be turned into the payload that the codec promises.
+
+    ``reason`` says why: an unknown event name, a payload that no longer fits its type, or an
+    upcaster that failed or is missing.
+    """
+
+    def __init__(self, stream_id: str, event_id: EventId, event_name: str, reason: str) -> None:
+        super().__init__(
+            f"Event {event_id} of stream {_short(stream_id)}, {event_name}, can't be decoded: {reason}"
+        )
+        self.stream_id = stream_id
+        self.event_id = event_id
+        self.event_name = event_name
+        self.reason = reason
+
+
+class CheckpointLost(MainstemError):
+    """Another reader has opened the same subscription since: this one may no longer move its checkpoint.
+
+    Nothing was moved. Stop this reader; the other one goes on from the last checkpoint saved.
+    """
+
+    def __init__(self, subscription: str, position: Position) -> None:
+        super().__init__(
+            f"Subscription {_short(subscription)} was opened by another reader, so this one can't move "
+            f"its checkpoint to {position}. Stop this reader; the other goes on from the last "
+            "checkpoint that was saved. Two readers that shall both see every event need two names."
+        )
+        self.subscription = subscription
+        self.position = position
+
+
+class ImportConflict(MainstemError):
+    """An event to be imported does not fit what the store already has.
+
+    Nothing of its commit was written; what was imported before it stays.
+    """
+
+    def __init__(self, stream_id: str, event_id: EventId, problem: str) -> None:
+        super().__init__(f"Event {event_id} of stream {_short(stream_id)} can't be imported: {problem}")
+        self.stream_id = stream_id
+        self.event_id = event_id
+        self.problem = problem
+
+
+class StoreError(MainstemError):
+    """The store can't be used as it is. Nothing was written by the call."""
+
+
+class StoreNotFound(StoreError):
+    """There is no store at that place."""
+
+
+class StoreFormatError(StoreError):
+    """What is at that place is not a store, or one of a format version that this release can't use."""
+
+
+class StoreBusy(StoreError):
+    """Others kept the store locked for the whole deadline. Nothing was written; trying again is safe."""
+
+
+class StoreFull(StoreError):
+    """There is no room left. Nothing was written; make room, then trying again is safe."""
+
+
+class StoreReadOnly(StoreError):
+    """The store can be read but not written."""
+
+
+class StoreDamaged(StoreError):
+    """The store's file is damaged. Stop writing and restore a copy."""
+
+
+class StoreClosed(StoreError):
+    """The store was closed before the call."""
+
+    def __init__(self) -> None:
+        super().__init__("This store is closed. Connect again.")
+
+
+def _short(value: object, limit: int = 80) -> str:
+    """A value for a message: quoted, and cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}…"

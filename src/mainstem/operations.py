@@ -1,0 +1,222 @@
+"""The verbs of both stores, above the adapters: check, encode, hand to the adapter, put pages together.
+
+Everything here is a plain function or a generator of the adapter's requests; `Store` and
+`AsyncStore` run the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from mainstem.codec import Codec
+from mainstem.errors import InvalidInput, TooLarge
+from mainstem.events import (
+    Append,
+    AppendResult,
+    EncodedEvent,
+    Stream,
+    check_commit_id,
+    microseconds,
+    new_commit_id,
+)
+from mainstem.port import Adapter, Limits, Op, StreamWrite
+from mainstem.positions import BEGINNING, END, Expected, ExpectedState, LogEnd, Partition, Position
+from mainstem.streams import check_stream_id
+
+PAGE: Final = 1000
+"""Events that one page of a stream or of the log has at most."""
+
+
+def append_many(
+    adapter: Adapter, codec: Codec, writes: Iterable[Append], commit_id: str | None = None
+) -> Op[list[AppendResult]]:
+    """Check and encode everything, then write it as one commit."""
+    if commit_id is not None:
+        check_commit_id(commit_id)
+    encoded = encode_commit(codec, adapter.limits, writes)
+    results = yield from adapter.append(
+        encoded, commit_id or new_commit_id(), may_repeat=commit_id is not None
+    )
+    return results
+
+
+def encode_commit(codec: Codec, limits: Limits, writes: Iterable[Append]) -> list[StreamWrite]:
+    """The commit as the adapter takes it. Raises `InvalidInput` for whatever is wrong with it."""
+    encoded: list[StreamWrite] = []
+    seen: set[str] = set()
+    count = 0
+    for write in writes:
+        if not isinstance(write, tuple) or len(write) != len(Append._fields):
+            raise InvalidInput(f"{write!r:.80} is not an Append(stream_id, events, expected).")
+        stream_id, events, expected = write
+        check_stream_id(stream_id)
+        check_expected(expected)
+        if stream_id in seen:
+            raise InvalidInput(
+                f"Stream {stream_id!r} comes twice in one commit. Put its events together in one Append."
+            )
+        seen.add(stream_id)
+        part = _encode_events(codec, limits, stream_id, events)
+        count += len(part)
+        encoded.append(StreamWrite(stream_id, part, expected))
+    if not encoded:
+        raise InvalidInput("There is no stream to append to; give at least one Append.")
+    if count > limits.commit_events:
+        raise TooLarge(
+            "The commit", count, limits.commit_events, "events", "Split it into several commits."
+        )
+    return encoded
+
+
+def check_expected(expected: Expected) -> None:
+    """Raise `InvalidInput` unless it is a version, `ANY` or `EXISTS`."""
+    if isinstance(expected, ExpectedState):
+        return
+    if isinstance(expected, bool) or not isinstance(expected, int):
+        raise InvalidInput(
+            f"expected={expected!r}: give the version that the stream must have (0: it must not exist "
+            "yet), mainstem.ANY or mainstem.EXISTS."
+        )
+    if expected < 0:
+        raise InvalidInput(
+            f"expected={expected}: a version is 0 or more. For any version, expect mainstem.ANY."
+        )
+
+
+def read_page(
+    adapter: Adapter,
+    codec: Codec,
+    stream_id: str,
+    *,
+    from_version: int,
+    to_version: int | None,
+    backwards: bool,
+    max_count: int | None,
+) -> Op[tuple[Stream, tuple[int, int | None] | None]]:
+    """One page of a stream, and the range that is left behind it (None: nothing)."""
+    page = yield from adapter.read_stream(
+        stream_id,
+        codec,
+        from_version=from_version,
+        to_version=to_version,
+        backwards=backwards,
+        max_count=PAGE if max_count is None else min(PAGE, max_count),
+    )
+    left: tuple[int, int | None] | None = None
+    if page.more and (max_count is None or max_count > len(page.events)):
+        last = page.events[-1].event_id
+        left = (from_version, last) if backwards else (last + 1, to_version)
+    return Stream(stream_id, page.version, page.events), left
+
+
+def read(
+    adapter: Adapter,
+    codec: Codec,
+    stream_id: str,
+    *,
+    from_version: int = 0,
+    to_version: int | None = None,
+    backwards: bool = False,
+    max_count: int | None = None,
+) -> Op[Stream]:
+    """All of the events asked for, page after page."""
+    stream, left = yield from read_page(
+        adapter,
+        codec,
+        stream_id,
+        from_version=from_version,
+        to_version=to_version,
+        backwards=backwards,
+        max_count=max_count,
+    )
+    while left is not None:
+        from_version, to_version = left
+        page, left = yield from read_page(
+            adapter,
+            codec,
+            stream_id,
+            from_version=from_version,
+            to_version=to_version,
+            backwards=backwards,
+            max_count=None if max_count is None else max_count - len(stream.events),
+        )
+        stream.events += page.events
+        stream.version = page.version
+    return stream
+
+
+def check_read(stream_id: str, from_version: int, to_version: int | None, max_count: int | None) -> None:
+    """Raise `InvalidInput` for a range that means nothing."""
+    check_stream_id(stream_id)
+    check_count("from_version", from_version)
+    check_count("to_version", to_version)
+    check_count("max_count", max_count)
+
+
+def check_count(what: str, value: int | None) -> None:
+    """Raise `InvalidInput` unless it is a whole number of 0 or more, or None."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise InvalidInput(f"{what}={value!r}: give a whole number of 0 or more.")
+
+
+def check_partition(adapter: Adapter, partition: int) -> Partition:
+    """Raise `InvalidInput` unless the store has that partition."""
+    if isinstance(partition, bool) or not isinstance(partition, int) or not 0 <= partition < adapter.partitions:
+        raise InvalidInput(
+            f"partition={partition!r}: this store has partitions 0 to {adapter.partitions - 1}."
+        )
+    return Partition(partition)
+
+
+def resolve_start(
+    adapter: Adapter, partition: Partition, start: LogEnd | int | datetime
+) -> Op[Position]:
+    """The position that a start means in a partition."""
+    if start is BEGINNING:
+        return Position(0)
+    if start is END:
+        head = yield from adapter.head(partition)
+        return head
+    if isinstance(start, datetime):
+        position = yield from adapter.position_at(partition, microseconds(start))
+        return position
+    assert isinstance(start, int)
+    return Position(start)
+
+
+def check_start(start: LogEnd | int | datetime) -> None:
+    """Raise `InvalidInput` unless it is `BEGINNING`, `END`, a position or an aware datetime."""
+    if isinstance(start, LogEnd):
+        return
+    if isinstance(start, datetime):
+        microseconds(start)
+        return
+    check_count("start", start)
+
+
+def _encode_events(
+    codec: Codec, limits: Limits, stream_id: str, events: Sequence[Any]
+) -> list[EncodedEvent]:
+    if isinstance(events, (str, bytes)) or not isinstance(events, Iterable):
+        raise InvalidInput(
+            f"Events for stream {stream_id!r}: {events!r:.80} is not a list of events. "
+            "Put a single event into a list."
+        )
+    encoded = [codec.encode(event) for event in events]
+    if not encoded:
+        raise InvalidInput(f"There is no event to append to stream {stream_id!r}; give at least one.")
+    for event in encoded:
+        if event.size > limits.event_bytes:
+            raise TooLarge(
+                f"Event {event.name} for stream {stream_id!r}",
+                event.size,
+                limits.event_bytes,
+                "bytes",
+                "Keep large content elsewhere and record a reference to it.",
+            )
+    return encoded
+

@@ -1,0 +1,262 @@
+"""The port: what an adapter promises, so that `Store` and `AsyncStore` can stand on it.
+
+Every operation of an adapter is a generator. It yields requests of the adapter's own kind and is
+sent their answers; a driver, blocking or asynchronous, carries the requests out. So one
+implementation of each operation serves both stores, and tests can run it step by step. The only
+request that operations above the adapters yield themselves is `Sleep`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+
+from mainstem.codec import Codec
+from mainstem.events import AppendResult, EncodedEvent, RecordedEvent, StreamInfo
+from mainstem.positions import EventId, Expected, Partition, Position, Version
+from mainstem.streams import LogFilter
+
+Result = TypeVar("Result")
+Op: TypeAlias = Generator[Any, Any, Result]
+"""A running operation: yields requests, is sent answers or thrown errors, returns its result."""
+
+
+class Sleep(NamedTuple):
+    """A request every driver understands: go on after that many seconds."""
+
+    seconds: float
+
+
+class Driver(Protocol):
+    """Runs operations to their end, in the caller's thread."""
+
+    def run(self, operation: Op[Result]) -> Result: ...
+
+    def close(self) -> None: ...
+
+
+class AsyncDriver(Protocol):
+    """Runs operations to their end without blocking the event loop."""
+
+    def run(self, operation: Op[Result]) -> Awaitable[Result]: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an adapter takes at most. Checked before anything is written."""
+
+    event_bytes: int
+    """Name, payload and metadata of one event together, as UTF-8."""
+    commit_events: int
+    """Events in one commit, over all its streams."""
+
+
+@dataclass(frozen=True, slots=True)
+class Polling:
+    """How often a subscription that has caught up asks for more, in seconds.
+
+    It asks after ``shortest`` when events have just come and doubles that up to ``longest``.
+    """
+
+    shortest: float
+    longest: float
+
+
+class StreamWrite(NamedTuple):
+    """One stream's part of a commit, checked and encoded."""
+
+    stream_id: str
+    events: Sequence[EncodedEvent]
+    expected: Expected
+
+
+class StreamPage(NamedTuple):
+    """Some events of one stream, in the order asked for, and the stream's version at that time."""
+
+    events: list[RecordedEvent]
+    version: Version
+    more: bool
+    """Whether events of the range asked for are left behind this page."""
+
+
+class LogPage(NamedTuple):
+    """Some events of one partition's log, in order."""
+
+    events: list[RecordedEvent]
+    """Those that the filter let through."""
+    next_position: Position
+    """Where to go on: every event below it, and not below the position asked for, was looked at."""
+    head: Position
+    """The position that the partition's next event would have got when the page was read."""
+
+
+class StoredCheckpoint(NamedTuple):
+    """How far a subscription has got in one partition."""
+
+    subscription: str
+    partition: Partition
+    position: Position
+    """The position to read next: every event below it was handled."""
+    saved_us: int
+    """When it was saved, in microseconds since 1970-01-01 UTC."""
+
+
+class Claim(NamedTuple):
+    """The right of one reader to move a checkpoint, until another reader claims it."""
+
+    subscription: str
+    partition: Partition
+    fence: int
+    """The fencing number: grows by one with every claim, and only its newest holder may save."""
+    position: Position | None
+    """The checkpoint as stored; None where none was saved yet."""
+
+
+class StoredSnapshot(NamedTuple):
+    """A stream's state as it was at a version."""
+
+    stream_id: str
+    schema: str
+    """Names the state's type: a snapshot of another schema is never answered."""
+    version: Version
+    data: str | bytes
+
+
+class ImportedEvent(NamedTuple):
+    """An event that has its id, time and commit already, from a file or another store."""
+
+    stream_id: str
+    event_id: EventId
+    event: EncodedEvent
+    recorded_us: int
+    commit_id: str
+
+
+class ImportCounts(NamedTuple):
+    """What became of imported events."""
+
+    written: int
+    already: int
+    """Were there before, with the same contents."""
+
+
+class StoreStatus(NamedTuple):
+    """A store at a glance."""
+
+    url: str
+    format_version: int
+    events: int
+    streams: int
+    heads: tuple[Position, ...]
+    """Per partition, the position that its next event gets."""
+    size_bytes: int | None
+    """Stored bytes, where the store can tell."""
+
+
+class Adapter(Protocol):
+    """One way to store events. All arguments are checked before they get here.
+
+    Errors are those of `mainstem.errors`; faults of the storage itself are among its
+    `StoreError`s. Reads never wait for writers, and writers never wait for readers.
+    """
+
+    @property
+    def partitions(self) -> int:
+        """Into how many partitions the log is split."""
+        ...
+
+    @property
+    def limits(self) -> Limits: ...
+
+    @property
+    def polling(self) -> Polling: ...
+
+    def append(
+        self, writes: Sequence[StreamWrite], commit_id: str, *, may_repeat: bool
+    ) -> Op[list[AppendResult]]:
+        """Write one commit, all or nothing; results in the order of the writes.
+
+        No stream comes twice. Raises `VersionConflict` for the first stream that is not as
+        expected. A commit id that a stream has at the expected version already (with `ANY` and
+        `EXISTS`: anywhere) is a repeat and gets the first result; `CommitMismatch` where that is
+        so of some of the streams only. ``may_repeat`` is False where the id was made for this
+        call, so that nobody can have used it before.
+        """
+        ...
+
+    def find_commit(self, stream_id: str, commit_id: str) -> Op[AppendResult | None]:
+        """What that commit did to the stream, or None. Costs the reading of the stream's keys."""
+        ...
+
+    def read_stream(
+        self,
+        stream_id: str,
+        codec: Codec,
+        *,
+        from_version: int,
+        to_version: int | None,
+        backwards: bool,
+        max_count: int,
+    ) -> Op[StreamPage]:
+        """At most ``max_count`` events with from_version <= id < to_version; perhaps fewer, with
+        ``more`` set."""
+        ...
+
+    def read_log(
+        self, partition: Partition, from_position: int, log_filter: LogFilter, codec: Codec, *, max_count: int
+    ) -> Op[LogPage]:
+        """Events at and after a position, at most ``max_count``. May look at only a part of the
+        log and answer with few or none; the log has ended when ``next_position == head``."""
+        ...
+
+    def head(self, partition: Partition) -> Op[Position]: ...
+
+    def position_at(self, partition: Partition, recorded_us: int) -> Op[Position]:
+        """The first position whose event was recorded then or later; the head where there is none.
+
+        Clocks differ, so later positions may hold events recorded earlier, but no position before
+        it holds one recorded then or later.
+        """
+        ...
+
+    def version(self, stream_id: str) -> Op[Version]: ...
+
+    def streams(
+        self, category: str | None, prefix: str | None, after: str | None, max_count: int
+    ) -> Op[list[StreamInfo]]:
+        """Streams behind ``after`` in an order of the adapter's that does not change; fewer than
+        ``max_count`` only at the end."""
+        ...
+
+    def claim_checkpoint(self, subscription: str, partition: Partition) -> Op[Claim]:
+        """Become the only reader that may move this checkpoint."""
+        ...
+
+    def save_checkpoint(self, claim: Claim, position: Position) -> Op[None]:
+        """Move the checkpoint, in either direction. Raises `CheckpointLost` if the claim is not the newest."""
+        ...
+
+    def checkpoints(self, subscription: str | None) -> Op[list[StoredCheckpoint]]:
+        """All checkpoints saved, or those of one subscription, by subscription and partition."""
+        ...
+
+    def delete_checkpoints(self, subscription: str) -> Op[bool]:
+        """Forget a subscription; whoever reads under it loses its claim. False: there was none."""
+        ...
+
+    def save_snapshot(self, snapshot: StoredSnapshot) -> Op[None]:
+        """Keep it, unless one of the same schema and a later version is there already."""
+        ...
+
+    def load_snapshot(self, stream_id: str, schema: str) -> Op[StoredSnapshot | None]: ...
+
+    def restore(self, events: Sequence[ImportedEvent]) -> Op[ImportCounts]:
+        """Write events as they are, all or nothing, in this order; skip those that are there
+        already. Raises `ImportConflict` for one that differs from the one that is there, and for
+        one whose predecessor is missing."""
+        ...
+
+    def status(self) -> Op[StoreStatus]: ...

@@ -1,0 +1,53 @@
+"""The numbers of the vocabulary, each with a type of its own, so that one cannot be passed for another."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final, Literal, NewType, TypeAlias
+
+EventId = NewType("EventId", int)
+"""The number of an event within its stream: 0, 1, 2 … without a hole."""
+
+Version = NewType("Version", int)
+"""How many events a stream has, which is also the id that its next event gets. 0: no such stream."""
+
+Position = NewType("Position", int)
+"""The place of an event in its partition of the log: 0, 1, 2 … without a hole."""
+
+Partition = NewType("Partition", int)
+"""The number of a partition of the log, from 0."""
+
+
+class ExpectedState(Enum):
+    """What an append may expect of a stream other than a version."""
+
+    ANY = "any"
+    """Append whatever the version is, and even if there is no such stream yet."""
+
+    EXISTS = "exists"
+    """Append whatever the version is, but only to a stream that has at least one event."""
+
+    def __repr__(self) -> str:
+        return f"mainstem.{self.name}"
+
+
+class LogEnd(Enum):
+    """The two ends of the log, as places where a subscription may start."""
+
+    BEGINNING = "beginning"
+    """Before the first event that was ever recorded."""
+
+    END = "end"
+    """Behind the last event there is when the subscription is opened for the first time."""
+
+    def __repr__(self) -> str:
+        return f"mainstem.{self.name}"
+
+
+ANY: Final = ExpectedState.ANY
+EXISTS: Final = ExpectedState.EXISTS
+BEGINNING: Final = LogEnd.BEGINNING
+END: Final = LogEnd.END
+
+Expected: TypeAlias = int | Literal[ExpectedState.ANY, ExpectedState.EXISTS]
+"""A version (0: the stream must not exist yet), :data:`ANY` or :data:`EXISTS`."""

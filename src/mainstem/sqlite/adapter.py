@@ -1,0 +1,173 @@
+"""The port on SQLite: each operation is one short transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+from mainstem.codec import Codec
+from mainstem.events import AppendResult, StreamInfo
+from mainstem.port import (
+    Claim,
+    ImportCounts,
+    ImportedEvent,
+    Limits,
+    LogPage,
+    Op,
+    Polling,
+    StoredCheckpoint,
+    StoredSnapshot,
+    StoreStatus,
+    StreamPage,
+    StreamWrite,
+)
+from mainstem.positions import Partition, Position, Version
+from mainstem.sqlite import append, checkpoints, read, restore, schema, snapshots
+from mainstem.sqlite.drivers import Read, Write
+from mainstem.streams import LogFilter
+
+_LIMITS: Final = Limits(event_bytes=16 * 1024 * 1024, commit_events=100_000)
+_POLLING: Final = Polling(shortest=0.001, longest=0.025)
+"""Asking for the head costs some ten microseconds: 40 times a second are not felt."""
+
+
+def system_clock() -> int:
+    """Microseconds since 1970-01-01 UTC."""
+    return time.time_ns() // 1000
+
+
+class SqliteAdapter:
+    """Implements `mainstem.port.Adapter`. ``clock`` tells the time that events are recorded at."""
+
+    def __init__(self, url: str, clock: Callable[[], int] = system_clock) -> None:
+        self._url = url
+        self._clock = clock
+
+    @property
+    def partitions(self) -> int:
+        return 1
+
+    @property
+    def limits(self) -> Limits:
+        return _LIMITS
+
+    @property
+    def polling(self) -> Polling:
+        return _POLLING
+
+    def append(
+        self, writes: Sequence[StreamWrite], commit_id: str, *, may_repeat: bool
+    ) -> Op[list[AppendResult]]:
+        def work(connection: sqlite3.Connection) -> list[AppendResult]:
+            # Asked under the write lock, so that times follow the order of positions.
+            return append.append(connection, writes, commit_id, self._clock(), may_repeat=may_repeat)
+
+        results: list[AppendResult] = yield Write(work)
+        return results
+
+    def find_commit(self, stream_id: str, commit_id: str) -> Op[AppendResult | None]:
+        result: AppendResult | None = yield Read(
+            lambda connection: append.find_commit(connection, stream_id, commit_id)
+        )
+        return result
+
+    def read_stream(
+        self,
+        stream_id: str,
+        codec: Codec,
+        *,
+        from_version: int,
+        to_version: int | None,
+        backwards: bool,
+        max_count: int,
+    ) -> Op[StreamPage]:
+        page: StreamPage = yield Read(
+            partial(
+                read.read_stream,
+                stream_id=stream_id,
+                codec=codec,
+                from_version=from_version,
+                to_version=to_version,
+                backwards=backwards,
+                max_count=max_count,
+            )
+        )
+        return page
+
+    def read_log(
+        self, partition: Partition, from_position: int, log_filter: LogFilter, codec: Codec, *, max_count: int
+    ) -> Op[LogPage]:
+        page: LogPage = yield Read(
+            lambda connection: read.read_log(
+                connection, from_position, log_filter, codec, max_count=max_count
+            )
+        )
+        return page
+
+    def head(self, partition: Partition) -> Op[Position]:
+        head, _ = yield Read(append.log_end)
+        return Position(head)
+
+    def position_at(self, partition: Partition, recorded_us: int) -> Op[Position]:
+        position: Position = yield Read(lambda connection: read.position_at(connection, recorded_us))
+        return position
+
+    def version(self, stream_id: str) -> Op[Version]:
+        version: Version = yield Read(lambda connection: append.stream_version(connection, stream_id))
+        return version
+
+    def streams(
+        self, category: str | None, prefix: str | None, after: str | None, max_count: int
+    ) -> Op[list[StreamInfo]]:
+        found: list[StreamInfo] = yield Read(
+            lambda connection: read.streams(connection, category, prefix, after, max_count)
+        )
+        return found
+
+    def claim_checkpoint(self, subscription: str, partition: Partition) -> Op[Claim]:
+        claim: Claim = yield Write(
+            lambda connection: checkpoints.claim(connection, subscription, partition)
+        )
+        return claim
+
+    def save_checkpoint(self, claim: Claim, position: Position) -> Op[None]:
+        yield Write(lambda connection: checkpoints.save(connection, claim, position, self._clock()))
+
+    def checkpoints(self, subscription: str | None) -> Op[list[StoredCheckpoint]]:
+        saved: list[StoredCheckpoint] = yield Read(
+            lambda connection: checkpoints.saved(connection, subscription)
+        )
+        return saved
+
+    def delete_checkpoints(self, subscription: str) -> Op[bool]:
+        forgotten: bool = yield Write(lambda connection: checkpoints.delete(connection, subscription))
+        return forgotten
+
+    def save_snapshot(self, snapshot: StoredSnapshot) -> Op[None]:
+        yield Write(lambda connection: snapshots.save(connection, snapshot))
+
+    def load_snapshot(self, stream_id: str, schema: str) -> Op[StoredSnapshot | None]:
+        snapshot: StoredSnapshot | None = yield Read(
+            lambda connection: snapshots.load(connection, stream_id, schema)
+        )
+        return snapshot
+
+    def restore(self, events: Sequence[ImportedEvent]) -> Op[ImportCounts]:
+        counts: ImportCounts = yield Write(lambda connection: restore.restore(connection, events))
+        return counts
+
+    def status(self) -> Op[StoreStatus]:
+        status: StoreStatus = yield Read(self._status)
+        return status
+
+    def _status(self, connection: sqlite3.Connection) -> StoreStatus:
+        head, _ = append.log_end(connection)
+        # Each stream has exactly one event 0; the index answers this without reading any event.
+        (streams,) = connection.execute("SELECT count(*) FROM events WHERE event_id = 0").fetchone()
+        (size,) = connection.execute(
+            "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+        ).fetchone()
+        return StoreStatus(self._url, schema.FORMAT_VERSION, head, streams, (Position(head),), size)

@@ -1,0 +1,200 @@
+"""Appending: take the lock, compare the expected versions, take the next positions, insert.
+
+Each function runs inside one write transaction, so nothing it has looked up can change under it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from mainstem.errors import CommitMismatch, VersionConflict
+from mainstem.events import AppendResult
+from mainstem.port import StreamWrite
+from mainstem.positions import EXISTS, EventId, Partition, Position, Version
+
+PARTITION = Partition(0)
+"""The embedded store's log has one partition."""
+
+_INSERT = """
+    INSERT INTO events (position, stream_id, event_id, name, recorded_us, latest_us,
+                        commit_id, commit_first, metadata, payload)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+
+class Row(NamedTuple):
+    """One row of the table of events, in the order of `_INSERT`."""
+
+    position: int
+    stream_id: str
+    event_id: int
+    name: str
+    recorded_us: int
+    latest_us: int | None
+    commit_id: str
+    commit_first: int | None
+    metadata: str | None
+    payload: str | bytes
+
+
+def append(
+    connection: sqlite3.Connection,
+    writes: Sequence[StreamWrite],
+    commit_id: str,
+    recorded_us: int,
+    *,
+    may_repeat: bool,
+) -> list[AppendResult]:
+    """Write one commit to one or several streams, or answer with what it did before.
+
+    Raises `VersionConflict` or `CommitMismatch`; then nothing was inserted.
+    """
+    versions, repeats = [], []
+    for write in writes:
+        version = stream_version(connection, write.stream_id)
+        repeat = _earlier_result(connection, write, version, commit_id, may_repeat=may_repeat)
+        if repeat is None and not repeats:
+            _check_expected(write, version)
+        versions.append(version)
+        if repeat is not None:
+            repeats.append(repeat)
+    if repeats:
+        return _all_or_mismatch(writes, repeats, commit_id)
+    head, latest = log_end(connection)
+    rows: list[Row] = []
+    results = []
+    for write, version in zip(writes, versions, strict=True):
+        first = head + len(rows)
+        rows += _rows(write, version, commit_id, first, recorded_us, latest)
+        results.append(
+            AppendResult(
+                write.stream_id,
+                commit_id,
+                EventId(version),
+                Version(version + len(write.events)),
+                PARTITION,
+                Position(first),
+                Position(first + len(write.events) - 1),
+            )
+        )
+    insert(connection, rows)
+    return results
+
+
+def insert(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    """Insert rows as they are."""
+    if len(rows) == 1:
+        connection.execute(_INSERT, rows[0])
+    else:
+        connection.executemany(_INSERT, rows)
+
+
+def log_end(connection: sqlite3.Connection) -> tuple[int, int]:
+    """The position that the next event gets, and the latest time that any event was recorded at."""
+    row: tuple[int, int] | None = connection.execute(
+        "SELECT position + 1, coalesce(latest_us, recorded_us) FROM events ORDER BY position DESC LIMIT 1"
+    ).fetchone()
+    return row or (0, 0)
+
+
+def stream_version(connection: sqlite3.Connection, stream_id: str) -> Version:
+    """How many events the stream has."""
+    (last,) = connection.execute(
+        "SELECT max(event_id) FROM events WHERE stream_id = ?", (stream_id,)
+    ).fetchone()
+    return Version(0 if last is None else last + 1)
+
+
+def find_commit(connection: sqlite3.Connection, stream_id: str, commit_id: str) -> AppendResult | None:
+    """What that commit did to the stream, wherever it stands there: reads all of its rows."""
+    row = connection.execute(
+        "SELECT coalesce(commit_first, event_id) FROM events WHERE stream_id = ? AND commit_id = ? "
+        "ORDER BY event_id DESC LIMIT 1",
+        (stream_id, commit_id),
+    ).fetchone()
+    return None if row is None else _commit_at(connection, stream_id, row[0], commit_id)
+
+
+def _commit_at(
+    connection: sqlite3.Connection, stream_id: str, event_id: int, commit_id: str
+) -> AppendResult | None:
+    """The result of the commit whose first event of this stream has that id, if it is that commit."""
+    count, first_position, last_position = connection.execute(
+        "SELECT count(*), min(position), max(position) FROM events WHERE stream_id = ?1 AND event_id >= ?2 "
+        "AND commit_id = ?3 AND coalesce(commit_first, event_id) = ?2",
+        (stream_id, event_id, commit_id),
+    ).fetchone()
+    if not count:
+        return None
+    return AppendResult(
+        stream_id,
+        commit_id,
+        EventId(event_id),
+        Version(event_id + count),
+        PARTITION,
+        Position(first_position),
+        Position(last_position),
+        repeated=True,
+    )
+
+
+def _earlier_result(
+    connection: sqlite3.Connection,
+    write: StreamWrite,
+    version: Version,
+    commit_id: str,
+    *,
+    may_repeat: bool,
+) -> AppendResult | None:
+    if not may_repeat or version == 0:
+        return None
+    if not isinstance(write.expected, int):
+        return find_commit(connection, write.stream_id, commit_id)
+    if write.expected >= version:
+        return None
+    return _commit_at(connection, write.stream_id, write.expected, commit_id)
+
+
+def _check_expected(write: StreamWrite, version: Version) -> None:
+    if isinstance(write.expected, int):
+        as_expected = version == write.expected
+    else:
+        as_expected = version > 0 or write.expected is not EXISTS
+    if not as_expected:
+        raise VersionConflict(write.stream_id, write.expected, version)
+
+
+def _all_or_mismatch(
+    writes: Sequence[StreamWrite], repeats: list[AppendResult], commit_id: str
+) -> list[AppendResult]:
+    if len(repeats) == len(writes):
+        return repeats
+    known = {result.stream_id for result in repeats}
+    stranger = next(write.stream_id for write in writes if write.stream_id not in known)
+    raise CommitMismatch(commit_id, stranger)
+
+
+def _rows(
+    write: StreamWrite, version: Version, commit_id: str, first: int, recorded_us: int, latest: int
+) -> list[Row]:
+    # Clocks can go back; the latest time so far is kept then, so that a time can be searched for.
+    latest_us = latest if latest > recorded_us else None
+    commit_first = version if len(write.events) > 1 else None
+    return [
+        Row(
+            first + offset,
+            write.stream_id,
+            version + offset,
+            event.name,
+            recorded_us,
+            latest_us,
+            commit_id,
+            commit_first,
+            event.metadata,
+            event.data,
+        )
+        for offset, event in enumerate(write.events)
+    ]
+

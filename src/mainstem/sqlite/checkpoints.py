@@ -1,0 +1,59 @@
+"""Checkpoints: how far each subscription has got, and who may move it."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from mainstem.errors import CheckpointLost
+from mainstem.port import Claim, StoredCheckpoint
+from mainstem.positions import Partition, Position
+
+
+def claim(connection: sqlite3.Connection, subscription: str, partition: Partition) -> Claim:
+    """Take the next fencing number, so that no earlier reader can move the checkpoint any more."""
+    connection.execute(
+        "INSERT INTO checkpoints (subscription, partition, fence) VALUES (?, ?, 1) "
+        "ON CONFLICT DO UPDATE SET fence = fence + 1",
+        (subscription, partition),
+    )
+    fence, position = connection.execute(
+        "SELECT fence, position FROM checkpoints WHERE subscription = ? AND partition = ?",
+        (subscription, partition),
+    ).fetchone()
+    return Claim(subscription, partition, fence, position)
+
+
+def save(connection: sqlite3.Connection, held: Claim, position: Position, saved_us: int) -> None:
+    """Move the checkpoint. Raises `CheckpointLost` unless the claim is the newest."""
+    moved = connection.execute(
+        "UPDATE checkpoints SET position = ?, saved_us = ? "
+        "WHERE subscription = ? AND partition = ? AND fence = ?",
+        (position, saved_us, held.subscription, held.partition, held.fence),
+    )
+    if moved.rowcount == 0:
+        raise CheckpointLost(held.subscription, position)
+
+
+def saved(connection: sqlite3.Connection, subscription: str | None) -> list[StoredCheckpoint]:
+    """Every checkpoint that was saved, or those of one subscription."""
+    rows = connection.execute(
+        "SELECT subscription, partition, position, saved_us FROM checkpoints "
+        "WHERE position IS NOT NULL AND subscription = coalesce(?, subscription) "
+        "ORDER BY subscription, partition",
+        (subscription,),
+    )
+    return [StoredCheckpoint(*row) for row in rows]
+
+
+def delete(connection: sqlite3.Connection, subscription: str) -> bool:
+    """Forget a subscription's checkpoints.
+
+    The rows stay, with a fencing number higher by one: were they removed, numbers would start
+    again, and a reader from before could hold the newest one by chance.
+    """
+    forgotten = connection.execute(
+        "UPDATE checkpoints SET position = NULL, saved_us = NULL, fence = fence + 1 "
+        "WHERE subscription = ? AND position IS NOT NULL",
+        (subscription,),
+    )
+    return forgotten.rowcount > 0

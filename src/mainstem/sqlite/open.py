@@ -1,0 +1,80 @@
+"""From a ``sqlite:`` URL to an open store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from mainstem.async_store import AsyncStore
+from mainstem.codec import Codec
+from mainstem.errors import InvalidInput
+from mainstem.sqlite.adapter import SqliteAdapter
+from mainstem.sqlite.drivers import AsyncDriver, BlockingDriver
+from mainstem.sqlite.engine import Engine, Mode, Settings, Synchronous
+from mainstem.store import Store
+
+
+def open_blocking(url: str, codec: Codec) -> Store:
+    """Open the file and check it; make it where the URL's mode allows."""
+    engine = Engine(parse(url))
+    return Store(SqliteAdapter(url), BlockingDriver(engine), codec)
+
+
+def open_async(url: str, codec: Codec) -> AsyncStore:
+    """As `open_blocking`."""
+    engine = Engine(parse(url))
+    return AsyncStore(SqliteAdapter(url), AsyncDriver(engine), codec)
+
+
+def parse(url: str) -> Settings:
+    """The settings that a URL means. Raises `InvalidInput` with what is wrong with it."""
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    settings = Settings(
+        _path(url, parts.netloc, unquote(parts.path)),
+        cast(Mode, _choice(options, "mode", ("rwc", "rw", "ro"))),
+        cast(Synchronous, _choice(options, "synchronous", ("FULL", "NORMAL"))),
+        _seconds(options, "timeout", 30.0),
+    )
+    if options:
+        raise InvalidInput(
+            f"{url!r}: unknown option {sorted(options)[0]!r}. Known are mode, synchronous and timeout."
+        )
+    if settings.path is None and settings.mode != "rwc":
+        raise InvalidInput(f"{url!r}: a store in memory is always made anew, so it has no mode.")
+    return settings
+
+
+def _path(url: str, host: str, path: str) -> Path | None:
+    if (host, path) in ((":memory:", ""), ("", "/:memory:")):
+        return None
+    if host:
+        raise InvalidInput(
+            f"{url!r}: a SQLite URL has three slashes before a relative path (sqlite:///shop.db) and "
+            "four before an absolute one (sqlite:////var/lib/shop.db)."
+        )
+    if len(path) < 2 or path.endswith("/") or "\0" in path:
+        raise InvalidInput(f"{url!r} names no file. For a store in memory use sqlite://:memory:")
+    return Path(path[1:])
+
+
+def _choice(options: dict[str, str], name: str, choices: tuple[str, ...]) -> str:
+    value = options.pop(name, choices[0])
+    for choice in choices:
+        if value.lower() == choice.lower():
+            return choice
+    raise InvalidInput(f"{name}={value!r}: choose one of {', '.join(choices)}.")
+
+
+def _seconds(options: dict[str, str], name: str, default: float) -> float:
+    text = options.pop(name, None)
+    if text is None:
+        return default
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 86_400:
+        raise InvalidInput(f"{name}={text!r}: give seconds, from 0 to 86400.")
+    return seconds

@@ -1,0 +1,128 @@
+"""Reading streams and the log, a page at a time.
+
+No page keeps a transaction open behind it: what was recorded never changes, so the next page can
+start afresh where this one ended, and a slow reader never holds back SQLite's own checkpoints.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from mainstem.codec import Codec
+from mainstem.events import RecordedEvent, StreamInfo
+from mainstem.port import LogPage, StreamPage
+from mainstem.positions import Position, Version
+from mainstem.sqlite.append import log_end, stream_version
+from mainstem.sqlite.ranges import log_conditions, stream_conditions
+from mainstem.streams import LogFilter
+
+_EVENT = "stream_id, event_id, position, 0, name, payload, metadata, recorded_us, commit_id"
+"""The columns in the order of `RecordedEvent`'s fields."""
+
+_PAGE_BYTES: Final = 8 * 1024 * 1024
+"""A page ends early where its payloads reach this, so that large events do not fill the memory."""
+
+_FILTERED_WINDOW: Final = 20_000
+"""Rows that one filtered page looks through at most, so that a rare match does not keep it busy."""
+
+_FETCH: Final = 250
+
+
+def read_stream(
+    connection: sqlite3.Connection,
+    stream_id: str,
+    codec: Codec,
+    *,
+    from_version: int,
+    to_version: int | None,
+    backwards: bool,
+    max_count: int,
+) -> StreamPage:
+    """At most ``max_count`` events with from_version <= id < to_version, in the order asked for."""
+    version = stream_version(connection, stream_id)
+    end = version if to_version is None else min(to_version, version)
+    if from_version >= end or max_count == 0:
+        return StreamPage([], version, more=False)
+    cursor = connection.execute(
+        f"SELECT {_EVENT} FROM events WHERE stream_id = ? AND event_id >= ? AND event_id < ? "
+        f"ORDER BY event_id {'DESC' if backwards else 'ASC'} LIMIT ?",
+        (stream_id, from_version, end, max_count),
+    )
+    events = _fetch(cursor, codec)
+    last = events[-1].event_id
+    return StreamPage(events, version, more=last > from_version if backwards else last < end - 1)
+
+
+def read_log(
+    connection: sqlite3.Connection,
+    from_position: int,
+    log_filter: LogFilter,
+    codec: Codec,
+    *,
+    max_count: int,
+) -> LogPage:
+    """Events at and after a position, at most ``max_count``, of those that the filter lets through."""
+    head, _ = log_end(connection)
+    window = max_count if log_filter.passes_all else max(max_count, _FILTERED_WINDOW)
+    end = min(head, from_position + window)
+    if from_position >= end:
+        return LogPage([], Position(from_position), Position(head))
+    conditions, values = log_conditions(log_filter)
+    cursor = connection.execute(
+        f"SELECT {_EVENT} FROM events WHERE position >= ? AND position < ?{conditions} "
+        "ORDER BY position LIMIT ?",
+        (from_position, end, *values, max_count),
+    )
+    events = _fetch(cursor, codec)
+    reached_end = len(events) < max_count and cursor.fetchone() is None
+    next_position = end if reached_end else (events[-1].position or 0) + 1
+    return LogPage(events, Position(next_position), Position(head))
+
+
+def position_at(connection: sqlite3.Connection, recorded_us: int) -> Position:
+    """The first position whose event was recorded then or later, by binary search over the log."""
+    low, high = 0, log_end(connection)[0]
+    while low < high:
+        middle = (low + high) // 2
+        (latest,) = connection.execute(
+            "SELECT coalesce(latest_us, recorded_us) FROM events WHERE position = ?", (middle,)
+        ).fetchone()
+        if latest < recorded_us:
+            low = middle + 1
+        else:
+            high = middle
+    return Position(low)
+
+
+def streams(
+    connection: sqlite3.Connection,
+    category: str | None,
+    prefix: str | None,
+    after: str | None,
+    max_count: int,
+) -> list[StreamInfo]:
+    """Streams by id, behind ``after``: one seek of the index for each, however many events it has."""
+    conditions, values = stream_conditions(category, prefix)
+    next_id = f"SELECT min(stream_id) FROM events WHERE stream_id > ?{conditions}"
+    found: list[StreamInfo] = []
+    last = "" if after is None else after
+    while len(found) < max_count:
+        (last,) = connection.execute(next_id, (last, *values)).fetchone()
+        if last is None:
+            break
+        found.append(StreamInfo(last, Version(stream_version(connection, last))))
+    return found
+
+
+def _fetch(cursor: sqlite3.Cursor, codec: Codec) -> list[RecordedEvent]:
+    """The cursor's events, as far as a page may be."""
+    events: list[RecordedEvent] = []
+    size = 0
+    while size < _PAGE_BYTES:
+        rows = cursor.fetchmany(_FETCH)
+        if not rows:
+            break
+        events += [RecordedEvent(*row, codec) for row in rows]
+        size += sum([len(row[5]) for row in rows])
+    return events

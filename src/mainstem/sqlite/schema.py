@@ -1,0 +1,94 @@
+"""The tables of the embedded store, and how a file is told to be one.
+
+``events`` is the log: its row id is the position, so positions are dense because rows are never
+removed and each new row is numbered under SQLite's write lock. The columns that filters look at
+stand before the payload, so that a row that is passed over costs no reading of its payload.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from mainstem.errors import StoreFormatError, StoreNotFound
+
+APPLICATION_ID: Final = 0x6D73746D
+"""``mstm``, in the file's header. It marks a file as a Mainstem store, so it cannot be changed."""
+
+FORMAT_VERSION: Final = 1
+"""Of the tables below. To be raised with any change that an older release would not understand."""
+
+SCHEMA: Final = (
+    """
+    CREATE TABLE events (
+        position INTEGER PRIMARY KEY,
+        stream_id TEXT NOT NULL,
+        event_id INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        recorded_us INTEGER NOT NULL,
+        latest_us INTEGER,     -- the latest recorded_us so far, where that is another event's
+        commit_id TEXT NOT NULL,
+        commit_first INTEGER,  -- the commit's first event id in this stream, where it has several
+        metadata TEXT,
+        payload NOT NULL,      -- TEXT: JSON; BLOB: any other codec
+        UNIQUE (stream_id, event_id)
+    )
+    """,
+    """
+    CREATE TABLE checkpoints (
+        subscription TEXT NOT NULL,
+        partition INTEGER NOT NULL,
+        fence INTEGER NOT NULL,
+        position INTEGER,      -- NULL: claimed, but nothing saved yet
+        saved_us INTEGER,
+        PRIMARY KEY (subscription, partition)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE snapshots (
+        stream_id TEXT NOT NULL,
+        schema TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        data NOT NULL,
+        PRIMARY KEY (stream_id, schema)
+    ) WITHOUT ROWID
+    """,
+)
+
+
+def create(connection: sqlite3.Connection) -> None:
+    """Make the tables. To be called in a write transaction, after `is_empty`."""
+    for statement in SCHEMA:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+
+
+def is_empty(connection: sqlite3.Connection) -> bool:
+    """Whether the file is a new database, in which nobody has made anything."""
+    (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return bool(objects == 0 and _pragma(connection, "application_id") == 0)
+
+
+def check(connection: sqlite3.Connection, place: str) -> None:
+    """Raise unless the database is a store of the format that this release reads and writes."""
+    if is_empty(connection):
+        raise StoreNotFound(
+            f"{place} is an empty database, not a store. Connect without mode=ro or mode=rw to make one."
+        )
+    if _pragma(connection, "application_id") != APPLICATION_ID:
+        raise StoreFormatError(
+            f"{place} is a database of another application, not a Mainstem store. "
+            "Nothing was changed in it; connect to another file."
+        )
+    found = _pragma(connection, "user_version")
+    if found != FORMAT_VERSION:
+        raise StoreFormatError(
+            f"{place} has store format {found}; this release of Mainstem reads and writes format "
+            f"{FORMAT_VERSION}. Use the release that made it, or a newer one."
+        )
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    (value,) = connection.execute(f"PRAGMA {name}").fetchone()
+    return int(value)

@@ -1,0 +1,26 @@
+"""Snapshots: the newest state of a stream under each schema name."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from mainstem.port import StoredSnapshot
+
+
+def save(connection: sqlite3.Connection, snapshot: StoredSnapshot) -> None:
+    """Keep the snapshot unless a later one is there."""
+    connection.execute(
+        "INSERT INTO snapshots (stream_id, schema, version, data) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET version = excluded.version, data = excluded.data "
+        "WHERE excluded.version > version",
+        snapshot,
+    )
+
+
+def load(connection: sqlite3.Connection, stream_id: str, schema: str) -> StoredSnapshot | None:
+    """The newest snapshot of that stream and schema."""
+    row = connection.execute(
+        "SELECT stream_id, schema, version, data FROM snapshots WHERE stream_id = ? AND schema = ?",
+        (stream_id, schema),
+    ).fetchone()
+    return None if row is None else StoredSnapshot(*row)

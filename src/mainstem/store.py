@@ -1,0 +1,325 @@
+"""The event store as its users see it, blocking. `mainstem.connect` makes one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, TypeVar
+from weakref import WeakSet
+
+from mainstem import decider as deciders
+from mainstem.blocking_subscription import Subscription
+from mainstem.codec import Codec
+from mainstem.decider import Decider, Handled
+from mainstem.events import Append, AppendResult, RecordedEvent, Stream, StreamInfo
+from mainstem.operations import (
+    append_many,
+    check_partition,
+    check_read,
+    read,
+)
+from mainstem.port import Adapter, Driver, ImportCounts, ImportedEvent, StoredCheckpoint, StoreStatus
+from mainstem.positions import BEGINNING, Expected, LogEnd, Position, Version
+from mainstem.scan import LogScan, StreamListScan, StreamScan
+from mainstem.streams import LogFilter, check_stream_filter, check_stream_id
+from mainstem.subscriptions import DEFAULT_BATCH, CheckpointMode, Follower, Options, check_options
+
+State = TypeVar("State")
+Command = TypeVar("Command")
+
+
+class Store:
+    """Streams of events, and one log of all of them per partition. Safe to share between threads.
+
+    A context manager: leaving it closes the store. Every argument is checked before anything is
+    written; `mainstem.errors` has the whole tree of what can be raised.
+    """
+
+    def __init__(self, adapter: Adapter, driver: Driver, codec: Codec) -> None:
+        self._adapter = adapter
+        self._driver = driver
+        self._codec = codec
+        self._subscriptions: WeakSet[Subscription] = WeakSet()
+        self._subscriptions_lock = threading.Lock()
+
+    @property
+    def partitions(self) -> int:
+        """Into how many partitions the log is split: they are numbered from 0."""
+        return self._adapter.partitions
+
+    @property
+    def codec(self) -> Codec:
+        """What encodes and decodes the payloads."""
+        return self._codec
+
+    # Writing
+
+    def append(
+        self,
+        stream_id: str,
+        events: Sequence[Any],
+        *,
+        expected: Expected,
+        commit_id: str | None = None,
+    ) -> AppendResult:
+        """Append events to one stream, all of them or none.
+
+        ``events`` are `NewEvent`s, or objects of classes that the codec knows. ``expected`` is the
+        version that the stream must have (0: it must not exist yet), `ANY` or `EXISTS`. With a
+        ``commit_id`` of the caller's own, the same append may be sent any number of times: it takes
+        effect once, and every repeat gets the first result, even after others have appended. With
+        `ANY` and `EXISTS` a repeat is searched for in the whole stream.
+
+        Raises `VersionConflict` when the stream is at another version: read it again and decide
+        again. `AppendOutcomeUnknown` and `StoreBusy` may be repeated, with the same ``commit_id``.
+        """
+        (result,) = self.append_many([Append(stream_id, events, expected)], commit_id=commit_id)
+        return result
+
+    def append_many(
+        self, writes: Iterable[Append], *, commit_id: str | None = None
+    ) -> list[AppendResult]:
+        """Append to several streams in one commit, all or nothing, each with its own ``expected``.
+
+        Results are in the order of the writes. Raises as `append`, `CommitMismatch` besides.
+        """
+        results = self._driver.run(append_many(self._adapter, self._codec, writes, commit_id))
+        self._wake_subscriptions()
+        return results
+
+    def handle(
+        self,
+        decider: Decider[State, Command],
+        stream_id: str,
+        command: Command,
+        *,
+        commit_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        attempts: int = deciders.DEFAULT_ATTEMPTS,
+    ) -> Handled[State]:
+        """Load the stream, fold its state, decide, append; on a conflict load what is new and decide
+        again, at most ``attempts`` times in all with jittered pauses.
+
+        What ``decide`` raises comes through, and nothing is written then. With a ``commit_id`` a
+        command that was handled before is not decided again. Raises `TooManyConflicts` at last;
+        trying again is safe.
+        """
+        check_stream_id(stream_id)
+        handled = self._driver.run(
+            deciders.handle(
+                self._adapter,
+                self._codec,
+                decider,
+                stream_id,
+                command,
+                commit_id=commit_id,
+                metadata=metadata,
+                attempts=attempts,
+            )
+        )
+        self._wake_subscriptions()
+        return handled
+
+    def restore(self, events: Sequence[ImportedEvent]) -> ImportCounts:
+        """Write events that have ids, times and commit ids already, all or nothing, in this order.
+
+        Those that are there already are compared and left alone, so that a repeat changes nothing.
+        Raises `ImportConflict` for an event that differs or whose predecessor is missing.
+        """
+        counts = self._driver.run(self._adapter.restore(events))
+        self._wake_subscriptions()
+        return counts
+
+    # Reading
+
+    def read(
+        self,
+        stream_id: str,
+        *,
+        from_version: int = 0,
+        to_version: int | None = None,
+        backwards: bool = False,
+        max_count: int | None = None,
+    ) -> Stream:
+        """The events of one stream whose ids are ``from_version`` (inclusive) to ``to_version``
+        (exclusive), oldest first or ``backwards``, at most ``max_count``.
+
+        ``read(stream_id, to_version=v)`` is the stream as it was at version v. The answer's
+        ``version`` is the stream's own, whatever range was asked for; 0 for an unknown stream.
+        """
+        check_read(stream_id, from_version, to_version, max_count)
+        return self._driver.run(
+            read(
+                self._adapter,
+                self._codec,
+                stream_id,
+                from_version=from_version,
+                to_version=to_version,
+                backwards=backwards,
+                max_count=max_count,
+            )
+        )
+
+    def read_lazily(
+        self,
+        stream_id: str,
+        *,
+        from_version: int = 0,
+        to_version: int | None = None,
+        backwards: bool = False,
+        max_count: int | None = None,
+    ) -> Iterator[RecordedEvent]:
+        """As `read`, but page by page while it is iterated, for streams too long for memory."""
+        check_read(stream_id, from_version, to_version, max_count)
+        scan = StreamScan(
+            self._adapter,
+            self._codec,
+            stream_id,
+            from_version=from_version,
+            to_version=to_version,
+            backwards=backwards,
+            max_count=max_count,
+        )
+        return self._iterate(scan)
+
+    def read_all(
+        self,
+        from_position: int = 0,
+        *,
+        from_time: datetime | None = None,
+        to_position: int | None = None,
+        partition: int | None = None,
+        category: str | None = None,
+        prefix: str | None = None,
+        names: str | Collection[str] | None = None,
+        max_count: int | None = None,
+    ) -> Iterator[RecordedEvent]:
+        """Every event of every stream, in the order of the log, up to its end.
+
+        From ``from_position`` (inclusive) to ``to_position`` (exclusive), or from the first event
+        recorded at ``from_time`` or later. Only of streams of a ``category`` or with an id that
+        begins with ``prefix``, and only events of these ``names``. Events appended while it is
+        iterated come too. With several partitions they come one after the other, and positions
+        need the ``partition`` they are meant for.
+
+        What was read once is read again by the next replay, at the same positions.
+        """
+        scan = LogScan(
+            self._adapter,
+            self._codec,
+            LogFilter.of(category, prefix, names),
+            from_position=from_position,
+            from_time=from_time,
+            to_position=to_position,
+            partition=partition,
+            max_count=max_count,
+        )
+        return self._iterate(scan)
+
+    def streams(
+        self,
+        *,
+        category: str | None = None,
+        prefix: str | None = None,
+        after: str | None = None,
+        max_count: int | None = None,
+    ) -> Iterator[StreamInfo]:
+        """The store's streams with their versions, in an order that stays the same.
+
+        To go on later, give the last stream id seen as ``after``. A stream born meanwhile may come
+        before it: to lose nothing, follow the log instead.
+        """
+        check_stream_filter(category, prefix)
+        if after is not None:
+            check_stream_id(after)
+        return self._iterate(StreamListScan(self._adapter, category, prefix, after, max_count))
+
+    def head(self, partition: int = 0) -> Position:
+        """The position that the partition's next event will get: how many events it has."""
+        return self._driver.run(self._adapter.head(check_partition(self._adapter, partition)))
+
+    def version(self, stream_id: str) -> Version:
+        """How many events the stream has; 0 where there is no such stream."""
+        check_stream_id(stream_id)
+        return self._driver.run(self._adapter.version(stream_id))
+
+    def status(self) -> StoreStatus:
+        """The store at a glance. Counts its streams, so it is not for the fast path."""
+        return self._driver.run(self._adapter.status())
+
+    # Subscriptions and their checkpoints
+
+    def subscribe(
+        self,
+        name: str,
+        *,
+        start: LogEnd | int | datetime = BEGINNING,
+        category: str | None = None,
+        prefix: str | None = None,
+        names: str | Collection[str] | None = None,
+        checkpoint: CheckpointMode = "auto",
+        batch_size: int = DEFAULT_BATCH,
+        live: bool = True,
+    ) -> Subscription:
+        """Follow the log under a name that remembers how far it got.
+
+        The first time it starts at ``start``: `BEGINNING`, `END`, a position or an aware datetime;
+        later always at its checkpoint. ``live=False`` ends where the log ends. The checkpoint is
+        saved by itself after each handled batch (``"auto"``) or by `Subscription.save`
+        (``"manual"``). Opened by two readers, the later one has it; the earlier one gets
+        `CheckpointLost` when it saves.
+        """
+        options = Options(
+            name, start, LogFilter.of(category, prefix, names), checkpoint, batch_size, live
+        )
+        check_options(options)
+        follower = Follower(self._adapter, self._codec, options)
+        subscription = Subscription(self._driver, follower, live=live)
+        with self._subscriptions_lock:
+            self._subscriptions.add(subscription)
+        return subscription
+
+    def checkpoints(self, name: str | None = None) -> list[StoredCheckpoint]:
+        """The checkpoints of all subscriptions, or of one: one for each partition it has read."""
+        return self._driver.run(self._adapter.checkpoints(name))
+
+    def forget_subscription(self, name: str) -> bool:
+        """Remove a subscription's checkpoints, so that it starts anew. False: it had none.
+
+        A reader that is under way loses the right to save.
+        """
+        return self._driver.run(self._adapter.delete_checkpoints(name))
+
+    # Closing
+
+    def close(self) -> None:
+        """Stop the subscriptions and close the store. Closing again does nothing."""
+        for subscription in self._live_subscriptions():
+            subscription.stop()
+        self._driver.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _iterate(self, scan: Any) -> Iterator[Any]:
+        while (page := self._driver.run(scan.next_page())) is not None:
+            yield from page
+
+    def _wake_subscriptions(self) -> None:
+        if self._subscriptions:
+            for subscription in self._live_subscriptions():
+                subscription.wake()
+
+    def _live_subscriptions(self) -> list[Subscription]:
+        with self._subscriptions_lock:
+            return list(self._subscriptions)

@@ -1,0 +1,90 @@
+"""Stream ids and categories: what is a valid one, and which streams a filter lets through."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from mainstem.errors import InvalidInput, InvalidStreamId
+
+MAX_STREAM_ID_BYTES = 1024
+"""Half of DynamoDB's longest partition key (2,048 bytes), so that a prefix always fits before it."""
+
+
+def check_stream_id(stream_id: str) -> None:
+    """Raise `InvalidStreamId` unless it is text of 1 to 1,024 bytes of UTF-8."""
+    if not isinstance(stream_id, str):
+        raise InvalidStreamId(stream_id, f"it is of type {type(stream_id).__name__}")
+    if not stream_id:
+        raise InvalidStreamId(stream_id, "it is empty")
+    # Four bytes is the longest that UTF-8 makes of one character: short ids need no encoding here.
+    if len(stream_id) * 4 <= MAX_STREAM_ID_BYTES and stream_id.isascii():
+        return
+    try:
+        size = len(stream_id.encode())
+    except UnicodeEncodeError:
+        raise InvalidStreamId(stream_id, "it has a lone surrogate, so it is not UTF-8") from None
+    if size > MAX_STREAM_ID_BYTES:
+        raise InvalidStreamId(stream_id, f"it has {size:,} bytes")
+
+
+def category(stream_id: str) -> str:
+    """The part before the first ``-``; the whole id where there is none."""
+    return stream_id.partition("-")[0]
+
+
+class LogFilter(NamedTuple):
+    """Which events a reader of the log wants; ``None`` means all.
+
+    An event must fit every part that is given. A category means the stream of that very name and
+    every stream whose id begins with the category and ``-``.
+    """
+
+    category: str | None = None
+    prefix: str | None = None
+    names: frozenset[str] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        category: str | None = None,
+        prefix: str | None = None,
+        names: str | Collection[str] | None = None,
+    ) -> LogFilter:
+        """A checked filter. Raises `InvalidInput` for one that could never let anything through."""
+        check_stream_filter(category, prefix)
+        if isinstance(names, str):
+            names = (names,)
+        if names is not None:
+            if not all(isinstance(name, str) and name for name in names):
+                raise InvalidInput(f"names={names!r}: event names are non-empty text.")
+            if not names:
+                raise InvalidInput("names is empty, so no event could pass. Leave it out for all events.")
+            names = frozenset(names)
+        return cls(category, prefix, names)
+
+    @property
+    def passes_all(self) -> bool:
+        return self.category is None and self.prefix is None and self.names is None
+
+    def passes(self, stream_id: str, name: str) -> bool:
+        """Whether an event of that stream and name is wanted."""
+        return (
+            (self.names is None or name in self.names)
+            and (self.prefix is None or stream_id.startswith(self.prefix))
+            and (self.category is None or category(stream_id) == self.category)
+        )
+
+
+def check_stream_filter(category: str | None, prefix: str | None) -> None:
+    """Raise `InvalidInput` for a category or prefix that no stream id can have."""
+    if category is not None and (not isinstance(category, str) or "-" in category):
+        raise InvalidInput(
+            f"category={category!r}: a category is the part of a stream id before its first '-'. "
+            "Use prefix to filter by more of the id."
+        )
+    if prefix is not None and not isinstance(prefix, str):
+        raise InvalidInput(f"prefix={prefix!r}: a prefix is text.")
+    for text in (category, prefix):
+        if text is not None and any("\ud800" <= char <= "\udfff" for char in text):
+            raise InvalidInput(f"{text!r} has a lone surrogate, so no stream id can contain it.")
