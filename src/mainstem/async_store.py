@@ -19,7 +19,14 @@ from mainstem.operations import (
     check_read,
     read,
 )
-from mainstem.port import Adapter, AsyncDriver, ImportCounts, ImportedEvent, StoredCheckpoint, StoreStatus
+from mainstem.port import (
+    Adapter,
+    AsyncDriver,
+    ImportCounts,
+    ImportedEvent,
+    StoredCheckpoint,
+    StoreStatus,
+)
 from mainstem.positions import BEGINNING, Expected, LogEnd, Position, Version
 from mainstem.scan import LogScan, StreamListScan, StreamScan
 from mainstem.streams import LogFilter, check_stream_filter, check_stream_id
@@ -64,7 +71,9 @@ class AsyncStore:
         commit_id: str | None = None,
     ) -> AppendResult:
         """As `Store.append`."""
-        (result,) = await self.append_many([Append(stream_id, events, expected)], commit_id=commit_id)
+        (result,) = await self.append_many(
+            [Append(stream_id, events, expected)], commit_id=commit_id
+        )
         return result
 
     async def append_many(

@@ -66,7 +66,9 @@ class TooLarge(InvalidInput):
     """An event or a commit is beyond the store's limits. Nothing was written."""
 
     def __init__(self, what: str, size: int, limit: int, unit: str, advice: str) -> None:
-        super().__init__(f"{what} has {size:,} {unit}; this store takes at most {limit:,}. {advice}")
+        super().__init__(
+            f"{what} has {size:,} {unit}; this store takes at most {limit:,}. {advice}"
+        )
         self.size = size
         self.limit = limit
 
@@ -170,7 +172,9 @@ class ImportConflict(MainstemError):
     """
 
     def __init__(self, stream_id: str, event_id: EventId, problem: str) -> None:
-        super().__init__(f"Event {event_id} of stream {_short(stream_id)} can't be imported: {problem}")
+        super().__init__(
+            f"Event {event_id} of stream {_short(stream_id)} can't be imported: {problem}"
+        )
         self.stream_id = stream_id
         self.event_id = event_id
         self.problem = problem

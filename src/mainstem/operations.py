@@ -147,7 +147,9 @@ def read(
     return stream
 
 
-def check_read(stream_id: str, from_version: int, to_version: int | None, max_count: int | None) -> None:
+def check_read(
+    stream_id: str, from_version: int, to_version: int | None, max_count: int | None
+) -> None:
     """Raise `InvalidInput` for a range that means nothing."""
     check_stream_id(stream_id)
     check_count("from_version", from_version)
@@ -165,7 +167,11 @@ def check_count(what: str, value: int | None) -> None:
 
 def check_partition(adapter: Adapter, partition: int) -> Partition:
     """Raise `InvalidInput` unless the store has that partition."""
-    if isinstance(partition, bool) or not isinstance(partition, int) or not 0 <= partition < adapter.partitions:
+    if (
+        isinstance(partition, bool)
+        or not isinstance(partition, int)
+        or not 0 <= partition < adapter.partitions
+    ):
         raise InvalidInput(
             f"partition={partition!r}: this store has partitions 0 to {adapter.partitions - 1}."
         )
@@ -208,7 +214,9 @@ def _encode_events(
         )
     encoded = [codec.encode(event) for event in events]
     if not encoded:
-        raise InvalidInput(f"There is no event to append to stream {stream_id!r}; give at least one.")
+        raise InvalidInput(
+            f"There is no event to append to stream {stream_id!r}; give at least one."
+        )
     for event in encoded:
         if event.size > limits.event_bytes:
             raise TooLarge(
@@ -219,4 +227,3 @@ def _encode_events(
                 "Keep large content elsewhere and record a reference to it.",
             )
     return encoded
-

@@ -202,14 +202,22 @@ class Adapter(Protocol):
         max_count: int,
     ) -> Op[StreamPage]:
         """At most ``max_count`` events with from_version <= id < to_version; perhaps fewer, with
-        ``more`` set."""
+        ``more`` set.
+        """
         ...
 
     def read_log(
-        self, partition: Partition, from_position: int, log_filter: LogFilter, codec: Codec, *, max_count: int
+        self,
+        partition: Partition,
+        from_position: int,
+        log_filter: LogFilter,
+        codec: Codec,
+        *,
+        max_count: int,
     ) -> Op[LogPage]:
         """Events at and after a position, at most ``max_count``. May look at only a part of the
-        log and answer with few or none; the log has ended when ``next_position == head``."""
+        log and answer with few or none; the log has ended when ``next_position == head``.
+        """
         ...
 
     def head(self, partition: Partition) -> Op[Position]: ...
@@ -228,7 +236,8 @@ class Adapter(Protocol):
         self, category: str | None, prefix: str | None, after: str | None, max_count: int
     ) -> Op[list[StreamInfo]]:
         """Streams behind ``after`` in an order of the adapter's that does not change; fewer than
-        ``max_count`` only at the end."""
+        ``max_count`` only at the end.
+        """
         ...
 
     def claim_checkpoint(self, subscription: str, partition: Partition) -> Op[Claim]:
@@ -236,7 +245,10 @@ class Adapter(Protocol):
         ...
 
     def save_checkpoint(self, claim: Claim, position: Position) -> Op[None]:
-        """Move the checkpoint, in either direction. Raises `CheckpointLost` if the claim is not the newest."""
+        """Move the checkpoint, in either direction.
+
+        Raises `CheckpointLost` if the claim is not the newest.
+        """
         ...
 
     def checkpoints(self, subscription: str | None) -> Op[list[StoredCheckpoint]]:
@@ -256,7 +268,8 @@ class Adapter(Protocol):
     def restore(self, events: Sequence[ImportedEvent]) -> Op[ImportCounts]:
         """Write events as they are, all or nothing, in this order; skip those that are there
         already. Raises `ImportConflict` for one that differs from the one that is there, and for
-        one whose predecessor is missing."""
+        one whose predecessor is missing.
+        """
         ...
 
     def status(self) -> Op[StoreStatus]: ...

@@ -70,7 +70,11 @@ class LogScan:
         )
         events, self._position = page.events, page.next_position
         if self._to is not None and self._position >= self._to:
-            events = [event for event in events if event.position is not None and event.position < self._to]
+            events = [
+                event
+                for event in events
+                if event.position is not None and event.position < self._to
+            ]
             self._next_partition()
         elif page.next_position >= page.head:
             self._next_partition()

@@ -20,7 +20,14 @@ from mainstem.operations import (
     check_read,
     read,
 )
-from mainstem.port import Adapter, Driver, ImportCounts, ImportedEvent, StoredCheckpoint, StoreStatus
+from mainstem.port import (
+    Adapter,
+    Driver,
+    ImportCounts,
+    ImportedEvent,
+    StoredCheckpoint,
+    StoreStatus,
+)
 from mainstem.positions import BEGINNING, Expected, LogEnd, Position, Version
 from mainstem.scan import LogScan, StreamListScan, StreamScan
 from mainstem.streams import LogFilter, check_stream_filter, check_stream_id

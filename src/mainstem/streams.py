@@ -8,7 +8,7 @@ from typing import NamedTuple
 from mainstem.errors import InvalidInput, InvalidStreamId
 
 MAX_STREAM_ID_BYTES = 1024
-"""Half of DynamoDB's longest partition key (2,048 bytes), so that a prefix always fits before it."""
+"""Half of DynamoDB's longest partition key (2,048 bytes): a prefix of ours always fits before it."""
 
 
 def check_stream_id(stream_id: str) -> None:
@@ -59,7 +59,9 @@ class LogFilter(NamedTuple):
             if not all(isinstance(name, str) and name for name in names):
                 raise InvalidInput(f"names={names!r}: event names are non-empty text.")
             if not names:
-                raise InvalidInput("names is empty, so no event could pass. Leave it out for all events.")
+                raise InvalidInput(
+                    "names is empty, so no event could pass. Leave it out for all events."
+                )
             names = frozenset(names)
         return cls(category, prefix, names)
 

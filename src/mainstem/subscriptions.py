@@ -109,7 +109,8 @@ class Follower:
 
     def next_batch(self) -> Op[Batch | None]:
         """Events to be handled, perhaps none of them where the filter let none through; None where
-        every partition is read to its end."""
+        every partition is read to its end.
+        """
         for _ in self._progress:
             progress = self._progress[self._turn]
             self._turn = (self._turn + 1) % len(self._progress)
@@ -152,16 +153,24 @@ class Follower:
     def save(self, upto: RecordedEvent | Batch | None) -> Op[None]:
         """Save by hand: up to and with an event or a batch, or everything that was read."""
         if not self._progress:
-            raise InvalidInput("The subscription has not read anything yet, so there is nothing to save.")
+            raise InvalidInput(
+                "The subscription has not read anything yet, so there is nothing to save."
+            )
         if upto is None:
             for progress in self._progress:
                 yield from self._save(progress, progress.position)
         elif isinstance(upto, Batch):
             yield from self._save(self._progress[upto.partition], upto.next_position)
-        elif isinstance(upto, RecordedEvent) and upto.position is not None and upto.partition is not None:
+        elif (
+            isinstance(upto, RecordedEvent)
+            and upto.position is not None
+            and upto.partition is not None
+        ):
             yield from self._save(self._progress[upto.partition], Position(upto.position + 1))
         else:
-            raise InvalidInput(f"{upto!r:.80} is not an event or a batch that was read from the log.")
+            raise InvalidInput(
+                f"{upto!r:.80} is not an event or a batch that was read from the log."
+            )
 
     def _save(self, progress: _Progress, position: Position) -> Op[None]:
         if position != progress.saved:

@@ -45,7 +45,9 @@ class JsonCodec:
     def decode(self, event: RecordedEvent) -> Any:
         """The payload as plain JSON values. Raises `DecodeError` where the data is not JSON."""
         if isinstance(event.data, bytes):
-            raise _undecodable(event, "it was written by a codec other than JSON; connect with that codec")
+            raise _undecodable(
+                event, "it was written by a codec other than JSON; connect with that codec"
+            )
         try:
             return _decode(event.data)
         except (msgspec.DecodeError, ValueError, RecursionError) as error:

@@ -63,7 +63,9 @@ class SqliteAdapter:
     ) -> Op[list[AppendResult]]:
         def work(connection: sqlite3.Connection) -> list[AppendResult]:
             # Asked under the write lock, so that times follow the order of positions.
-            return append.append(connection, writes, commit_id, self._clock(), may_repeat=may_repeat)
+            return append.append(
+                connection, writes, commit_id, self._clock(), may_repeat=may_repeat
+            )
 
         results: list[AppendResult] = yield Write(work)
         return results
@@ -98,7 +100,13 @@ class SqliteAdapter:
         return page
 
     def read_log(
-        self, partition: Partition, from_position: int, log_filter: LogFilter, codec: Codec, *, max_count: int
+        self,
+        partition: Partition,
+        from_position: int,
+        log_filter: LogFilter,
+        codec: Codec,
+        *,
+        max_count: int,
     ) -> Op[LogPage]:
         page: LogPage = yield Read(
             lambda connection: read.read_log(
@@ -112,11 +120,15 @@ class SqliteAdapter:
         return Position(head)
 
     def position_at(self, partition: Partition, recorded_us: int) -> Op[Position]:
-        position: Position = yield Read(lambda connection: read.position_at(connection, recorded_us))
+        position: Position = yield Read(
+            lambda connection: read.position_at(connection, recorded_us)
+        )
         return position
 
     def version(self, stream_id: str) -> Op[Version]:
-        version: Version = yield Read(lambda connection: append.stream_version(connection, stream_id))
+        version: Version = yield Read(
+            lambda connection: append.stream_version(connection, stream_id)
+        )
         return version
 
     def streams(
@@ -143,7 +155,9 @@ class SqliteAdapter:
         return saved
 
     def delete_checkpoints(self, subscription: str) -> Op[bool]:
-        forgotten: bool = yield Write(lambda connection: checkpoints.delete(connection, subscription))
+        forgotten: bool = yield Write(
+            lambda connection: checkpoints.delete(connection, subscription)
+        )
         return forgotten
 
     def save_snapshot(self, snapshot: StoredSnapshot) -> Op[None]:

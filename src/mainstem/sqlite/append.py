@@ -51,7 +51,8 @@ def append(
 
     Raises `VersionConflict` or `CommitMismatch`; then nothing was inserted.
     """
-    versions, repeats = [], []
+    versions: list[Version] = []
+    repeats: list[AppendResult] = []
     for write in writes:
         version = stream_version(connection, write.stream_id)
         repeat = _earlier_result(connection, write, version, commit_id, may_repeat=may_repeat)
@@ -107,7 +108,9 @@ def stream_version(connection: sqlite3.Connection, stream_id: str) -> Version:
     return Version(0 if last is None else last + 1)
 
 
-def find_commit(connection: sqlite3.Connection, stream_id: str, commit_id: str) -> AppendResult | None:
+def find_commit(
+    connection: sqlite3.Connection, stream_id: str, commit_id: str
+) -> AppendResult | None:
     """What that commit did to the stream, wherever it stands there: reads all of its rows."""
     row = connection.execute(
         "SELECT coalesce(commit_first, event_id) FROM events WHERE stream_id = ? AND commit_id = ? "
@@ -197,4 +200,3 @@ def _rows(
         )
         for offset, event in enumerate(write.events)
     ]
-

@@ -1,4 +1,4 @@
-"""Carries out the requests of the SQLite operations: in the caller's thread, or in threads beside the loop."""
+"""Carries out the requests of the SQLite operations, in the caller's thread or beside the loop."""
 
 from __future__ import annotations
 

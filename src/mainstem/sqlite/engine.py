@@ -142,7 +142,8 @@ class Engine:
 
     def _leave_parent(self) -> None:
         """Open connections of this process's own. The parent's are kept, unused and unclosed:
-        closing them here could release or undo what the parent holds."""
+        closing them here could release or undo what the parent holds.
+        """
         if self.settings.path is None:
             raise StoreError(
                 "A store in memory lives in the process that made it; this is a forked child. "
@@ -175,7 +176,9 @@ class Engine:
     def _open(self) -> sqlite3.Connection:
         settings = self.settings
         if settings.mode != "rwc" and settings.path is not None and not settings.path.exists():
-            raise StoreNotFound(f"There is no file {settings.place}. See the path, or let mode=rwc make it.")
+            raise StoreNotFound(
+                f"There is no file {settings.place}. See the path, or let mode=rwc make it."
+            )
         try:
             connection = sqlite3.connect(
                 _uri(settings),

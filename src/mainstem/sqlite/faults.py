@@ -38,7 +38,9 @@ def translate(error: sqlite3.Error, place: str, timeout: float) -> StoreError:
             "again, or give a longer timeout in the URL (?timeout=60)."
         )
     if primary == sqlite3.SQLITE_FULL:
-        return StoreFull(f"There is no room for {place}. Nothing was written; make room and try again.")
+        return StoreFull(
+            f"There is no room for {place}. Nothing was written; make room and try again."
+        )
     if primary == sqlite3.SQLITE_READONLY:
         return StoreReadOnly(
             f"{place} can't be written. Give this user the right to write the file and its folder, or "

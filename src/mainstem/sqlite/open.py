@@ -33,13 +33,13 @@ def parse(url: str) -> Settings:
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     settings = Settings(
         _path(url, parts.netloc, unquote(parts.path)),
-        cast(Mode, _choice(options, "mode", ("rwc", "rw", "ro"))),
-        cast(Synchronous, _choice(options, "synchronous", ("FULL", "NORMAL"))),
+        cast("Mode", _choice(options, "mode", ("rwc", "rw", "ro"))),
+        cast("Synchronous", _choice(options, "synchronous", ("FULL", "NORMAL"))),
         _seconds(options, "timeout", 30.0),
     )
     if options:
         raise InvalidInput(
-            f"{url!r}: unknown option {sorted(options)[0]!r}. Known are mode, synchronous and timeout."
+            f"{url!r}: unknown option {min(options)!r}. Known are mode, synchronous and timeout."
         )
     if settings.path is None and settings.mode != "rwc":
         raise InvalidInput(f"{url!r}: a store in memory is always made anew, so it has no mode.")

@@ -123,6 +123,6 @@ def _fetch(cursor: sqlite3.Cursor, codec: Codec) -> list[RecordedEvent]:
         rows = cursor.fetchmany(_FETCH)
         if not rows:
             break
-        events += [RecordedEvent(*row, codec) for row in rows]
+        events += [RecordedEvent(*row, codec) for row in rows]  # type: ignore[call-arg]
         size += sum([len(row[5]) for row in rows])
     return events

@@ -91,7 +91,7 @@ def _compare(connection: sqlite3.Connection, imported: ImportedEvent) -> None:
             )
 
 
-def _same_json(ours: str | bytes | None, theirs: str | bytes | None) -> bool:
+def _same_json(ours: object, theirs: object) -> bool:
     if not isinstance(ours, str) or not isinstance(theirs, str):
         return False
     return bool(msgspec.json.decode(ours) == msgspec.json.decode(theirs))
