@@ -1,0 +1,56 @@
+"""One suite of tests that every store passes, whatever it is built on. Needs ``mainstem[testing]``.
+
+If you write an adapter, describe it with a `Backend` and let your tests inherit from `Contract`::
+
+    from mainstem import Store
+    from mainstem.testing import contract
+
+    class MyBackend(contract.Backend):
+        def __init__(self, folder):
+            super().__init__()
+            self.url = f"mine://{folder}"                # None where other processes can't join in
+
+        def connect(self, clock):
+            adapter = MyAdapter(self.url, clock or system_clock)
+            return Store(adapter, MyDriver(), JsonCodec())
+
+    class TestMyStore(contract.Contract, contract.ProcessContract):
+        @pytest.fixture
+        def make_backend(self, tmp_path):
+            folders = (tmp_path / str(number) for number in itertools.count())
+            return lambda: MyBackend(next(folders))
+
+Leave `ProcessContract` out where the data can't be shared between processes, and set
+``shared = False`` where not even a second store in one process can. For the asynchronous store,
+let ``connect`` return ``mainstem.testing.portal.Portal(lambda: AsyncStore(...))``.
+
+The suite assumes no number of partitions, and it takes positions from `read_all` only, since some
+stores do not keep them beside the stream. It does ask that an acknowledged append is in the log at
+once: where a sequencer writes the log later, have it run before each read of the log.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+
+import pytest
+
+pytest.register_assert_rewrite(
+    *(f"{__name__}.{module.name}" for module in pkgutil.iter_modules(__path__))
+)
+
+from mainstem.testing.contract.appends import AppendContract, AppendManyContract  # noqa: E402
+from mainstem.testing.contract.backend import Backend, Clock, MakeBackend  # noqa: E402
+from mainstem.testing.contract.commits import CommitContract, CommitOfManyContract  # noqa: E402
+
+
+class Contract(
+    AppendContract,
+    AppendManyContract,
+    CommitContract,
+    CommitOfManyContract,
+):
+    """Everything that a store promises within one process."""
+
+
+__all__ = ["Backend", "Clock", "Contract", "MakeBackend"]
