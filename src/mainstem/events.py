@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from os import urandom
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
@@ -55,6 +56,13 @@ class EncodedEvent(NamedTuple):
             len(part) if isinstance(part, bytes) else utf8_length(part)
             for part in (self.name, self.data, self.metadata or "")
         )
+
+    def is_larger_than(self, limit: int) -> bool:
+        """Whether its size is above ``limit`` bytes."""
+        # UTF-8 takes at most four bytes a character, so most events need no exact count.
+        metadata = self.metadata
+        characters = len(self.name) + len(self.data) + (len(metadata) if metadata else 0)
+        return 4 * characters > limit and self.size > limit
 
 
 class RecordedEvent(msgspec.Struct, frozen=True, eq=False, gc=False):
@@ -209,6 +217,7 @@ def check_commit_id(commit_id: str) -> None:
         )
 
 
+@lru_cache(1024)
 def check_event_name(name: str) -> None:
     """Raise `InvalidInput` unless it is text of 1 to 255 bytes of UTF-8."""
     if not isinstance(name, str) or not 0 < utf8_length(name) <= MAX_EVENT_NAME_BYTES:

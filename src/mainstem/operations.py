@@ -218,7 +218,7 @@ def _encode_events(
             f"There is no event to append to stream {stream_id!r}; give at least one."
         )
     for event in encoded:
-        if event.size > limits.event_bytes:
+        if event.is_larger_than(limits.event_bytes):
             raise TooLarge(
                 f"Event {event.name} for stream {stream_id!r}",
                 event.size,

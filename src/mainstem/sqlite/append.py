@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TypeAlias
 
 from mainstem.errors import CommitMismatch, VersionConflict
 from mainstem.events import AppendResult
@@ -24,19 +24,31 @@ _INSERT = """
 """
 
 
-class Row(NamedTuple):
-    """One row of the table of events, in the order of `_INSERT`."""
+_INSERT_NEXT = """
+    INSERT INTO events (position, stream_id, event_id, name, recorded_us, latest_us,
+                        commit_id, commit_first, metadata, payload)
+    VALUES (
+        (SELECT coalesce(max(position) + 1, 0) FROM events),
+        ?1,
+        CASE WHEN ?2 = 0 OR EXISTS (
+            SELECT 1 FROM events WHERE stream_id = ?1 AND event_id = ?2 - 1
+        ) THEN ?2 END,
+        ?3, ?4,
+        (SELECT nullif(max(coalesce(latest_us, recorded_us), ?4), ?4)
+         FROM (SELECT latest_us, recorded_us FROM events ORDER BY position DESC LIMIT 1)),
+        ?5, NULL, ?6, ?7
+    )
+"""
+"""One event at an exact version, everything looked up in the one statement. A constraint breaks
+where the version is taken (unique) or its predecessor is missing (not null)."""
 
-    position: int
-    stream_id: str
-    event_id: int
-    name: str
-    recorded_us: int
-    latest_us: int | None
-    commit_id: str
-    commit_first: int | None
-    metadata: str | None
-    payload: str | bytes
+_LARGEST_INTEGER = 2**63 - 1
+
+Row: TypeAlias = tuple[
+    int, str, int, str, int, int | None, str, int | None, str | None, str | bytes
+]
+"""One row of the table of events, in the order of `_INSERT`. A plain tuple, since imports and large
+commits make very many."""
 
 
 def append(
@@ -51,6 +63,10 @@ def append(
 
     Raises `VersionConflict` or `CommitMismatch`; then nothing was inserted.
     """
+    if len(writes) == 1 and len(writes[0].events) == 1:
+        result = _append_next(connection, writes[0], commit_id, recorded_us)
+        if result is not None:
+            return [result]
     versions: list[Version] = []
     repeats: list[AppendResult] = []
     for write in writes:
@@ -82,6 +98,32 @@ def append(
         )
     insert(connection, rows)
     return results
+
+
+def _append_next(
+    connection: sqlite3.Connection, write: StreamWrite, commit_id: str, recorded_us: int
+) -> AppendResult | None:
+    """The most frequent append, in a single statement. None: not written, look closer."""
+    stream_id, (event,), expected = write
+    if not isinstance(expected, int) or expected > _LARGEST_INTEGER:
+        return None
+    try:
+        cursor = connection.execute(
+            _INSERT_NEXT,
+            (stream_id, expected, event.name, recorded_us, commit_id, event.metadata, event.data),
+        )
+    except sqlite3.IntegrityError:
+        return None
+    position = Position(cursor.lastrowid or 0)
+    return AppendResult(
+        stream_id,
+        commit_id,
+        EventId(expected),
+        Version(expected + 1),
+        PARTITION,
+        position,
+        position,
+    )
 
 
 def insert(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
@@ -186,7 +228,7 @@ def _rows(
     latest_us = latest if latest > recorded_us else None
     commit_first = version if len(write.events) > 1 else None
     return [
-        Row(
+        (
             first + offset,
             write.stream_id,
             version + offset,

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from mainstem.errors import StoreBusy, StoreClosed, StoreError, StoreNotFound
 from mainstem.sqlite import schema
-from mainstem.sqlite.faults import translate, translated
+from mainstem.sqlite.faults import translate
 
 T = TypeVar("T")
 
@@ -70,15 +70,16 @@ class Engine:
         self._take_write_lock()
         try:
             connection = self._current_writer()
-            with translated(self.settings.place, self.settings.timeout):
+            try:
                 self._begin(connection, deadline)
-                try:
-                    result = work(connection)
-                except BaseException:
-                    _roll_back(connection)
-                    raise
-                self._commit(connection)
+                result = work(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                _roll_back(connection)
+                raise
             return result
+        except sqlite3.Error as error:
+            raise translate(error, self.settings.place, self.settings.timeout) from error
         finally:
             self._write_lock.release()
 
@@ -87,14 +88,16 @@ class Engine:
         if self.settings.path is None:
             self._take_write_lock()
             try:
-                with translated(self.settings.place, self.settings.timeout):
-                    return work(self._current_writer())
+                return work(self._current_writer())
+            except sqlite3.Error as error:
+                raise translate(error, self.settings.place, self.settings.timeout) from error
             finally:
                 self._write_lock.release()
         connection = self._borrow_reader()
         try:
-            with translated(self.settings.place, self.settings.timeout):
-                return work(connection)
+            return work(connection)
+        except sqlite3.Error as error:
+            raise translate(error, self.settings.place, self.settings.timeout) from error
         finally:
             self._give_back(connection)
 
@@ -166,13 +169,6 @@ class Engine:
             time.sleep(wait * random.uniform(0.5, 1.0))
             wait = min(wait * 2, _LONGEST_WAIT)
 
-    def _commit(self, connection: sqlite3.Connection) -> None:
-        try:
-            connection.execute("COMMIT")
-        except BaseException:
-            _roll_back(connection)
-            raise
-
     def _open(self) -> sqlite3.Connection:
         settings = self.settings
         if settings.mode != "rwc" and settings.path is not None and not settings.path.exists():
@@ -190,8 +186,10 @@ class Engine:
         except sqlite3.Error as error:
             raise translate(error, settings.place, settings.timeout) from error
         try:
-            with translated(settings.place, settings.timeout):
-                self._prepare(connection)
+            self._prepare(connection)
+        except sqlite3.Error as error:
+            connection.close()
+            raise translate(error, settings.place, settings.timeout) from error
         except BaseException:
             connection.close()
             raise
@@ -206,7 +204,7 @@ class Engine:
             self._begin(connection, deadline)
             if schema.is_empty(connection):
                 schema.create(connection)
-            self._commit(connection)
+            connection.execute("COMMIT")
         self._retrying(lambda: schema.check(connection, settings.place), deadline)
         connection.execute(f"PRAGMA synchronous = {settings.synchronous}")
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from mainstem.errors import (
     StoreBusy,
@@ -15,17 +13,6 @@ from mainstem.errors import (
     StoreNotFound,
     StoreReadOnly,
 )
-
-
-@contextmanager
-def translated(place: str, timeout: float) -> Iterator[None]:
-    """Raise the store's error for any of SQLite's, other than a broken constraint."""
-    try:
-        yield
-    except sqlite3.IntegrityError:
-        raise
-    except sqlite3.Error as error:
-        raise translate(error, place, timeout) from error
 
 
 def translate(error: sqlite3.Error, place: str, timeout: float) -> StoreError:

@@ -42,7 +42,7 @@ def restore(connection: sqlite3.Connection, events: Sequence[ImportedEvent]) -> 
 
 
 def _row(imported: ImportedEvent, position: int, latest: int, commit_first: int | None) -> Row:
-    return Row(
+    return (
         position,
         imported.stream_id,
         imported.event_id,

@@ -1,0 +1,55 @@
+"""``make bench``: prints every measurement in one run, ratios to plain sqlite3 first."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sqlite3
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import follow, memory, scale, speed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "parts", nargs="*", help=f"which of {', '.join(PARTS)} to run; all of them by default"
+    )
+    chosen = parser.parse_args().parts or list(PARTS)
+    console = Console(width=130 if not sys.stdout.isatty() else None)
+    console.print(
+        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.machine()}"
+    )
+    for part in chosen:
+        PARTS[part](console)
+
+
+def _speed(console: Console) -> None:
+    table = Table(
+        title="Ours against plain sqlite3, same payloads and pragmas", title_justify="left"
+    )
+    for heading in ("", "ours, events/s", "plain, events/s", "ours / plain", "least-most"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for found in speed.comparisons():
+        table.add_row(
+            found.what,
+            f"{found.rate:,.0f}",
+            f"{found.plain_rate:,.0f}",
+            f"{found.ratio:.2f}",
+            found.spread,
+        )
+    console.print(table)
+
+
+PARTS = {
+    "speed": _speed,
+    "memory": memory.report,
+    "follow": follow.report,
+    "scale": scale.report,
+}
+
+if __name__ == "__main__":
+    main()
