@@ -74,3 +74,10 @@ class TestMemoryAsync(contract.Contract):
     @pytest.fixture
     def make_backend(self) -> contract.MakeBackend:
         return AsyncMemory
+
+
+def test_no_part_of_the_contract_hides_a_test_of_another() -> None:
+    parts = [part for part in contract.Contract.__mro__ if part.__name__.endswith("Contract")]
+    names = [name for part in parts for name in vars(part) if not name.startswith("__")]
+    assert len(names) > 50
+    assert sorted(names) == sorted(set(names))

@@ -28,9 +28,17 @@ from mainstem.port import (
     StoreStatus,
 )
 from mainstem.positions import BEGINNING, Expected, LogEnd, Position, Version
+from mainstem.restoring import restore
 from mainstem.scan import LogScan, StreamListScan, StreamScan
 from mainstem.streams import LogFilter, check_stream_filter, check_stream_id
-from mainstem.subscriptions import DEFAULT_BATCH, CheckpointMode, Follower, Options, check_options
+from mainstem.subscriptions import (
+    DEFAULT_BATCH,
+    CheckpointMode,
+    Follower,
+    Options,
+    check_options,
+    check_subscription_name,
+)
 
 State = TypeVar("State")
 Command = TypeVar("Command")
@@ -113,7 +121,7 @@ class AsyncStore:
 
     async def restore(self, events: Sequence[ImportedEvent]) -> ImportCounts:
         """As `Store.restore`."""
-        counts = await self._driver.run(self._adapter.restore(events))
+        counts = await self._driver.run(restore(self._adapter, events))
         self._wake_subscriptions()
         return counts
 
@@ -242,10 +250,13 @@ class AsyncStore:
 
     async def checkpoints(self, name: str | None = None) -> list[StoredCheckpoint]:
         """As `Store.checkpoints`."""
+        if name is not None:
+            check_subscription_name(name)
         return await self._driver.run(self._adapter.checkpoints(name))
 
     async def forget_subscription(self, name: str) -> bool:
         """As `Store.forget_subscription`."""
+        check_subscription_name(name)
         return await self._driver.run(self._adapter.delete_checkpoints(name))
 
     # Closing

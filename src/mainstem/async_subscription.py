@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from types import TracebackType
 
-from mainstem.errors import CheckpointLost
+from mainstem.errors import CheckpointLost, StoreClosed
 from mainstem.events import RecordedEvent
-from mainstem.port import AsyncDriver
+from mainstem.port import AsyncDriver, Op, Result
 from mainstem.positions import Position
 from mainstem.subscriptions import Batch, Follower
 
@@ -75,11 +75,13 @@ class AsyncSubscription:
 
     async def _unhandled(self) -> AsyncIterator[Batch]:
         self._loop = asyncio.get_running_loop()
-        if not self._follower.is_open:
+        if self._follower.is_open:
+            self._follower.rewind()
+        else:
             await self._driver.run(self._follower.open())
         while not self._stopping:
             self._wake.clear()
-            batch = await self._driver.run(self._follower.next_batch())
+            batch = await self._unless_closed(self._follower.next_batch())
             if batch is not None:
                 yield batch
             elif not self._live:
@@ -96,7 +98,16 @@ class AsyncSubscription:
 
     async def _finish(self, batch: Batch) -> None:
         self._follower.handled(batch.partition, batch.next_position)
-        await self._driver.run(self._follower.save_handled(batch))
+        await self._unless_closed(self._follower.save_handled(batch))
 
     async def _save_rest(self) -> None:
-        await self._driver.run(self._follower.save_rest())
+        await self._unless_closed(self._follower.save_rest())
+
+    async def _unless_closed(self, operation: Op[Result]) -> Result | None:
+        """Run it; None where the store was closed meanwhile, which ends this subscription too."""
+        try:
+            return await self._driver.run(operation)
+        except StoreClosed:
+            if not self._stopping:
+                raise
+            return None

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Iterator
 from types import TracebackType
 
-from mainstem.errors import CheckpointLost
+from mainstem.errors import CheckpointLost, StoreClosed
 from mainstem.events import RecordedEvent
-from mainstem.port import Driver
+from mainstem.port import Driver, Op, Result
 from mainstem.positions import Position
 from mainstem.subscriptions import Batch, Follower
 
@@ -88,11 +88,13 @@ class Subscription:
 
     def _unhandled(self) -> Iterator[Batch]:
         """Batches as they come, empty ones included, until `stop` or, if not live, the end."""
-        if not self._follower.is_open:
+        if self._follower.is_open:
+            self._follower.rewind()
+        else:
             self._driver.run(self._follower.open())
         while not self._stopping:
             self._wake.clear()
-            batch = self._driver.run(self._follower.next_batch())
+            batch = self._unless_closed(self._follower.next_batch())
             if batch is not None:
                 yield batch
             elif not self._live:
@@ -102,7 +104,16 @@ class Subscription:
 
     def _finish(self, batch: Batch) -> None:
         self._follower.handled(batch.partition, batch.next_position)
-        self._driver.run(self._follower.save_handled(batch))
+        self._unless_closed(self._follower.save_handled(batch))
 
     def _save_rest(self) -> None:
-        self._driver.run(self._follower.save_rest())
+        self._unless_closed(self._follower.save_rest())
+
+    def _unless_closed(self, operation: Op[Result]) -> Result | None:
+        """Run it; None where the store was closed meanwhile, which ends this subscription too."""
+        try:
+            return self._driver.run(operation)
+        except StoreClosed:
+            if not self._stopping:
+                raise
+            return None

@@ -36,7 +36,10 @@ if TYPE_CHECKING:
 
 
 class MainstemError(Exception):
-    """The root of the tree."""
+    """The root of the tree. All of them can be pickled, to be raised in another process."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _revive, (type(self), self.args, self.__dict__)
 
 
 class InvalidInput(MainstemError, ValueError):
@@ -102,9 +105,6 @@ class VersionConflict(MainstemError):
         self.stream_id = stream_id
         self.expected = expected
         self.actual = actual
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.stream_id, self.expected, self.actual)
 
 
 class TooManyConflicts(MainstemError):
@@ -213,6 +213,15 @@ class StoreClosed(StoreError):
 
     def __init__(self) -> None:
         super().__init__("This store is closed. Connect again.")
+
+
+def _revive(
+    kind: type[MainstemError], args: tuple[object, ...], attributes: dict[str, object]
+) -> MainstemError:
+    """The error that was pickled: its message and attributes, not made from arguments again."""
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(attributes)
+    return error
 
 
 def _short(value: object, limit: int = 80) -> str:

@@ -217,13 +217,17 @@ def check_commit_id(commit_id: str) -> None:
         )
 
 
-@lru_cache(1024)
 def check_event_name(name: str) -> None:
     """Raise `InvalidInput` unless it is text of 1 to 255 bytes of UTF-8."""
-    if not isinstance(name, str) or not 0 < utf8_length(name) <= MAX_EVENT_NAME_BYTES:
+    if not isinstance(name, str) or not _is_event_name(name):
         raise InvalidInput(
             f"Event name {name!r:.80}: a name is text of 1 to {MAX_EVENT_NAME_BYTES} bytes of UTF-8."
         )
+
+
+@lru_cache(1024)
+def _is_event_name(name: str) -> bool:
+    return 0 < utf8_length(name) <= MAX_EVENT_NAME_BYTES
 
 
 def microseconds(moment: datetime) -> int:

@@ -6,11 +6,11 @@ Everything here is a plain function or a generator of the adapter's requests; `S
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from mainstem.codec import Codec
+from mainstem.codec import Codec, add_metadata
 from mainstem.errors import InvalidInput, TooLarge
 from mainstem.events import (
     Append,
@@ -30,23 +30,39 @@ PAGE: Final = 1000
 
 
 def append_many(
-    adapter: Adapter, codec: Codec, writes: Iterable[Append], commit_id: str | None = None
+    adapter: Adapter,
+    codec: Codec,
+    writes: Iterable[Append],
+    commit_id: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
 ) -> Op[list[AppendResult]]:
-    """Check and encode everything, then write it as one commit."""
+    """Check and encode everything, then write it as one commit.
+
+    ``metadata`` is added to that of every event; an event's own wins where both have a key.
+    """
     if commit_id is not None:
         check_commit_id(commit_id)
-    encoded = encode_commit(codec, adapter.limits, writes)
+    encoded = encode_commit(codec, adapter.limits, writes, metadata)
     results = yield from adapter.append(
         encoded, commit_id or new_commit_id(), may_repeat=commit_id is not None
     )
     return results
 
 
-def encode_commit(codec: Codec, limits: Limits, writes: Iterable[Append]) -> list[StreamWrite]:
+def encode_commit(
+    codec: Codec,
+    limits: Limits,
+    writes: Iterable[Append],
+    metadata: Mapping[str, Any] | None = None,
+) -> list[StreamWrite]:
     """The commit as the adapter takes it. Raises `InvalidInput` for whatever is wrong with it."""
     encoded: list[StreamWrite] = []
     seen: set[str] = set()
     count = 0
+    if not isinstance(writes, Iterable):
+        raise InvalidInput(
+            f"{writes!r:.80} is not a list of Appends. Put a single one into a list."
+        )
     for write in writes:
         if not isinstance(write, tuple) or len(write) != len(Append._fields):
             raise InvalidInput(f"{write!r:.80} is not an Append(stream_id, events, expected).")
@@ -58,7 +74,7 @@ def encode_commit(codec: Codec, limits: Limits, writes: Iterable[Append]) -> lis
                 f"Stream {stream_id!r} comes twice in one commit. Put its events together in one Append."
             )
         seen.add(stream_id)
-        part = _encode_events(codec, limits, stream_id, events)
+        part = _encode_events(codec, limits, stream_id, events, metadata)
         count += len(part)
         encoded.append(StreamWrite(stream_id, part, expected))
     if not encoded:
@@ -143,7 +159,9 @@ def read(
             max_count=None if max_count is None else max_count - len(stream.events),
         )
         stream.events += page.events
-        stream.version = page.version
+        if not backwards:
+            # Going on to the end; backwards the newest event is that of the first page.
+            stream.version = page.version
     return stream
 
 
@@ -153,14 +171,18 @@ def check_read(
     """Raise `InvalidInput` for a range that means nothing."""
     check_stream_id(stream_id)
     check_count("from_version", from_version)
-    check_count("to_version", to_version)
-    check_count("max_count", max_count)
+    check_limit("to_version", to_version)
+    check_limit("max_count", max_count)
 
 
-def check_count(what: str, value: int | None) -> None:
-    """Raise `InvalidInput` unless it is a whole number of 0 or more, or None."""
-    if value is None:
-        return
+def check_limit(what: str, value: int | None) -> None:
+    """Raise `InvalidInput` unless it is a whole number of 0 or more, or None for no limit."""
+    if value is not None:
+        check_count(what, value)
+
+
+def check_count(what: str, value: int) -> None:
+    """Raise `InvalidInput` unless it is a whole number of 0 or more."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise InvalidInput(f"{what}={value!r}: give a whole number of 0 or more.")
 
@@ -201,11 +223,19 @@ def check_start(start: LogEnd | int | datetime) -> None:
     if isinstance(start, datetime):
         microseconds(start)
         return
-    check_count("start", start)
+    if isinstance(start, bool) or not isinstance(start, int) or not 0 <= start < 2**63:
+        raise InvalidInput(
+            f"start={start!r:.80}: give mainstem.BEGINNING, mainstem.END, a position of 0 or more, or "
+            "a datetime with a time zone."
+        )
 
 
 def _encode_events(
-    codec: Codec, limits: Limits, stream_id: str, events: Sequence[Any]
+    codec: Codec,
+    limits: Limits,
+    stream_id: str,
+    events: Sequence[Any],
+    metadata: Mapping[str, Any] | None,
 ) -> list[EncodedEvent]:
     if isinstance(events, (str, bytes)) or not isinstance(events, Iterable):
         raise InvalidInput(
@@ -213,6 +243,8 @@ def _encode_events(
             "Put a single event into a list."
         )
     encoded = [codec.encode(event) for event in events]
+    if metadata:
+        encoded = [add_metadata(event, metadata) for event in encoded]
     if not encoded:
         raise InvalidInput(
             f"There is no event to append to stream {stream_id!r}; give at least one."

@@ -7,14 +7,24 @@ from datetime import datetime
 from mainstem.codec import Codec
 from mainstem.errors import InvalidInput
 from mainstem.events import RecordedEvent, StreamInfo, microseconds
-from mainstem.operations import PAGE, check_count, check_partition, read_page, resolve_start
+from mainstem.operations import (
+    PAGE,
+    check_count,
+    check_limit,
+    check_partition,
+    read_page,
+    resolve_start,
+)
 from mainstem.port import Adapter, Op
 from mainstem.positions import Partition, Position
 from mainstem.streams import LogFilter
 
 
 class LogScan:
-    """One replay of the log, from where it begins to the end as it is when the replay gets there."""
+    """One replay of the log, up to its end as it is when the replay gets there.
+
+    A page that reached the head is not the end: handling it took time, so the log is asked again.
+    """
 
     def __init__(
         self,
@@ -30,8 +40,8 @@ class LogScan:
     ) -> None:
         """Raises `InvalidInput` for arguments that contradict each other."""
         check_count("from_position", from_position)
-        check_count("to_position", to_position)
-        check_count("max_count", max_count)
+        check_limit("to_position", to_position)
+        check_limit("max_count", max_count)
         if from_time is not None:
             microseconds(from_time)
             if from_position:
@@ -68,6 +78,7 @@ class LogScan:
             self._codec,
             max_count=PAGE if self._left is None else min(PAGE, self._left),
         )
+        ended = page.next_position == self._position
         events, self._position = page.events, page.next_position
         if self._to is not None and self._position >= self._to:
             events = [
@@ -76,7 +87,7 @@ class LogScan:
                 if event.position is not None and event.position < self._to
             ]
             self._next_partition()
-        elif page.next_position >= page.head:
+        elif ended:
             self._next_partition()
         if self._left is not None:
             self._left -= len(events)
@@ -138,6 +149,8 @@ class StreamListScan:
         after: str | None,
         max_count: int | None,
     ) -> None:
+        """Raises `InvalidInput` for a count that means nothing."""
+        check_limit("max_count", max_count)
         self._adapter = adapter
         self._category = category
         self._prefix = prefix

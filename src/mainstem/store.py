@@ -29,9 +29,17 @@ from mainstem.port import (
     StoreStatus,
 )
 from mainstem.positions import BEGINNING, Expected, LogEnd, Position, Version
+from mainstem.restoring import restore
 from mainstem.scan import LogScan, StreamListScan, StreamScan
 from mainstem.streams import LogFilter, check_stream_filter, check_stream_id
-from mainstem.subscriptions import DEFAULT_BATCH, CheckpointMode, Follower, Options, check_options
+from mainstem.subscriptions import (
+    DEFAULT_BATCH,
+    CheckpointMode,
+    Follower,
+    Options,
+    check_options,
+    check_subscription_name,
+)
 
 State = TypeVar("State")
 Command = TypeVar("Command")
@@ -135,7 +143,7 @@ class Store:
         Those that are there already are compared and left alone, so that a repeat changes nothing.
         Raises `ImportConflict` for an event that differs or whose predecessor is missing.
         """
-        counts = self._driver.run(self._adapter.restore(events))
+        counts = self._driver.run(restore(self._adapter, events))
         self._wake_subscriptions()
         return counts
 
@@ -290,6 +298,8 @@ class Store:
 
     def checkpoints(self, name: str | None = None) -> list[StoredCheckpoint]:
         """The checkpoints of all subscriptions, or of one: one for each partition it has read."""
+        if name is not None:
+            check_subscription_name(name)
         return self._driver.run(self._adapter.checkpoints(name))
 
     def forget_subscription(self, name: str) -> bool:
@@ -297,6 +307,7 @@ class Store:
 
         A reader that is under way loses the right to save.
         """
+        check_subscription_name(name)
         return self._driver.run(self._adapter.delete_checkpoints(name))
 
     # Closing

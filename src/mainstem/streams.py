@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from mainstem.errors import InvalidInput, InvalidStreamId
@@ -55,15 +55,7 @@ class LogFilter(NamedTuple):
         check_stream_filter(category, prefix)
         if isinstance(names, str):
             names = (names,)
-        if names is not None:
-            if not all(isinstance(name, str) and name for name in names):
-                raise InvalidInput(f"names={names!r}: event names are non-empty text.")
-            if not names:
-                raise InvalidInput(
-                    "names is empty, so no event could pass. Leave it out for all events."
-                )
-            names = frozenset(names)
-        return cls(category, prefix, names)
+        return cls(category, prefix, None if names is None else _checked_names(names))
 
     @property
     def passes_all(self) -> bool:
@@ -78,6 +70,22 @@ class LogFilter(NamedTuple):
         )
 
 
+def _checked_names(names: Collection[str]) -> frozenset[str]:
+    if not isinstance(names, Iterable):
+        raise InvalidInput(f"names={names!r:.200}: give one event name or several.")
+    listed = list(names)
+    if not listed:
+        raise InvalidInput("names is empty, so no event could pass. Leave it out for all events.")
+    for name in listed:
+        if not isinstance(name, str) or not name or _has_surrogate(name):
+            raise InvalidInput(f"names has {name!r:.80}: an event name is non-empty text of UTF-8.")
+    return frozenset(listed)
+
+
+def _has_surrogate(text: str) -> bool:
+    return not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text)
+
+
 def check_stream_filter(category: str | None, prefix: str | None) -> None:
     """Raise `InvalidInput` for a category or prefix that no stream id can have."""
     if category is not None and (not isinstance(category, str) or "-" in category):
@@ -88,5 +96,5 @@ def check_stream_filter(category: str | None, prefix: str | None) -> None:
     if prefix is not None and not isinstance(prefix, str):
         raise InvalidInput(f"prefix={prefix!r}: a prefix is text.")
     for text in (category, prefix):
-        if text is not None and any("\ud800" <= char <= "\udfff" for char in text):
+        if text is not None and _has_surrogate(text):
             raise InvalidInput(f"{text!r} has a lone surrogate, so no stream id can contain it.")

@@ -49,13 +49,17 @@ class Batch(NamedTuple):
     """The checkpoint once all of these events are handled."""
 
 
-def check_options(options: Options) -> None:
-    """Raise `InvalidInput` for what no subscription can have."""
-    name = options.name
+def check_subscription_name(name: str) -> None:
+    """Raise `InvalidInput` unless it is text of 1 to 255 bytes of UTF-8."""
     if not isinstance(name, str) or not 0 < utf8_length(name) <= MAX_NAME_BYTES:
         raise InvalidInput(
             f"Subscription name {name!r:.80}: a name is text of 1 to {MAX_NAME_BYTES} bytes of UTF-8."
         )
+
+
+def check_options(options: Options) -> None:
+    """Raise `InvalidInput` for what no subscription can have."""
+    check_subscription_name(options.name)
     check_start(options.start)
     if options.checkpoint not in ("auto", "manual"):
         raise InvalidInput(f"checkpoint={options.checkpoint!r}: give 'auto' or 'manual'.")
@@ -106,6 +110,11 @@ class Follower:
             else:
                 progress.append(_Progress(claim, claim.position))
         self._progress = progress
+
+    def rewind(self) -> None:
+        """Go back to what was not handled, for a reader that broke off and iterates again."""
+        for progress in self._progress:
+            progress.position = progress.handled
 
     def next_batch(self) -> Op[Batch | None]:
         """Events to be handled, perhaps none of them where the filter let none through; None where

@@ -43,6 +43,8 @@ _INSERT_NEXT = """
 where the version is taken (unique) or its predecessor is missing (not null)."""
 
 _LARGEST_INTEGER = 2**63 - 1
+_NO_TIME = -(2**63)
+"""Before all times: what an empty log has as its latest."""
 
 Row: TypeAlias = tuple[
     int, str, int, str, int, int | None, str, int | None, str | None, str | bytes
@@ -139,7 +141,7 @@ def log_end(connection: sqlite3.Connection) -> tuple[int, int]:
     row: tuple[int, int] | None = connection.execute(
         "SELECT position + 1, coalesce(latest_us, recorded_us) FROM events ORDER BY position DESC LIMIT 1"
     ).fetchone()
-    return row or (0, 0)
+    return row or (0, _NO_TIME)
 
 
 def stream_version(connection: sqlite3.Connection, stream_id: str) -> Version:

@@ -107,8 +107,9 @@ class Engine:
             if self._closed:
                 return
             self._closed = True
-            if os.getpid() == self._pid:
-                self._writer.close()
+            if os.getpid() != self._pid:
+                return  # forked, and never used since: these connections are the parent's
+            self._writer.close()
             while self._idle_readers:
                 self._idle_readers.pop().close()
 

@@ -25,9 +25,10 @@ def stream_conditions(category: str | None, prefix: str | None) -> tuple[str, li
     """The same for the stream ids of a category, with a prefix, or both."""
     conditions, values = [], []
     if category is not None:
-        # "order" itself, or anything from "order-" up to "order.", the next character's turn.
-        conditions.append("(stream_id = ? OR (stream_id >= ? AND stream_id < ?))")
-        values += [category, f"{category}-", f"{category}."]
+        # "order" itself, or anything from "order-" up to "order.", the next character's turn. The
+        # outer bounds come first and apart, so that the index is entered at the category.
+        conditions.append("stream_id >= ? AND stream_id < ? AND (stream_id = ? OR stream_id >= ?)")
+        values += [category, f"{category}.", category, f"{category}-"]
     if prefix:
         conditions.append("stream_id >= ?")
         values.append(prefix)

@@ -26,7 +26,9 @@ _PAGE_BYTES: Final = 8 * 1024 * 1024
 _FILTERED_WINDOW: Final = 20_000
 """Rows that one filtered page looks through at most, so that a rare match does not keep it busy."""
 
-_FETCH: Final = 250
+_FIRST_FETCH: Final = 8
+_FETCH: Final = 64
+"""Rows fetched at once: few until it is known how large they are."""
 
 
 def read_stream(
@@ -119,10 +121,13 @@ def _fetch(cursor: sqlite3.Cursor, codec: Codec) -> list[RecordedEvent]:
     """The cursor's events, as far as a page may be."""
     events: list[RecordedEvent] = []
     size = 0
+    fetch = _FIRST_FETCH
     while size < _PAGE_BYTES:
-        rows = cursor.fetchmany(_FETCH)
+        rows = cursor.fetchmany(fetch)
         if not rows:
             break
         events += [RecordedEvent(*row, codec) for row in rows]  # type: ignore[call-arg]
         size += sum([len(row[5]) for row in rows])
+        # As many again as there is room for, going by the events so far.
+        fetch = min(_FETCH, 1 + (_PAGE_BYTES - size) * len(events) // (size + 1), 2 * len(events))
     return events

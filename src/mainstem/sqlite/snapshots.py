@@ -12,7 +12,7 @@ def save(connection: sqlite3.Connection, snapshot: StoredSnapshot) -> None:
     connection.execute(
         "INSERT INTO snapshots (stream_id, schema, version, data) VALUES (?, ?, ?, ?) "
         "ON CONFLICT DO UPDATE SET version = excluded.version, data = excluded.data "
-        "WHERE excluded.version > version",
+        "WHERE excluded.version >= version",
         snapshot,
     )
 

@@ -42,6 +42,11 @@ pytest.register_assert_rewrite(
 from mainstem.testing.contract.appends import AppendContract, AppendManyContract  # noqa: E402
 from mainstem.testing.contract.backend import Backend, Clock, MakeBackend  # noqa: E402
 from mainstem.testing.contract.commits import CommitContract, CommitOfManyContract  # noqa: E402
+from mainstem.testing.contract.listing import ListingContract  # noqa: E402
+from mainstem.testing.contract.log import FilterContract, LogContract, TimeContract  # noqa: E402
+from mainstem.testing.contract.payloads import PayloadContract  # noqa: E402
+from mainstem.testing.contract.reads import ReadContract  # noqa: E402
+from mainstem.testing.contract.snapshots import SnapshotContract  # noqa: E402
 
 
 class Contract(
@@ -49,6 +54,13 @@ class Contract(
     AppendManyContract,
     CommitContract,
     CommitOfManyContract,
+    ReadContract,
+    LogContract,
+    FilterContract,
+    TimeContract,
+    ListingContract,
+    PayloadContract,
+    SnapshotContract,
 ):
     """Everything that a store promises within one process."""
 

@@ -1,0 +1,94 @@
+"""Events that come from a file or another store, with ids, times and commits of their own: what may
+be written as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from mainstem.errors import EncodeError, InvalidInput, TooLarge
+from mainstem.events import (
+    EncodedEvent,
+    check_commit_id,
+    check_event_name,
+    microseconds,
+    utf8_length,
+)
+from mainstem.port import Adapter, ImportCounts, ImportedEvent, Limits, Op
+from mainstem.streams import check_stream_id
+
+_FIRST_US: Final = microseconds(datetime.min.replace(tzinfo=UTC))
+_LAST_US: Final = microseconds(datetime.max.replace(tzinfo=UTC))
+_check_json = msgspec.json.Decoder(msgspec.Raw).decode
+_check_json_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def restore(adapter: Adapter, events: Sequence[ImportedEvent]) -> Op[ImportCounts]:
+    """Check all of them, then write those that are missing."""
+    if not isinstance(events, Sequence):
+        raise InvalidInput(f"{events!r:.80} is not a list of ImportedEvents.")
+    for event in events:
+        check_imported(adapter.limits, event)
+    counts = yield from adapter.restore(events)
+    return counts
+
+
+def check_imported(limits: Limits, imported: ImportedEvent) -> None:
+    """Raise `InvalidInput` for an event that no store could have recorded."""
+    if not isinstance(imported, ImportedEvent) or not isinstance(imported.event, EncodedEvent):
+        raise InvalidInput(f"{imported!r:.80} is not an ImportedEvent with an EncodedEvent in it.")
+    stream_id, event_id, event, recorded_us, commit_id = imported
+    check_stream_id(stream_id)
+    check_event_name(event.name)
+    check_commit_id(commit_id)
+    if not _is_whole(event_id) or event_id < 0:
+        raise InvalidInput(
+            f"event_id={event_id!r} in stream {stream_id!r}: event ids are 0, 1, 2 …"
+        )
+    if not _is_whole(recorded_us) or not _FIRST_US <= recorded_us <= _LAST_US:
+        raise InvalidInput(
+            f"recorded_us={recorded_us!r:.80} of event {event_id} in stream {stream_id!r}: give "
+            "microseconds since 1970-01-01 UTC, within the years 1 to 9999."
+        )
+    _check_encoded(event)
+    if event.size > limits.event_bytes:
+        raise TooLarge(
+            f"Event {event_id} of stream {stream_id!r}",
+            event.size,
+            limits.event_bytes,
+            "bytes",
+            "Keep large content elsewhere and record a reference to it.",
+        )
+
+
+def _check_encoded(event: EncodedEvent) -> None:
+    data, metadata = event.data, event.metadata
+    if not isinstance(data, (str, bytes)):
+        raise EncodeError(event.name, "its data is neither JSON text nor bytes.")
+    if not isinstance(metadata, str | None):
+        raise EncodeError(event.name, "its metadata is not JSON text.")
+    for what, text, check in (
+        ("data", data, _check_json),
+        ("metadata", metadata, _check_json_object),
+    ):
+        if isinstance(text, str):
+            _check_text(event.name, what, text, check)
+
+
+def _check_text(event_name: str, what: str, text: str, check: Any) -> None:
+    if utf8_length(text) < 0:
+        raise EncodeError(event_name, f"its {what} has a lone surrogate, so it is not UTF-8.")
+    try:
+        check(text)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise EncodeError(
+            event_name, f"its {what} is not the JSON it has to be ({error})."
+        ) from error
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
