@@ -75,7 +75,7 @@ def encode_json(event_name: str, value: Any, what: str = "payload") -> str:
 
 
 def encode_metadata(event_name: str, metadata: Any) -> str | None:
-    """JSON text of an event's metadata. Raises `EncodeError` for bad and `InvalidInput` for reserved keys."""
+    """JSON text of an event's metadata. Raises `EncodeError`, for reserved keys too."""
     if metadata is None:
         return None
     if not isinstance(metadata, Mapping) or not all(isinstance(key, str) for key in metadata):
@@ -86,6 +86,14 @@ def encode_metadata(event_name: str, metadata: Any) -> str | None:
                 event_name, f"metadata key {key!r}: keys that begin with '$' are Mainstem's own."
             )
     return encode_json(event_name, dict(metadata), "metadata")
+
+
+def add_metadata(event: EncodedEvent, metadata: Mapping[str, Any]) -> EncodedEvent:
+    """The event with more metadata; its own wins where both have a key. Raises `EncodeError`."""
+    added = encode_metadata(event.name, metadata)
+    if event.metadata is not None and added is not None:
+        added = encode_json(event.name, {**_decode(added), **_decode(event.metadata)}, "metadata")
+    return event._replace(metadata=added)
 
 
 _NO_FLOAT: Final = frozenset((str, int, bool, type(None)))
