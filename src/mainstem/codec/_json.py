@@ -45,13 +45,13 @@ class JsonCodec:
     def decode(self, event: RecordedEvent) -> Any:
         """The payload as plain JSON values. Raises `DecodeError` where the data is not JSON."""
         if isinstance(event.data, bytes):
-            raise _undecodable(
+            raise undecodable(
                 event, "it was written by a codec other than JSON; connect with that codec"
             )
         try:
             return _decode(event.data)
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
-            raise _undecodable(event, f"the stored payload is not JSON ({error})") from error
+            raise undecodable(event, f"the stored payload is not JSON ({error})") from error
 
 
 def encode_json(event_name: str, value: Any, what: str = "payload") -> str:
@@ -66,7 +66,7 @@ def encode_json(event_name: str, value: Any, what: str = "payload") -> str:
         problem = f"{error}. The {what} must be what JSON can hold; convert it first, or use a TypedCodec."
     else:
         # msgspec writes NaN and infinities as null, which would lose them silently.
-        if b"null" in data and not _is_finite(value):
+        if b"null" in data and not is_finite(value):
             raise EncodeError(
                 event_name, f"the {what} has a NaN or an infinity, which JSON does not have."
             )
@@ -99,24 +99,24 @@ def add_metadata(event: EncodedEvent, metadata: Mapping[str, Any]) -> EncodedEve
 _NO_FLOAT: Final = frozenset((str, int, bool, type(None)))
 
 
-def _is_finite(value: Any) -> bool:
+def is_finite(value: Any) -> bool:
     """Whether no float in the value is a NaN or an infinity."""
     if type(value) is dict:  # by far the most frequent; most of what is in it needs no call
-        return all(type(item) in _NO_FLOAT or _is_finite(item) for item in value.values()) and all(
-            type(key) is str or _is_finite(key) for key in value
+        return all(type(item) in _NO_FLOAT or is_finite(item) for item in value.values()) and all(
+            type(key) is str or is_finite(key) for key in value
         )
     if isinstance(value, float):
         return math.isfinite(value)
     if isinstance(value, Mapping):
-        return all(map(_is_finite, value.keys())) and all(map(_is_finite, value.values()))
+        return all(map(is_finite, value.keys())) and all(map(is_finite, value.values()))
     if isinstance(value, (list, tuple, set, frozenset)):
-        return all(map(_is_finite, value))
+        return all(map(is_finite, value))
     if isinstance(value, msgspec.Struct):
-        return all(_is_finite(getattr(value, name)) for name in value.__struct_fields__)
+        return all(is_finite(getattr(value, name)) for name in value.__struct_fields__)
     if is_dataclass(value) and not isinstance(value, type):
-        return all(_is_finite(getattr(value, field.name)) for field in fields(value))
+        return all(is_finite(getattr(value, field.name)) for field in fields(value))
     return True
 
 
-def _undecodable(event: RecordedEvent, reason: str) -> DecodeError:
+def undecodable(event: RecordedEvent, reason: str) -> DecodeError:
     return DecodeError(event.stream_id, event.event_id, event.name, f"{reason}.")

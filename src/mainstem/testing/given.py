@@ -1,0 +1,168 @@
+"""Given these events, when that command comes, then those events follow: deciders tested without a store."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+
+from mainstem.codec import Codec, JsonCodec
+from mainstem.decider import Decider
+from mainstem.events import EncodedEvent, RecordedEvent, microseconds
+from mainstem.positions import EventId, Partition, Position
+
+State = TypeVar("State")
+Command = TypeVar("Command")
+
+_NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def recorded(
+    event: Any,
+    *,
+    stream_id: str = "test-1",
+    event_id: int = 0,
+    position: int | None = None,
+    recorded_at: datetime = _NEW_YEAR,
+    commit_id: str = "test-commit",
+    codec: Codec | None = None,
+) -> RecordedEvent:
+    """A recorded event for a test, encoded and decoded as a store would do it.
+
+    ``event`` is a `NewEvent`, or an object of a class that the codec knows. Raises `EncodeError`
+    for what could not be stored.
+    """
+    codec = codec or JsonCodec()
+    encoded = codec.encode(event)
+    return RecordedEvent(
+        stream_id,
+        EventId(event_id),
+        None if position is None else Position(position),
+        None if position is None else Partition(0),
+        encoded.name,
+        encoded.data,
+        encoded.metadata,
+        microseconds(recorded_at),
+        commit_id,
+        codec,
+    )
+
+
+def given(
+    decider: Decider[State, Command], *events: Any, codec: Codec | None = None
+) -> Given[State, Command]:
+    """A stream with these events; the ``codec`` is the store's, plain JSON by default."""
+    return Given(decider, _record(events, codec or JsonCodec()), codec or JsonCodec())
+
+
+class Given(Generic[State, Command]):
+    """A stream to which a command may come."""
+
+    def __init__(
+        self, decider: Decider[State, Command], events: list[RecordedEvent], codec: Codec
+    ) -> None:
+        self._decider = decider
+        self._events = events
+        self._codec = codec
+
+    def when(self, command: Command) -> When[State, Command]:
+        """Decide the command on the state that the events lead to."""
+        state = self._decider.fold(self._decider.initial(), self._events)
+        try:
+            decided = list(self._decider.decide(command, state) or ())
+        except Exception as error:
+            return When(self._decider, self._codec, state, [], error)
+        events = _record(decided, self._codec, after=len(self._events))
+        return When(self._decider, self._codec, state, events, None)
+
+    def state(self) -> State:
+        """The state that the events lead to."""
+        return self._decider.fold(self._decider.initial(), self._events)
+
+
+class When(Generic[State, Command]):
+    """What a command led to; each ``then`` raises `AssertionError` unless it is as said."""
+
+    def __init__(
+        self,
+        decider: Decider[State, Command],
+        codec: Codec,
+        state: State,
+        events: list[RecordedEvent],
+        error: Exception | None,
+    ) -> None:
+        self._decider = decider
+        self._codec = codec
+        self._state = state
+        self._events = events
+        self._error = error
+
+    def then(self, *expected: Any) -> When[State, Command]:
+        """Exactly these events follow, in this order: names, payloads and, where given, metadata."""
+        self._raise_error()
+        wanted = [self._codec.encode(event) for event in expected]
+        got = [EncodedEvent(event.name, event.data, event.metadata_json) for event in self._events]
+        if not _same(wanted, got):
+            raise AssertionError(
+                "The command led to other events than expected.\n"
+                f"expected:\n{_listed(wanted)}\ngot:\n{_listed(got)}"
+            )
+        return self
+
+    def then_nothing(self) -> When[State, Command]:
+        """No event follows."""
+        return self.then()
+
+    def then_raises(self, kind: type[Exception], match: str = "") -> None:
+        """Deciding raises an error of that kind whose message has the pattern ``match`` in it."""
+        if self._error is None:
+            got = [
+                EncodedEvent(event.name, event.data, event.metadata_json) for event in self._events
+            ]
+            raise AssertionError(f"{kind.__name__} was expected; got events:\n{_listed(got)}")
+        if not isinstance(self._error, kind):
+            raise AssertionError(
+                f"{kind.__name__} was expected; got {self._error!r}"
+            ) from self._error
+        if not re.search(match, str(self._error)):
+            raise AssertionError(
+                f"The message {str(self._error)!r} has nothing that matches {match!r}."
+            ) from self._error
+
+    def then_state(self, expected: State) -> When[State, Command]:
+        """The state behind the command's events is this one."""
+        self._raise_error()
+        state = self._decider.fold(self._state, self._events)
+        if state != expected:
+            raise AssertionError(f"The state is {state!r}, not the expected {expected!r}.")
+        return self
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            raise AssertionError(
+                f"Deciding raised {self._error!r}, which was not expected."
+            ) from self._error
+
+
+def _record(events: Iterable[Any], codec: Codec, after: int = 0) -> list[RecordedEvent]:
+    return [
+        recorded(event, event_id=after + offset, codec=codec) for offset, event in enumerate(events)
+    ]
+
+
+def _same(wanted: list[EncodedEvent], got: list[EncodedEvent]) -> bool:
+    return len(wanted) == len(got) and all(
+        (one.name, one.data) == (other.name, other.data)
+        and (one.metadata is None or one.metadata == other.metadata)
+        for one, other in zip(wanted, got, strict=True)
+    )
+
+
+def _listed(events: list[EncodedEvent]) -> str:
+    if not events:
+        return "  nothing"
+    return "\n".join(
+        f"  {event.name} {event.data!s}" + (f" metadata {event.metadata}" if event.metadata else "")
+        for event in events
+    )
