@@ -28,7 +28,7 @@ def test_the_code_of_a_page_runs(
     namespace: dict[str, object] = {"__name__": "__main__"}
     for line, code in blocks(page):
         # Padded, so that a traceback shows the line of the page.
-        exec(compile("\n" * line + code, str(page), "exec"), namespace)
+        exec(compile("\n" * line + code, str(page), "exec", dont_inherit=True), namespace)
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:

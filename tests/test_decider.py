@@ -1,0 +1,315 @@
+"""`handle`: load, fold, decide, append; on a conflict again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pydantic
+import pytest
+
+import mainstem
+from mainstem import (
+    ANY,
+    Decider,
+    EncodeError,
+    InvalidInput,
+    NewEvent,
+    RecordedEvent,
+    Snapshots,
+    StoreBusy,
+    TooManyConflicts,
+    VersionConflict,
+)
+from mainstem.codec import JsonCodec
+from mainstem.decider import handle
+from mainstem.port import Sleep, StoredSnapshot, StreamPage
+from mainstem.sqlite.adapter import SqliteAdapter
+from mainstem.sqlite.drivers import Write
+
+
+@dataclass(frozen=True)
+class Account:
+    balance: int = 0
+
+
+class Overdrawn(Exception):
+    pass
+
+
+def evolve(account: Account, event: RecordedEvent) -> Account:
+    return Account(account.balance + event.payload["amount"])
+
+
+def decide(amount: int, account: Account) -> list[NewEvent]:
+    if account.balance + amount < 0:
+        raise Overdrawn
+    return [NewEvent("Booked", {"amount": amount})] if amount else []
+
+
+accounts: Decider[Account, int] = Decider(Account, evolve, decide)
+
+
+@pytest.fixture
+def store() -> Iterator[mainstem.Store]:
+    with mainstem.connect("sqlite://:memory:") as store:
+        yield store
+
+
+def test_a_command_appends_what_was_decided(store: mainstem.Store) -> None:
+    store.append("account-1", [NewEvent("Booked", {"amount": 5})], expected=0)
+    handled = store.handle(accounts, "account-1", 7)
+
+    assert handled.state == Account(12)
+    assert handled.version == 2
+    assert handled.attempts == 1
+    assert handled.conflicts == 0
+    assert not handled.repeated
+    assert [event.payload for event in handled.events] == [{"amount": 7}]
+    assert handled.events == store.read("account-1", from_version=1).events
+
+
+def test_deciding_nothing_appends_nothing(store: mainstem.Store) -> None:
+    handled = store.handle(accounts, "account-1", 0)
+    assert (handled.version, handled.events, handled.result) == (0, [], None)
+    assert store.head() == 0
+
+
+def test_what_decide_raises_comes_through_and_nothing_is_written(store: mainstem.Store) -> None:
+    with pytest.raises(Overdrawn):
+        store.handle(accounts, "account-1", -1)
+    assert store.head() == 0
+
+
+def interrupted_by(
+    store: mainstem.Store, rivals: int, stream_id: str = "account-1"
+) -> Decider[Account, int]:
+    """A decider that is overtaken by that many other writers, each while it decides."""
+    left = iter(range(rivals))
+
+    def overtaken(amount: int, account: Account) -> list[NewEvent]:
+        events = decide(amount, account)
+        if next(left, None) is not None:
+            store.append(stream_id, [NewEvent("Booked", {"amount": -1})], expected=ANY)
+        return events
+
+    return Decider(Account, evolve, overtaken)
+
+
+def test_after_a_conflict_the_rule_is_checked_on_what_is_new(store: mainstem.Store) -> None:
+    store.append("account-1", [NewEvent("Booked", {"amount": 10})], expected=0)
+    handled = store.handle(interrupted_by(store, 2), "account-1", -8)
+    assert handled.attempts == 3
+    assert handled.conflicts == 2
+    assert handled.state == Account(0)
+
+
+def test_a_rule_that_a_rival_has_broken_is_refused(store: mainstem.Store) -> None:
+    store.append("account-1", [NewEvent("Booked", {"amount": 10})], expected=0)
+    with pytest.raises(Overdrawn):
+        store.handle(interrupted_by(store, 1), "account-1", -10)
+    assert store.version("account-1") == 2
+
+
+def test_conflicts_without_end_are_given_up(store: mainstem.Store) -> None:
+    store.append("account-1", [NewEvent("Booked", {"amount": 100})], expected=0)
+    with pytest.raises(TooManyConflicts, match="3 attempts") as caught:
+        store.handle(interrupted_by(store, 9), "account-1", 1, attempts=3)
+    assert (caught.value.stream_id, caught.value.attempts) == ("account-1", 3)
+    assert store.version("account-1") == 4  # the first event and three rivals'
+
+
+def test_only_what_is_new_is_loaded_after_a_conflict(store: mainstem.Store) -> None:
+    folded: list[int] = []
+
+    def counting(account: Account, event: RecordedEvent) -> Account:
+        folded.append(event.event_id)
+        return evolve(account, event)
+
+    rival = interrupted_by(store, 1)
+    store.append("account-1", [NewEvent("Booked", {"amount": 100})] * 5, expected=0)
+    store.handle(Decider(Account, counting, rival.decide), "account-1", 1)
+    assert folded == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_many_threads_lose_no_update_and_break_no_rule(store: mainstem.Store) -> None:
+    store.append("account-1", [NewEvent("Booked", {"amount": 15})], expected=0)
+
+    def withdraw(_: int) -> bool:
+        try:
+            store.handle(accounts, "account-1", -1, attempts=100)
+        except Overdrawn:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        done = list(pool.map(withdraw, range(20)))
+    assert done.count(True) == 15
+    assert sum(event.payload["amount"] for event in store.read("account-1")) == 0
+
+
+def test_pauses_double_up_to_a_bound_and_are_jittered() -> None:
+    def pauses(jitter: float) -> list[float]:
+        operation = handle(
+            SqliteAdapter("test"),
+            JsonCodec(),
+            accounts,
+            "account-1",
+            1,
+            attempts=12,
+            jitter=lambda: jitter,
+        )
+        slept: list[float] = []
+        request = next(operation)
+        while True:
+            try:
+                if isinstance(request, Sleep):
+                    slept.append(request.seconds)
+                    request = operation.send(None)
+                elif isinstance(request, Write):
+                    conflict = VersionConflict("account-1", 0, mainstem.Version(1))
+                    request = operation.throw(conflict)
+                else:
+                    request = operation.send(StreamPage([], mainstem.Version(0), more=False))
+            except TooManyConflicts:
+                return slept
+
+    assert pauses(1.0)[:4] == [0.002, 0.004, 0.008, 0.016]
+    assert pauses(0.0)[:4] == [0.001, 0.002, 0.004, 0.008]
+    assert max(pauses(1.0)) == 0.5
+    assert len(pauses(0.5)) == 11
+
+
+def test_metadata_is_added_to_every_event(store: mainstem.Store) -> None:
+    def twice(_: int, __: Account) -> list[NewEvent]:
+        return [
+            NewEvent("Booked", {"amount": 1}),
+            NewEvent("Booked", {"amount": 2}, {"by": "Eve", "via": "web"}),
+        ]
+
+    decider: Decider[Account, int] = Decider(Account, evolve, twice)
+    handled = store.handle(decider, "account-1", 1, metadata={"by": "Ada", "request": "r-1"})
+    assert [event.metadata for event in handled.events] == [
+        {"by": "Ada", "request": "r-1"},
+        {"by": "Eve", "request": "r-1", "via": "web"},
+    ]
+
+
+def test_a_command_that_was_handled_before_is_not_decided_again(store: mainstem.Store) -> None:
+    store.append("account-1", [NewEvent("Booked", {"amount": 5})], expected=0)
+    first = store.handle(accounts, "account-1", -5, commit_id="withdrawal-1")
+    store.append("account-1", [NewEvent("Booked", {"amount": 1})], expected=2)
+
+    again = store.handle(accounts, "account-1", -5, commit_id="withdrawal-1")
+    assert again.repeated
+    assert again.attempts == 0
+    assert (again.version, again.state, again.events) == (2, Account(0), first.events)
+    assert store.version("account-1") == 3
+
+
+def test_a_repeat_that_races_with_its_first_attempt_takes_effect_once(
+    store: mainstem.Store,
+) -> None:
+    first: list[object] = []
+
+    def sent_twice(amount: int, account: Account) -> list[NewEvent]:
+        if not first:  # the earlier attempt arrives while the repeat is deciding
+            first.append(store.handle(accounts, "account-1", amount, commit_id="deposit-1"))
+        return decide(amount, account)
+
+    decider: Decider[Account, int] = Decider(Account, evolve, sent_twice)
+    handled = store.handle(decider, "account-1", 5, commit_id="deposit-1")
+    assert handled.repeated
+    assert handled.state == Account(5)
+    assert store.version("account-1") == 1
+
+
+class Model(pydantic.BaseModel):
+    balance: int = 0
+
+
+def snapshot_accounts(
+    every: int = 5, schema: str = "account-1", folded: list[int] | None = None
+) -> Decider[Account, int]:
+    def counting(account: Account, event: RecordedEvent) -> Account:
+        if folded is not None:
+            folded.append(event.event_id)
+        return evolve(account, event)
+
+    return Decider(Account, counting, decide, Snapshots(every, schema, Account))
+
+
+def test_a_snapshot_spares_the_folding_of_what_is_before_it(store: mainstem.Store) -> None:
+    for _ in range(12):
+        store.handle(snapshot_accounts(), "account-1", 1)
+    folded: list[int] = []
+    handled = store.handle(snapshot_accounts(folded=folded), "account-1", 1)
+    assert folded == [10, 11, 12]
+    assert handled.state == Account(13)
+
+
+def test_another_schema_name_ignores_old_snapshots(store: mainstem.Store) -> None:
+    for _ in range(6):
+        store.handle(snapshot_accounts(), "account-1", 1)
+    folded: list[int] = []
+    store.handle(snapshot_accounts(schema="account-2", folded=folded), "account-1", 1)
+    assert folded == list(range(7))
+
+
+def test_a_pydantic_model_can_be_the_state(store: mainstem.Store) -> None:
+    def evolve_model(model: Model, event: RecordedEvent) -> Model:
+        return Model(balance=model.balance + event.payload["amount"])
+
+    decider: Decider[Model, int] = Decider(
+        Model, evolve_model, lambda amount, _: decide(amount, Account()), Snapshots(2, "m", Model)
+    )
+    for _ in range(5):
+        handled = store.handle(decider, "account-1", 1)
+    assert handled.state == Model(balance=5)
+
+
+def test_a_snapshot_that_does_not_fit_is_reported_and_folded_over(
+    store: mainstem.Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(6):
+        store.handle(snapshot_accounts(), "account-1", 1)
+    broken = StoredSnapshot("account-1", "account-1", mainstem.Version(6), '{"balance": "?"}')
+    store._driver.run(store._adapter.save_snapshot(broken))
+    with caplog.at_level(logging.WARNING, "mainstem"):
+        handled = store.handle(snapshot_accounts(), "account-1", 1)
+    assert handled.state == Account(7)
+    assert "Take a new schema name" in caplog.text
+
+
+def test_a_command_is_handled_even_if_its_snapshot_cannot_be_kept(
+    store: mainstem.Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def busy(self: SqliteAdapter, snapshot: StoredSnapshot) -> Any:
+        raise StoreBusy("locked")
+
+    monkeypatch.setattr(SqliteAdapter, "save_snapshot", busy)
+    handled = store.handle(snapshot_accounts(every=1), "account-1", 1)
+    assert handled.version == 1
+    assert "No snapshot of stream 'account-1' was kept: locked" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda store: store.handle(accounts, "account-1", 1, attempts=0), InvalidInput),
+        (lambda store: store.handle(accounts, "account-1", 1, commit_id=""), InvalidInput),
+        (lambda store: store.handle(accounts, "", 1), InvalidInput),
+        (lambda store: store.handle(accounts, "a", 1, metadata={"$version": 1}), EncodeError),
+        (lambda store: Snapshots(0, "s", Account), InvalidInput),
+        (lambda store: Snapshots(1, "", Account), InvalidInput),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused(
+    store: mainstem.Store, call: Callable[[mainstem.Store], object], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        call(store)
+    assert store.head() == 0
