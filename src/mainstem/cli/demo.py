@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import quote
 
 import click
+from rich.columns import Columns
 from rich.console import Console
 
 from mainstem.demo import report
@@ -25,7 +26,7 @@ QUICK: Final = 2_000
 """Events of a quick run."""
 
 
-@click.command()
+@click.command(epilog="Example: mainstem demo --writers 8 --keep")
 @click.option(
     "--store",
     "url",
@@ -43,9 +44,7 @@ QUICK: Final = 2_000
     "--events",
     "count",
     type=click.IntRange(1, EVENTS),
-    default=EVENTS,
-    show_default=True,
-    help="Only the file's first so many events.",
+    help="Only the first so many events of the file.  [default: all]",
 )
 @click.option("--quick", is_flag=True, help=f"The same as --events {QUICK}.")
 @click.option("--keep", is_flag=True, help="Keep the SQLite file to look at it afterwards.")
@@ -53,19 +52,17 @@ QUICK: Final = 2_000
     "--json", "for_programs", is_flag=True, help="Print one JSON object and nothing else."
 )
 def demo(
-    url: str | None, writers: int, count: int, *, quick: bool, keep: bool, for_programs: bool
+    url: str | None, writers: int, count: int | None, *, quick: bool, keep: bool, for_programs: bool
 ) -> None:
-    r"""Replay real data while several processes are writing it, and check every event.
+    """Replay real data while several processes are writing it, and check every event.
 
     The data is 15,098 changes of 2,073 incidents of a service desk. A replay begins when a third is
     written, follows the writers to the end and builds a read model; every event and every figure
     is compared with the data. Exit code 0: all as it should be; 1: something differs or failed.
-
-    \b
-    Example: mainstem demo --quick
-             mainstem demo --keep --writers 8
     """
-    count = QUICK if quick else count
+    if quick and count is not None:
+        raise click.UsageError("Give --quick or --events, not both.")
+    count = count or (QUICK if quick else EVENTS)
     console = Console(highlight=False, quiet=for_programs)
     display = _display(console, count, for_programs=for_programs)
     try:
@@ -128,8 +125,7 @@ def _display(console: Console, count: int, *, for_programs: bool) -> Quiet:
 
 def _print_report(console: Console, outcome: Outcome) -> None:
     console.print()
-    console.print(report.run_table(outcome))
-    console.print(report.results_table(outcome))
+    console.print(Columns([report.run_table(outcome), report.results_table(outcome)]))
     console.print(f"{report.conclusion(outcome)} It took {outcome.seconds:.1f} seconds.\n")
 
 

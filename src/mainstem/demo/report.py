@@ -53,7 +53,7 @@ def results_table(outcome: Outcome) -> Table:
 def conclusion(outcome: Outcome) -> str:
     """What the run shows."""
     if not outcome.as_expected:
-        return "NOT AS IT SHOULD BE: the rows marked DIFFERS show what this store lost or changed."
+        return "NOT AS IT SHOULD BE: see the rows marked DIFFERS."
     growth = outcome.growth
     return (
         f"Every one of {outcome.count:,} events was replayed once and in order, although "

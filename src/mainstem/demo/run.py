@@ -88,7 +88,8 @@ def run(url: str, count: int, writers: int, display: Display) -> Outcome:
                 display.progress(group.tallies, written, 0)
                 group.hear(_REFRESH)
             with Replay(store) as replay:
-                display.replay_began(len(replay.streams_at_beginning), written)
+                at_beginning = log_length(store)
+                display.replay_began(len(replay.streams_at_beginning), at_beginning)
                 while not (group.finished and replay.has_ended(count)):
                     group.hear(_REFRESH)
                     replayed = len(replay.events)
@@ -97,7 +98,7 @@ def run(url: str, count: int, writers: int, display: Display) -> Outcome:
         count=count,
         tallies=group.tallies,
         replayed=len(replay.events),
-        appended_during_replay=len(replay.events) - written,
+        appended_during_replay=len(replay.events) - at_beginning,
         findings=check(source, replay.events),
         growth=growth(replay.streams_at_beginning, replay.events),
         results=replay.desk.results(),
@@ -135,6 +136,6 @@ def refuse_unless_empty(store: Store) -> None:
     events = log_length(store)
     if events or any(store.streams(max_count=1)):
         raise StoreUnsuitable(
-            f"This store already has {events:,} events, and the demo needs an empty one. Leave out "
-            "--store for a file in a fresh directory, or give the URL of a new store."
+            f"The store is not empty: it has {events:,} events already. Leave out --store for a file "
+            "in a fresh directory, or give the URL of a new store."
         )
