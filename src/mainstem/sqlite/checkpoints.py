@@ -51,9 +51,12 @@ def delete(connection: sqlite3.Connection, subscription: str) -> bool:
     The rows stay, with a fencing number higher by one: were they removed, numbers would start
     again, and a reader from before could hold the newest one by chance.
     """
-    forgotten = connection.execute(
+    (saved_ones,) = connection.execute(
+        "SELECT count(position) FROM checkpoints WHERE subscription = ?", (subscription,)
+    ).fetchone()
+    connection.execute(
         "UPDATE checkpoints SET position = NULL, saved_us = NULL, fence = fence + 1 "
-        "WHERE subscription = ? AND position IS NOT NULL",
+        "WHERE subscription = ?",
         (subscription,),
     )
-    return forgotten.rowcount > 0
+    return bool(saved_ones)

@@ -6,22 +6,17 @@ For tests: a program that wants to block is better served by `mainstem.connect`.
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import (
-    AsyncIterator,
     Callable,
     Collection,
-    Coroutine,
     Iterable,
     Iterator,
     Mapping,
     Sequence,
 )
 from datetime import datetime
-from enum import Enum
 from types import TracebackType
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, TypeVar
 
 from mainstem.async_store import AsyncStore
 from mainstem.async_subscription import AsyncSubscription
@@ -41,17 +36,10 @@ from mainstem.port import (
 from mainstem.positions import BEGINNING, Expected, LogEnd, Position, Version
 from mainstem.store import Store
 from mainstem.subscriptions import DEFAULT_BATCH, Batch, CheckpointMode
+from mainstem.testing.loop_thread import LoopThread
 
 State = TypeVar("State")
 Command = TypeVar("Command")
-Item = TypeVar("Item")
-
-
-class _End(Enum):
-    END = "end"
-
-
-_END: Final = _End.END
 
 
 class Portal(Store):
@@ -59,9 +47,9 @@ class Portal(Store):
 
     def __init__(self, connect: Callable[[], AsyncStore]) -> None:
         """``connect`` is called on the event loop and makes the store."""
-        self._runner = _LoopThread()
+        self._runner = LoopThread()
         try:
-            self._store = self._runner.wait(_called(connect))
+            self._store = self._runner.call(connect)
         except BaseException:
             self._runner.stop()
             raise
@@ -239,7 +227,7 @@ class Portal(Store):
 class PortalSubscription(Subscription):
     """A `Subscription` each of whose calls is carried out by an `AsyncSubscription`."""
 
-    def __init__(self, runner: _LoopThread, subscription: AsyncSubscription) -> None:
+    def __init__(self, runner: LoopThread, subscription: AsyncSubscription) -> None:
         self._runner = runner
         self._subscription = subscription
 
@@ -274,7 +262,7 @@ class PortalSubscription(Subscription):
 class _PortalDriver:
     """Runs operations of the adapter on the store's event loop."""
 
-    def __init__(self, runner: _LoopThread, driver: AsyncDriver) -> None:
+    def __init__(self, runner: LoopThread, driver: AsyncDriver) -> None:
         self._runner = runner
         self._driver = driver
 
@@ -286,55 +274,3 @@ class _PortalDriver:
 
     def close(self) -> None:
         self._runner.wait(self._driver.close())
-
-
-class _LoopThread:
-    """An event loop that runs in a thread of its own until it is stopped."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="portal", daemon=True)
-        self._thread.start()
-        self._stopped = False
-
-    def wait(self, coroutine: Coroutine[Any, Any, Item]) -> Item:
-        """What the coroutine returns or raises. Once stopped, it runs on a loop of its own."""
-        if self._stopped:
-            return asyncio.run(coroutine)
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
-
-    def iterate(self, items: AsyncIterator[Item]) -> Iterator[Item]:
-        """The items of an asynchronous generator, each waited for when it is asked for."""
-        try:
-            while (item := self.wait(_next(items))) is not _END:
-                yield item
-        finally:
-            self.wait(items.aclose())  # type: ignore[attr-defined]  # all of ours are generators
-
-    def stop(self) -> None:
-        """End the loop once everything that is under way on it has come to its end."""
-        if self._stopped:
-            return
-        self.wait(_others_ended())
-        self._stopped = True
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-
-async def _called(function: Callable[[], Item]) -> Item:
-    return function()
-
-
-async def _next(items: AsyncIterator[Item]) -> Item | Literal[_End.END]:
-    try:
-        return await anext(items)
-    except StopAsyncIteration:
-        return _END
-
-
-async def _others_ended() -> None:
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    if others:
-        await asyncio.wait(others)
-    await asyncio.get_running_loop().shutdown_asyncgens()

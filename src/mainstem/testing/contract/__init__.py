@@ -41,12 +41,24 @@ pytest.register_assert_rewrite(
 
 from mainstem.testing.contract.appends import AppendContract, AppendManyContract  # noqa: E402
 from mainstem.testing.contract.backend import Backend, Clock, MakeBackend  # noqa: E402
+from mainstem.testing.contract.checkpoints import CheckpointContract  # noqa: E402
 from mainstem.testing.contract.commits import CommitContract, CommitOfManyContract  # noqa: E402
+from mainstem.testing.contract.following import ClosedContract, FollowContract  # noqa: E402
+from mainstem.testing.contract.handling import (  # noqa: E402
+    AutomaticCheckpointContract,
+    FencingContract,
+    ManualCheckpointContract,
+)
 from mainstem.testing.contract.listing import ListingContract  # noqa: E402
 from mainstem.testing.contract.log import FilterContract, LogContract, TimeContract  # noqa: E402
 from mainstem.testing.contract.payloads import PayloadContract  # noqa: E402
 from mainstem.testing.contract.reads import ReadContract  # noqa: E402
+from mainstem.testing.contract.restoring import (  # noqa: E402
+    RestoreContract,
+    RestoredCommitContract,
+)
 from mainstem.testing.contract.snapshots import SnapshotContract  # noqa: E402
+from mainstem.testing.contract.subscriptions import SubscriptionContract  # noqa: E402
 
 
 class Contract(
@@ -61,6 +73,15 @@ class Contract(
     ListingContract,
     PayloadContract,
     SnapshotContract,
+    RestoreContract,
+    RestoredCommitContract,
+    CheckpointContract,
+    SubscriptionContract,
+    AutomaticCheckpointContract,
+    ManualCheckpointContract,
+    FencingContract,
+    FollowContract,
+    ClosedContract,
 ):
     """Everything that a store promises within one process."""
 

@@ -1,0 +1,88 @@
+"""An event loop in a thread of its own, and how to wait for what runs on it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from enum import Enum
+from typing import Any, Final, Literal, TypeVar
+
+Item = TypeVar("Item")
+
+
+class _End(Enum):
+    END = "end"
+
+
+_END: Final = _End.END
+
+
+class LoopThread:
+    """An event loop that runs in a thread of its own until it is stopped."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="portal", daemon=True)
+        self._thread.start()
+        self._stopped = False
+
+    def wait(self, coroutine: Coroutine[Any, Any, Item]) -> Item:
+        """What the coroutine returns or raises. Once stopped, it runs on a loop of its own."""
+        if self._stopped:
+            return asyncio.run(coroutine)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    def call(self, function: Callable[[], Item]) -> Item:
+        """What the function answers, called on the loop."""
+
+        async def called() -> Item:
+            return function()
+
+        return self.wait(called())
+
+    def iterate(self, items: AsyncIterator[Item]) -> Iterator[Item]:
+        """The items of an asynchronous generator, each waited for when it is asked for."""
+        try:
+            while (item := self.wait(_next(items))) is not _END:
+                yield item
+        finally:
+            self._end(items)
+
+    def _end(self, items: AsyncIterator[Any]) -> None:
+        if self._stopped:
+            return  # all generators were ended then
+        if threading.current_thread() is self._thread:
+            # Collected as garbage on the loop's own thread, which must not wait for itself.
+            self._loop.create_task(_close(items))
+        else:
+            self.wait(_close(items))
+
+    def stop(self) -> None:
+        """End the loop once everything that is under way on it has come to its end."""
+        if self._stopped:
+            return
+        self.wait(_others_ended())
+        self._stopped = True
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+async def _next(items: AsyncIterator[Item]) -> Item | Literal[_End.END]:
+    try:
+        return await anext(items)
+    except StopAsyncIteration:
+        return _END
+
+
+async def _close(items: AsyncIterator[Any]) -> None:
+    assert isinstance(items, AsyncGenerator)  # all of the stores' are
+    await items.aclose()
+
+
+async def _others_ended() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        await asyncio.wait(others)
+    await asyncio.get_running_loop().shutdown_asyncgens()
