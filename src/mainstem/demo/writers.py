@@ -193,7 +193,7 @@ class Writers:
         process = self._processes[number]
         return WriterFailed(
             f"Writer {number + 1} (process {process.pid}) failed after "
-            f"{self.tallies[number].events_written:,} events: {problem}."
+            f"{self.tallies[number].events_written:,} events: {problem.removesuffix('.')}."
         )
 
 
