@@ -227,7 +227,7 @@ def test_refuses_a_store_in_memory() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--writers", "1"), ("--events", "0"), ("--events", "15099"), ("--quick", "--events", "500")],
+    [("--writers", "1"), ("--events", "99"), ("--events", "15099"), ("--quick", "--events", "500")],
 )
 def test_refuses_what_makes_no_sense(arguments: tuple[str, ...]) -> None:
     assert CliRunner().invoke(demo, arguments).exit_code == 2

@@ -43,7 +43,7 @@ QUICK: Final = 2_000
 @click.option(
     "--events",
     "count",
-    type=click.IntRange(1, EVENTS),
+    type=click.IntRange(100, EVENTS),
     help="Only the first so many events of the file.  [default: all]",
 )
 @click.option("--quick", is_flag=True, help=f"The same as --events {QUICK}.")
