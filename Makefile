@@ -1,9 +1,11 @@
 # Every target sets up what it needs in .venv (or .venv-demo, .venv-docs) with plain pip; nothing
-# outside this folder is changed.
+# outside this folder is changed. On another Python: make test PYTHON=python3.13 VENV=.venv-3.13
 
 PYTHON ?= python3
-PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
-DEV = .venv/bin
+VENV ?= .venv
+# Twice quiet: errors only.
+PIP_INSTALL = -m pip install --quiet --quiet --disable-pip-version-check
+DEV = $(VENV)/bin
 DEMO = .venv-demo/bin
 DOCS = .venv-docs/bin
 PYTEST_ARGS ?=
@@ -17,57 +19,55 @@ help: ## list the targets
 demo: .venv-demo/.ready ## replay real data while it is being written, and check every event
 	@$(DEMO)/mainstem demo
 
-test: .venv/.ready ## run all tests
+test: $(VENV)/.ready ## run all tests
 	@$(DEV)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
-check: .venv/.ready ## format, lint, types
+check: $(VENV)/.ready ## format, lint, types
 	@$(DEV)/ruff format --check .
 	@$(DEV)/ruff check .
 	@$(DEV)/mypy
 
-format: .venv/.ready ## format the code and mend what lint can mend
+format: $(VENV)/.ready ## format the code and mend what lint can mend
 	@$(DEV)/ruff format .
 	@$(DEV)/ruff check --fix .
 
-bench: .venv/.ready ## measure, as ratios to plain sqlite3 in the same run
+bench: $(VENV)/.ready ## measure, as ratios to plain sqlite3 in the same run
 	@$(DEV)/python -m benchmarks
 
 docs: .venv-docs/.ready ## build the documentation into site/
-	@$(DOCS)/mkdocs build --strict --quiet && echo "Built: site/index.html"
+	@# Not with --quiet: mkdocs then counts no warnings, and --strict lets everything pass.
+	@log=$$(NO_MKDOCS_2_WARNING=1 $(DOCS)/mkdocs build --strict 2>&1) || { echo "$$log" >&2; exit 1; }
+	@echo "Built: site/index.html"
 
 lock: ## renew requirements/*.txt from pyproject.toml
-	@$(PYTHON) -m venv .venv-lock && .venv-lock/bin/python $(PIP_INSTALL) uv
-	@for group in dev docs; do \
-	  .venv-lock/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes \
-	    --no-header --no-annotate --group $$group --output-file requirements/$$group.txt || exit 1; \
-	done
-	@.venv-lock/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes \
-	  --no-header --no-annotate --extra cli --output-file requirements/demo.txt pyproject.toml
+	@$(PYTHON) -m venv --clear .venv-lock && .venv-lock/bin/python $(PIP_INSTALL) uv
+	@$(COMPILE) --group dev --output-file requirements/dev.txt
+	@$(COMPILE) --group docs --output-file requirements/docs.txt
+	@$(COMPILE) pyproject.toml --extra cli --group build --output-file requirements/demo.txt
 	@rm -rf .venv-lock
 
+COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 \
+  --generate-hashes --no-emit-index-url --no-header --no-annotate
+
 clean: ## remove everything that was set up or built
-	@rm -rf .venv .venv-demo .venv-docs .venv-lock build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-* build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-.venv/.ready: requirements/dev.txt pyproject.toml
-	@$(call set_up,.venv,requirements/dev.txt,the development environment)
-	@.venv/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+# Two stamps, so that a change of pyproject.toml alone does not install everything again.
+$(VENV)/.locked: requirements/dev.txt
+.venv-demo/.locked: requirements/demo.txt
+.venv-docs/.locked: requirements/docs.txt
+
+$(VENV)/.locked .venv-demo/.locked .venv-docs/.locked: %/.locked:
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) here. $(NEEDED)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	  "$(PYTHON) is Python %d.%d. $(NEEDED)" % sys.version_info[:2])'
+	@echo "Setting up $* from $^ ..."
+	@$(PYTHON) -m venv --clear $* || { echo "$(PYTHON) can't make a virtual environment (on Debian: apt install python3-venv)." >&2; exit 1; }
+	@$*/bin/python $(PIP_INSTALL) --require-hashes --requirement $^
 	@touch $@
 
-.venv-demo/.ready: requirements/demo.txt pyproject.toml
-	@$(call set_up,.venv-demo,requirements/demo.txt,what the demo needs)
-	@.venv-demo/bin/python $(PIP_INSTALL) --no-deps --editable .
+$(VENV)/.ready .venv-demo/.ready .venv-docs/.ready: %/.ready: %/.locked pyproject.toml
+	@$*/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv-docs/.ready: requirements/docs.txt pyproject.toml
-	@$(call set_up,.venv-docs,requirements/docs.txt,what the documentation needs)
-	@.venv-docs/bin/python $(PIP_INSTALL) --no-deps --editable .
-	@touch $@
-
-# $(call set_up,environment,lock file,what it is)
-define set_up
-$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-  { echo "Mainstem needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12 ..." >&2; exit 1; }; \
-echo "Setting up $(3) in $(1) ..."; \
-$(PYTHON) -m venv --clear $(1) || { echo "$(PYTHON) can't make a virtual environment (on Debian: apt install python3-venv)." >&2; exit 1; }; \
-$(1)/bin/python $(PIP_INSTALL) --require-hashes --requirement $(2)
-endef
+NEEDED = Mainstem needs Python 3.11 or newer; say which with: make PYTHON=python3.12 ...
