@@ -7,17 +7,18 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from mainstem.errors import StoreBusy, StoreClosed, StoreError, StoreNotFound
 from mainstem.sqlite import schema
-from mainstem.sqlite.faults import translate
+from mainstem.sqlite.faults import UncertainCommit, translate
 
 T = TypeVar("T")
+Work: TypeAlias = Callable[[sqlite3.Connection], Any]
 
 Mode = Literal["ro", "rw", "rwc"]
 Synchronous = Literal["FULL", "NORMAL"]
@@ -43,6 +44,19 @@ class Settings:
         return ":memory:" if self.path is None else str(self.path)
 
 
+class Outcome(NamedTuple):
+    """What became of one work: its result, or its error."""
+
+    result: Any
+    error: Exception | None
+
+    def answer(self) -> Any:
+        """The result. Raises the error."""
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+
 class Engine:
     """Runs functions on connections of one database. Safe to share between threads.
 
@@ -60,11 +74,12 @@ class Engine:
         self._pid = os.getpid()
         self._writer = self._open()
 
-    def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``work`` in a transaction that holds the write lock, and commit it.
+    def write(self, works: Sequence[Work]) -> list[Outcome]:
+        """Run the works in one transaction that holds the write lock, and commit it.
 
-        Raises what ``work`` raises, after rolling back; `StoreBusy` where the lock was not to be
-        had within the timeout.
+        A work that raises is rolled back and has its error as outcome; the others are not touched.
+        Raises `StoreBusy` where the lock was not to be had within the timeout, or another
+        `StoreError`; then nothing of any work was written.
         """
         deadline = time.monotonic() + self.settings.timeout
         self._take_write_lock()
@@ -72,14 +87,17 @@ class Engine:
             connection = self._current_writer()
             try:
                 self._begin(connection, deadline)
-                result = work(connection)
-                connection.execute("COMMIT")
+                if len(works) == 1:
+                    outcomes = [self._attempt(connection, works[0])]
+                else:
+                    outcomes = [self._attempt_with_others(connection, work) for work in works]
+                self._commit(connection)
             except BaseException:
                 _roll_back(connection)
                 raise
-            return result
+            return outcomes
         except sqlite3.Error as error:
-            raise translate(error, self.settings.place, self.settings.timeout) from error
+            raise self._translated(error) from error
         finally:
             self._write_lock.release()
 
@@ -90,14 +108,14 @@ class Engine:
             try:
                 return work(self._current_writer())
             except sqlite3.Error as error:
-                raise translate(error, self.settings.place, self.settings.timeout) from error
+                raise self._translated(error) from error
             finally:
                 self._write_lock.release()
         connection = self._borrow_reader()
         try:
             return work(connection)
         except sqlite3.Error as error:
-            raise translate(error, self.settings.place, self.settings.timeout) from error
+            raise self._translated(error) from error
         finally:
             self._give_back(connection)
 
@@ -112,6 +130,42 @@ class Engine:
             self._writer.close()
             while self._idle_readers:
                 self._idle_readers.pop().close()
+
+    def _attempt(self, connection: sqlite3.Connection, work: Work) -> Outcome:
+        try:
+            return Outcome(work(connection), None)
+        except sqlite3.Error as error:
+            _roll_back(connection)
+            return Outcome(None, self._translated(error))
+        except Exception as error:
+            _roll_back(connection)
+            return Outcome(None, error)
+
+    def _attempt_with_others(self, connection: sqlite3.Connection, work: Work) -> Outcome:
+        connection.execute("SAVEPOINT work")
+        try:
+            outcome = Outcome(work(connection), None)
+        except Exception as error:
+            if not connection.in_transaction:
+                raise  # SQLite has rolled back everything, as it does when the disk is full
+            connection.execute("ROLLBACK TO work")
+            known = self._translated(error) if isinstance(error, sqlite3.Error) else error
+            outcome = Outcome(None, known)
+        connection.execute("RELEASE work")
+        return outcome
+
+    def _commit(self, connection: sqlite3.Connection) -> None:
+        if not connection.in_transaction:
+            return  # the only work was rolled back
+        try:
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_IOERR:
+                raise UncertainCommit(f"the disk failed while it was written: {error}") from error
+            raise
+
+    def _translated(self, error: sqlite3.Error) -> StoreError:
+        return translate(error, self.settings.place, self.settings.timeout)
 
     def _take_write_lock(self) -> None:
         if not self._write_lock.acquire(timeout=self.settings.timeout):
