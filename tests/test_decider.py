@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pydantic
@@ -14,8 +16,10 @@ import pytest
 import mainstem
 from mainstem import (
     ANY,
+    AppendOutcomeUnknown,
     Decider,
     EncodeError,
+    Handled,
     InvalidInput,
     NewEvent,
     RecordedEvent,
@@ -26,7 +30,7 @@ from mainstem import (
 )
 from mainstem.codec import JsonCodec
 from mainstem.decider import handle
-from mainstem.port import Sleep, StoredSnapshot, StreamPage
+from mainstem.port import Op, Sleep, StoredSnapshot, StreamPage
 from mainstem.sqlite.adapter import SqliteAdapter
 from mainstem.sqlite.drivers import Write
 
@@ -305,6 +309,7 @@ def test_a_command_is_handled_even_if_its_snapshot_cannot_be_kept(
         (lambda store: store.handle(accounts, "a", 1, metadata={"$version": 1}), EncodeError),
         (lambda store: Snapshots(0, "s", Account), InvalidInput),
         (lambda store: Snapshots(1, "", Account), InvalidInput),
+        (lambda store: Snapshots(1, "s", int | list[int] | set[int]), InvalidInput),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(
@@ -313,3 +318,137 @@ def test_arguments_that_make_no_sense_are_refused(
     with pytest.raises(error):
         call(store)
     assert store.head() == 0
+
+
+def stepped(
+    store: mainstem.Store, operation: Op[Handled[Account]], before: Callable[[int, object], None]
+) -> Handled[Account]:
+    """Run an operation request by request, with something else happening before each of them."""
+
+    def one(request: object) -> Op[Any]:
+        return (yield request)
+
+    request = next(operation)
+    for step in itertools.count():
+        before(step, request)
+        try:
+            answer = store._driver.run(one(request))
+        except mainstem.MainstemError as error:
+            advance: Callable[[], object] = partial(operation.throw, error)
+        else:
+            advance = partial(operation.send, answer)
+        try:
+            request = advance()
+        except StopIteration as done:
+            handled: Handled[Account] = done.value
+            return handled
+    raise AssertionError
+
+
+@pytest.mark.parametrize("conflict", [False, True])
+@pytest.mark.parametrize("interrupted", range(8))
+def test_a_command_sent_twice_takes_effect_once_wherever_the_two_meet(
+    store: mainstem.Store, interrupted: int, conflict: bool
+) -> None:
+    store.append("account-1", [NewEvent("Booked", {"amount": 5})], expected=0)
+    twin: list[Handled[Account]] = []
+    rivals = iter([NewEvent("Booked", {"amount": 1})] if conflict else [])
+
+    def meanwhile(step: int, request: object) -> None:
+        if isinstance(request, Write):
+            for rival in rivals:
+                store.append("account-1", [rival], expected=ANY)
+        if step == interrupted:
+            twin.append(store.handle(accounts, "account-1", 7, commit_id="deposit-1"))
+
+    operation = handle(store._adapter, store.codec, accounts, "account-1", 7, commit_id="deposit-1")
+    handled = stepped(store, operation, meanwhile)
+    amounts = [event.payload["amount"] for event in store.read("account-1")]
+    assert amounts.count(7) == 1
+    assert [event.payload["amount"] for event in handled.events] == [7]
+    assert all(other.events == handled.events for other in twin)
+
+
+def test_a_failure_to_read_back_does_not_claim_that_nothing_was_written(
+    store: mainstem.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing_once_written(step: int, request: object) -> None:
+        if store.version("account-1") == 1 and not isinstance(request, Write):
+            monkeypatch.setattr(store._driver, "run", unreadable)
+
+    def unreadable(operation: Op[Any]) -> Any:
+        operation.close()
+        raise StoreBusy("locked")
+
+    operation = handle(store._adapter, store.codec, accounts, "account-1", 7)
+    with pytest.raises(AppendOutcomeUnknown, match="locked") as caught:
+        stepped(store, operation, failing_once_written)
+    monkeypatch.undo()
+
+    again = store.handle(accounts, "account-1", 7, commit_id=caught.value.commit_id)
+    assert again.repeated
+    assert again.state == Account(7)
+
+
+@pytest.mark.parametrize("decided", [NewEvent("Booked", {"amount": 1}), "Booked", {"amount": 1}, 7])
+def test_a_decision_that_is_no_list_of_events_is_refused(
+    store: mainstem.Store, decided: Any
+) -> None:
+    careless: Decider[Account, int] = Decider(Account, evolve, lambda _, __: decided)
+    with pytest.raises(InvalidInput, match=r"decide answered .* list"):
+        store.handle(careless, "account-1", 1)
+    assert store.head() == 0
+
+
+def test_a_long_load_leaves_a_snapshot_even_if_nothing_is_decided(store: mainstem.Store) -> None:
+    store.append("account-1", [NewEvent("Booked", {"amount": 1})] * 7, expected=0)
+    store.handle(snapshot_accounts(), "account-1", 0)
+    folded: list[int] = []
+    assert store.handle(snapshot_accounts(folded=folded), "account-1", 0).state == Account(7)
+    assert folded == []
+
+
+def test_a_state_that_would_come_back_changed_is_not_kept(
+    store: mainstem.Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Numbers as keys come back as text, so that the seat would be free again."""
+
+    def sell(seat: int, sold: dict[int, str]) -> list[NewEvent]:
+        return [] if seat in sold else [NewEvent("SeatSold", {"seat": seat})]
+
+    seats: Decider[dict[int, str], int] = Decider(
+        dict,
+        lambda sold, event: {**sold, event.payload["seat"]: "sold"},
+        sell,
+        Snapshots(1, "seats", dict),
+    )
+    assert store.handle(seats, "concert-1", 5).result is not None
+    assert store.handle(seats, "concert-1", 5).result is None
+    assert "would come back from it as something else" in caplog.text
+
+    typed = Decider(dict, seats.evolve, sell, Snapshots(1, "typed", dict[int, str]))
+    assert store.handle(typed, "concert-1", 6).state == {5: "sold", 6: "sold"}
+    assert store.handle(typed, "concert-1", 6).result is None
+
+
+def test_a_state_that_cannot_be_encoded_does_not_make_the_command_fail(
+    store: mainstem.Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Moody(pydantic.BaseModel):
+        @pydantic.model_serializer
+        def fail(self) -> dict[str, Any]:
+            raise KeyError("not today")
+
+    moody: Decider[Moody, int] = Decider(
+        Moody, lambda state, _: state, lambda n, _: decide(n, Account()), Snapshots(1, "m", Moody)
+    )
+    assert store.handle(moody, "account-1", 1).version == 1
+    assert "not today" in caplog.text
+
+
+def test_a_snapshot_of_events_that_are_gone_is_passed_over(store: mainstem.Store) -> None:
+    """As after the events, but not the snapshots, were restored from an older copy."""
+    store.append("account-1", [NewEvent("Booked", {"amount": 1})] * 2, expected=0)
+    later = StoredSnapshot("account-1", "account-1", mainstem.Version(9), '{"balance":9}')
+    store._driver.run(store._adapter.save_snapshot(later))
+    assert store.handle(snapshot_accounts(), "account-1", 1).state == Account(3)

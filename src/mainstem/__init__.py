@@ -5,7 +5,7 @@ from mainstem.async_subscription import AsyncSubscription
 from mainstem.blocking_subscription import Subscription
 from mainstem.codec import Codec, JsonCodec, TypedCodec
 from mainstem.connect import connect, connect_async
-from mainstem.decider import Decider, Handled, Snapshots
+from mainstem.decider import Decider, Handled
 from mainstem.errors import (
     AppendOutcomeUnknown,
     CheckpointLost,
@@ -41,6 +41,7 @@ from mainstem.positions import (
     Position,
     Version,
 )
+from mainstem.snapshots import Snapshots
 from mainstem.store import Store
 from mainstem.streams import category
 from mainstem.subscriptions import Batch

@@ -7,28 +7,30 @@ version that it read; when somebody else was first, it loads what is new and dec
 
 from __future__ import annotations
 
-import logging
 import random
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
-import msgspec
-
 from mainstem.codec import Codec
-from mainstem.codec._shape import Shape, shape_of
-from mainstem.errors import InvalidInput, StoreError, TooManyConflicts, VersionConflict
+from mainstem.errors import (
+    AppendOutcomeUnknown,
+    InvalidInput,
+    StoreError,
+    TooManyConflicts,
+    VersionConflict,
+)
 from mainstem.events import (
     Append,
     AppendResult,
     RecordedEvent,
     check_commit_id,
     new_commit_id,
-    utf8_length,
 )
 from mainstem.operations import append_many, read
-from mainstem.port import Adapter, Op, Sleep, StoredSnapshot
+from mainstem.port import Adapter, Op, Sleep
 from mainstem.positions import Version
+from mainstem.snapshots import Snapshots, keep_state, load_state
 
 State = TypeVar("State")
 Command = TypeVar("Command")
@@ -38,30 +40,6 @@ DEFAULT_ATTEMPTS: Final = 10
 _FIRST_PAUSE: Final = 0.002
 _LONGEST_PAUSE: Final = 0.5
 """Seconds between attempts, before jitter. Doubling from the first reaches the longest at the ninth."""
-
-_log = logging.getLogger("mainstem")
-
-
-@dataclass(frozen=True)
-class Snapshots:
-    """When to keep a stream's state, so that the next load folds only what came after it."""
-
-    every: int
-    """Events from one snapshot to the next."""
-    schema: str
-    """A name for the state's type. Change it whenever the type or the meaning of ``evolve``
-    changes: snapshots under another name are not looked at."""
-    type: Any
-    """The state's type: what msgspec can encode (structs, dataclasses, dictionaries, numbers …) or
-    a pydantic model."""
-    shape: Shape = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        if isinstance(self.every, bool) or not isinstance(self.every, int) or self.every < 1:
-            raise InvalidInput(f"every={self.every!r}: give a whole number of events, 1 or more.")
-        if not isinstance(self.schema, str) or not 0 < utf8_length(self.schema) <= 255:
-            raise InvalidInput(f"schema={self.schema!r:.80}: give text of 1 to 255 bytes of UTF-8.")
-        object.__setattr__(self, "shape", shape_of(self.type))
 
 
 @dataclass(frozen=True)
@@ -79,6 +57,18 @@ class Decider(Generic[State, Command]):
     evolve: Callable[[State, RecordedEvent], State]
     decide: Callable[[Command, State], Iterable[Any] | None]
     snapshots: Snapshots | None = None
+
+    def events_for(self, command: Command, state: State) -> list[Any]:
+        """What ``decide`` answers, as a list. Raises `InvalidInput` where it is no list of events."""
+        decided = self.decide(command, state)
+        if decided is None:
+            return []
+        if not isinstance(decided, Iterable) or isinstance(decided, (str, bytes, Mapping)):
+            raise InvalidInput(
+                f"decide answered {decided!r:.80}, which is not a list of events. "
+                "Put a single event into a list."
+            )
+        return list(decided)
 
     def fold(self, state: State, events: Iterable[RecordedEvent]) -> State:
         """The state after the events."""
@@ -123,6 +113,10 @@ class _Loaded(Generic[State]):
     version: int
     snapshot_version: int
 
+    def fold(self, decider: Decider[State, Any], events: Sequence[RecordedEvent]) -> None:
+        self.state = decider.fold(self.state, events)
+        self.version += len(events)
+
 
 def handle(
     adapter: Adapter,
@@ -141,13 +135,15 @@ def handle(
         raise InvalidInput(f"attempts={attempts!r}: give a whole number, 1 or more.")
     if commit_id is not None:
         check_commit_id(commit_id)
-        earlier = yield from adapter.find_commit(stream_id, commit_id)
-        if earlier is not None:
-            return (yield from _repeat(adapter, codec, decider, earlier, attempts=0))
     own_id = commit_id or new_commit_id()
     loaded = yield from _load(adapter, codec, decider, stream_id)
+    # Looked for behind the load: were the same command handled in between, the load would have its
+    # events, and the command would be decided a second time on top of them.
+    earlier = yield from _find_earlier(adapter, stream_id, commit_id)
+    if earlier is not None:
+        return (yield from _repeat(adapter, codec, decider, earlier, attempts=0))
     for attempt in range(1, attempts + 1):
-        events = list(decider.decide(command, loaded.state) or ())
+        events = decider.events_for(command, loaded.state)
         if not events:
             return Handled(stream_id, Version(loaded.version), loaded.state, [], attempt, None)
         write = Append(stream_id, events, loaded.version)
@@ -157,10 +153,23 @@ def handle(
             if attempt == attempts:
                 break
             yield Sleep(_pause(attempt, jitter()))
-            yield from _catch_up(adapter, codec, decider, stream_id, loaded)
+            new = yield from _catch_up(adapter, codec, decider, stream_id, loaded)
+            if any(event.commit_id == commit_id for event in new):
+                earlier = yield from _find_earlier(adapter, stream_id, commit_id)
         else:
             return (yield from _finish(adapter, codec, decider, loaded, result, attempt))
+        if earlier is not None:
+            return (yield from _repeat(adapter, codec, decider, earlier, attempts=attempt))
     raise TooManyConflicts(stream_id, attempts)
+
+
+def _find_earlier(
+    adapter: Adapter, stream_id: str, commit_id: str | None
+) -> Op[AppendResult | None]:
+    """What an earlier handling of the same command did. None where the command has no id."""
+    if commit_id is None:
+        return None
+    return (yield from adapter.find_commit(stream_id, commit_id))
 
 
 def _load(
@@ -169,23 +178,17 @@ def _load(
     """The stream's state: from its snapshot where there is a good one, and the events behind it."""
     loaded = _Loaded(decider.initial(), 0, 0)
     if decider.snapshots is not None:
-        snapshot = yield from adapter.load_snapshot(stream_id, decider.snapshots.schema)
-        if snapshot is not None:
-            try:
-                loaded = _Loaded(
-                    decider.snapshots.shape.decode(snapshot.data),
-                    snapshot.version,
-                    snapshot.version,
-                )
-            except (ValueError, TypeError, msgspec.MsgspecError) as error:
-                _log.warning(
-                    "Snapshot %r of stream %r does not fit its type (%s), so the stream is folded from "
-                    "its beginning. Take a new schema name when the state's type changes.",
-                    snapshot.schema,
-                    stream_id,
-                    error,
-                )
-    yield from _catch_up(adapter, codec, decider, stream_id, loaded)
+        kept = yield from load_state(adapter, decider.snapshots, stream_id)
+        if kept is not None:
+            state, version = kept
+            loaded = _Loaded(state, version, version)
+    stream = yield from read(adapter, codec, stream_id, from_version=loaded.version)
+    if stream.version < loaded.version:
+        # The events were restored from an older copy than the snapshots.
+        loaded = _Loaded(decider.initial(), 0, 0)
+        stream = yield from read(adapter, codec, stream_id)
+    loaded.fold(decider, stream.events)
+    yield from _keep_snapshot(adapter, decider, stream_id, loaded)
     return loaded
 
 
@@ -195,14 +198,10 @@ def _catch_up(
     decider: Decider[State, Command],
     stream_id: str,
     loaded: _Loaded[State],
-    to_version: int | None = None,
 ) -> Op[list[RecordedEvent]]:
     """Fold what has come since; answers those events."""
-    stream = yield from read(
-        adapter, codec, stream_id, from_version=loaded.version, to_version=to_version
-    )
-    loaded.state = decider.fold(loaded.state, stream.events)
-    loaded.version += len(stream.events)
+    stream = yield from read(adapter, codec, stream_id, from_version=loaded.version)
+    loaded.fold(decider, stream.events)
     return stream.events
 
 
@@ -215,18 +214,20 @@ def _finish(
     attempts: int,
 ) -> Op[Handled[State]]:
     """Fold the new events as they read back, so that the state is what a reload would give."""
-    events = yield from _catch_up(
-        adapter, codec, decider, result.stream_id, loaded, to_version=result.version
-    )
-    yield from _keep_snapshot(adapter, decider, result.stream_id, loaded)
-    return Handled(
-        result.stream_id,
-        result.version,
-        loaded.state,
-        events[result.first_event_id - result.version :],
-        attempts,
-        result,
-    )
+    stream_id, version = result.stream_id, result.version
+    try:
+        stream = yield from read(
+            adapter, codec, stream_id, from_version=loaded.version, to_version=version
+        )
+    except StoreError as error:
+        # A StoreError promises that nothing was written: who believes it decides a second time.
+        raise AppendOutcomeUnknown(
+            stream_id, result.commit_id, f"it could not be read back: {error}"
+        ) from error
+    loaded.fold(decider, stream.events)
+    yield from _keep_snapshot(adapter, decider, stream_id, loaded)
+    own = stream.events[result.first_event_id - version :]
+    return Handled(stream_id, version, loaded.state, own, attempts, result)
 
 
 def _repeat(
@@ -238,36 +239,23 @@ def _repeat(
     attempts: int,
 ) -> Op[Handled[State]]:
     """The answer that the command got the first time: its events, and the state behind them."""
-    loaded = _Loaded(decider.initial(), 0, 0)
-    events = yield from _catch_up(
-        adapter, codec, decider, earlier.stream_id, loaded, to_version=earlier.version
-    )
-    return Handled(
-        earlier.stream_id,
-        earlier.version,
-        loaded.state,
-        events[earlier.first_event_id :],
-        attempts,
-        earlier,
-    )
+    stream_id, version = earlier.stream_id, earlier.version
+    stream = yield from read(adapter, codec, stream_id, to_version=version)
+    state = decider.fold(decider.initial(), stream.events)
+    own = stream.events[earlier.first_event_id :]
+    return Handled(stream_id, version, state, own, attempts, earlier)
 
 
 def _keep_snapshot(
     adapter: Adapter, decider: Decider[State, Command], stream_id: str, loaded: _Loaded[State]
 ) -> Op[None]:
-    """Save a snapshot where one is due. The events are written already, so failing to keep one is
-    reported to the log and does not make the command fail.
-    """
+    """Keep a snapshot where one is due."""
     snapshots = decider.snapshots
     if snapshots is None or loaded.version - loaded.snapshot_version < snapshots.every:
         return
-    try:
-        data = snapshots.shape.encode(loaded.state)
-        yield from adapter.save_snapshot(
-            StoredSnapshot(stream_id, snapshots.schema, Version(loaded.version), data)
-        )
-    except (StoreError, TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-        _log.warning("No snapshot of stream %r was kept: %s", stream_id, error)
+    kept = yield from keep_state(adapter, snapshots, stream_id, loaded.version, loaded.state)
+    if kept:
+        loaded.snapshot_version = loaded.version
 
 
 def _pause(attempt: int, jitter: float) -> float:

@@ -1,0 +1,88 @@
+"""Snapshots: a decider's state, kept now and then, so that the next load folds only what came after it.
+
+A snapshot only ever spares work: where one is missing, does not fit or can't be kept, the state is
+folded from the events, which are what counts.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+from mainstem.codec._shape import Shape, shape_of
+from mainstem.errors import InvalidInput
+from mainstem.events import utf8_length
+from mainstem.port import Adapter, Op, StoredSnapshot
+from mainstem.positions import Version
+
+_log = logging.getLogger("mainstem")
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """When to keep a stream's state, so that the next load folds only what came after it."""
+
+    every: int
+    """Events from one snapshot to the next."""
+    schema: str
+    """A name for the state's type. Change it whenever the type or the meaning of ``evolve``
+    changes: snapshots under another name are not looked at."""
+    type: Any
+    """The state's type: what msgspec can encode (structs, dataclasses, dictionaries, numbers …) or
+    a pydantic model. A state that would not come back equal (one of type ``dict`` with numbers as
+    keys, say) is not kept; the logger ``mainstem`` says so."""
+    shape: Shape = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.every, bool) or not isinstance(self.every, int) or self.every < 1:
+            raise InvalidInput(f"every={self.every!r}: give a whole number of events, 1 or more.")
+        if not isinstance(self.schema, str) or not 0 < utf8_length(self.schema) <= 255:
+            raise InvalidInput(f"schema={self.schema!r:.80}: give text of 1 to 255 bytes of UTF-8.")
+        try:
+            shape = shape_of(self.type)
+        except (TypeError, NameError) as error:
+            raise InvalidInput(f"type={self.type!r:.80} can't be a state: {error}.") from error
+        object.__setattr__(self, "shape", shape)
+
+
+def load_state(
+    adapter: Adapter, snapshots: Snapshots, stream_id: str
+) -> Op[tuple[Any, Version] | None]:
+    """The newest state that was kept, and its version. None where there is none that fits."""
+    snapshot = yield from adapter.load_snapshot(stream_id, snapshots.schema)
+    if snapshot is None:
+        return None
+    try:
+        return snapshots.shape.decode(snapshot.data), snapshot.version
+    except Exception as error:  # the state's class may run code of its own
+        _log.warning(
+            "Snapshot %r of stream %r does not fit its type (%s), so the stream is folded from "
+            "its beginning. Take a new schema name when the state's type changes.",
+            snapshot.schema,
+            stream_id,
+            error,
+        )
+        return None
+
+
+def keep_state(
+    adapter: Adapter, snapshots: Snapshots, stream_id: str, version: int, state: Any
+) -> Op[bool]:
+    """Keep a snapshot. Answers whether it was kept; a failure goes to the log and never further,
+    since the command's events may be written already.
+    """
+    try:
+        data = snapshots.shape.encode(state)
+        if snapshots.shape.decode(data) != state:
+            raise ValueError(
+                "the state would come back from it as something else. Give Snapshots a type that "
+                "says what each part of the state is"
+            )
+        yield from adapter.save_snapshot(
+            StoredSnapshot(stream_id, snapshots.schema, Version(version), data)
+        )
+    except Exception as error:  # the state's class may run code of its own
+        _log.warning("No snapshot of stream %r was kept: %s", stream_id, error)
+        return False
+    return True
