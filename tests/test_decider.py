@@ -408,6 +408,22 @@ def test_a_long_load_leaves_a_snapshot_even_if_nothing_is_decided(store: mainste
     assert folded == []
 
 
+def test_a_command_keeps_no_more_than_one_snapshot(
+    store: mainstem.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[int] = []
+    save = SqliteAdapter.save_snapshot
+
+    def counting(self: SqliteAdapter, snapshot: StoredSnapshot) -> Op[None]:
+        kept.append(snapshot.version)
+        return save(self, snapshot)
+
+    monkeypatch.setattr(SqliteAdapter, "save_snapshot", counting)
+    store.append("account-1", [NewEvent("Booked", {"amount": 1})] * 7, expected=0)
+    store.handle(snapshot_accounts(), "account-1", 1)
+    assert kept == [7]
+
+
 def test_a_state_that_would_come_back_changed_is_not_kept(
     store: mainstem.Store, caplog: pytest.LogCaptureFixture
 ) -> None:
