@@ -51,7 +51,9 @@ from mainstem.testing.contract.handling import (  # noqa: E402
 )
 from mainstem.testing.contract.listing import ListingContract  # noqa: E402
 from mainstem.testing.contract.log import FilterContract, LogContract, TimeContract  # noqa: E402
+from mainstem.testing.contract.machine import MachineContract  # noqa: E402
 from mainstem.testing.contract.payloads import PayloadContract  # noqa: E402
+from mainstem.testing.contract.racing import ProcessContract, RacingContract  # noqa: E402
 from mainstem.testing.contract.reads import ReadContract  # noqa: E402
 from mainstem.testing.contract.restoring import (  # noqa: E402
     RestoreContract,
@@ -82,8 +84,10 @@ class Contract(
     FencingContract,
     FollowContract,
     ClosedContract,
+    RacingContract,
+    MachineContract,
 ):
     """Everything that a store promises within one process."""
 
 
-__all__ = ["Backend", "Clock", "Contract", "MakeBackend"]
+__all__ = ["Backend", "Clock", "Contract", "MakeBackend", "ProcessContract"]
