@@ -24,6 +24,7 @@ from mainstem.port import (
     AsyncDriver,
     ImportCounts,
     ImportedEvent,
+    Limits,
     StoredCheckpoint,
     StoreStatus,
 )
@@ -62,6 +63,11 @@ class AsyncStore:
     def partitions(self) -> int:
         """As `Store.partitions`."""
         return self._adapter.partitions
+
+    @property
+    def limits(self) -> Limits:
+        """What the store takes at most. Checked before anything is written."""
+        return self._adapter.limits
 
     @property
     def codec(self) -> Codec:

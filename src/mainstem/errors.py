@@ -7,6 +7,7 @@
     │   ├── InvalidStreamId
     │   ├── EncodeError             the payload or metadata can't be written down
     │   ├── TooLarge
+    │   ├── InvalidLine             a line of a file to be imported is not an event
     │   └── CommitMismatch          the commit id was used for an append of other streams
     ├── VersionConflict             somebody else was first: reload, check the rule again, write again
     ├── TooManyConflicts            `handle` met a conflict at every attempt it was allowed
@@ -74,6 +75,17 @@ class TooLarge(InvalidInput):
         )
         self.size = size
         self.limit = limit
+
+
+class InvalidLine(InvalidInput):
+    """A line of a file to be imported is not an event. Nothing of its commit was written."""
+
+    def __init__(self, problem: str, file: str | None = None, line: int | None = None) -> None:
+        place = "The line" if file is None else f"{file}, line {line}"
+        super().__init__(f"{place} is not an event to import: {problem}")
+        self.problem = problem
+        self.file = file
+        self.line = line
 
 
 class CommitMismatch(InvalidInput):

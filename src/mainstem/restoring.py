@@ -55,7 +55,7 @@ def check_imported(limits: Limits, imported: ImportedEvent) -> None:
             "microseconds since 1970-01-01 UTC, within the years 1 to 9999."
         )
     _check_encoded(event)
-    if event.size > limits.event_bytes:
+    if event.is_larger_than(limits.event_bytes):
         raise TooLarge(
             f"Event {event_id} of stream {stream_id!r}",
             event.size,

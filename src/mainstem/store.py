@@ -25,6 +25,7 @@ from mainstem.port import (
     Driver,
     ImportCounts,
     ImportedEvent,
+    Limits,
     StoredCheckpoint,
     StoreStatus,
 )
@@ -63,6 +64,11 @@ class Store:
     def partitions(self) -> int:
         """Into how many partitions the log is split: they are numbered from 0."""
         return self._adapter.partitions
+
+    @property
+    def limits(self) -> Limits:
+        """What the store takes at most. Checked before anything is written."""
+        return self._adapter.limits
 
     @property
     def codec(self) -> Codec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -15,19 +16,19 @@ from mainstem.sqlite.engine import Engine, Mode, Settings, Synchronous
 from mainstem.store import Store
 
 
-def open_blocking(url: str, codec: Codec) -> Store:
+def open_blocking(url: str, codec: Codec, *, create: bool = True) -> Store:
     """Open the file and check it; make it where the URL's mode allows."""
-    engine = Engine(parse(url))
+    engine = Engine(parse(url, create=create))
     return Store(SqliteAdapter(url), BlockingDriver(engine), codec)
 
 
-def open_async(url: str, codec: Codec) -> AsyncStore:
+def open_async(url: str, codec: Codec, *, create: bool = True) -> AsyncStore:
     """As `open_blocking`."""
-    engine = Engine(parse(url))
+    engine = Engine(parse(url, create=create))
     return AsyncStore(SqliteAdapter(url), AsyncDriver(engine), codec)
 
 
-def parse(url: str) -> Settings:
+def parse(url: str, *, create: bool = True) -> Settings:
     """The settings that a URL means. Raises `InvalidInput` with what is wrong with it."""
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -41,6 +42,8 @@ def parse(url: str) -> Settings:
         raise InvalidInput(
             f"{url!r}: unknown option {min(options)!r}. Known are mode, synchronous and timeout."
         )
+    if not create and settings.path is not None and settings.mode == "rwc":
+        settings = replace(settings, mode="rw")
     if settings.path is None and settings.mode != "rwc":
         raise InvalidInput(f"{url!r}: a store in memory is always made anew, so it has no mode.")
     return settings

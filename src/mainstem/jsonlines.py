@@ -1,0 +1,143 @@
+"""Events as JSON lines: the one owner of that format.
+
+One event is one object on one line::
+
+    {"stream_id":"order-1","event_id":0,"event_name":"OrderPlaced",
+     "recorded_at":"2026-03-04T05:06:07.000008Z","payload":{"total":42},
+     "metadata":{"by":"Ada"},"commit_id":"v4fQ…","position":17,"partition":0}
+
+``recorded_at`` is UTC; ``metadata`` stands where the event has some. In place of ``payload``,
+``payload_base64`` has the bytes of a codec other than JSON. When lines are read, ``commit_id``,
+``metadata``, ``position`` and ``partition`` may be missing, and the last two are not looked at.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode, urlsafe_b64encode
+from binascii import Error as Base64Error
+from collections.abc import Callable
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+from mainstem.errors import InvalidInput, InvalidLine
+from mainstem.events import EncodedEvent, RecordedEvent, microseconds
+from mainstem.port import ImportedEvent
+from mainstem.positions import EventId
+
+_MOST_EVENT_ID: Final = 2**63 - 1
+
+
+class _Line(msgspec.Struct):
+    stream_id: str
+    event_id: Annotated[int, Meta(ge=0, le=_MOST_EVENT_ID)]
+    event_name: str
+    recorded_at: Annotated[datetime, Meta(tz=True)]
+    payload: Raw | UnsetType = UNSET
+    payload_base64: str | UnsetType = UNSET
+    metadata: Raw | UnsetType | None = UNSET
+    commit_id: str | UnsetType = UNSET
+    position: int | UnsetType = UNSET
+    partition: int | UnsetType = UNSET
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(_Line).decode
+
+
+def encode_line(event: RecordedEvent) -> bytes:
+    """The event as one line, its end included. The payload is copied as it is stored."""
+    data, metadata = event.data, event.metadata_json
+    line = _Line(
+        event.stream_id,
+        event.event_id,
+        event.name,
+        event.recorded_at,
+        Raw(data.encode()) if isinstance(data, str) else UNSET,
+        b64encode(data).decode() if isinstance(data, bytes) else UNSET,
+        UNSET if metadata is None else Raw(metadata.encode()),
+        event.commit_id,
+        UNSET if event.position is None else event.position,
+        UNSET if event.partition is None else event.partition,
+    )
+    return _encode(line) + b"\n"
+
+
+def decode_line(text: bytes, commit_of: Callable[[Any], str] | None = None) -> ImportedEvent:
+    """The event of one line.
+
+    A line without a commit id gets one from ``commit_of``, which is given the decoded payload, or
+    one that follows from its stream and event id, so that it is the same each time. Raises
+    `InvalidLine` for what is not of this format; whether a store takes the event is checked by
+    `mainstem.restoring`.
+    """
+    try:
+        line = _decode(text)
+        data = _data(line)
+        if line.commit_id is not UNSET:
+            commit_id = line.commit_id
+        elif commit_of is not None:
+            commit_id = commit_of(msgspec.json.decode(data))
+        else:
+            commit_id = _own_commit_id(line.stream_id, line.event_id)
+        metadata = _metadata(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, Base64Error, RecursionError) as error:
+        raise InvalidLine(f"{error}.") from error
+    return ImportedEvent(
+        line.stream_id,
+        EventId(line.event_id),
+        EncodedEvent(line.event_name, data, metadata),
+        microseconds(line.recorded_at.astimezone(UTC)),
+        commit_id,
+    )
+
+
+def commit_by(path: str) -> Callable[[Any], str]:
+    """A ``commit_of`` for `decode_line`: the text or number at a path such as ``payload.commit``."""
+    first, *rest = path.split(".")
+    if first != "payload" or not rest or not all(rest):
+        raise InvalidInput(
+            f"{path!r} is not the path of a payload's field, such as payload.commit."
+        )
+
+    def commit_of(payload: Any) -> str:
+        value = payload
+        for key in rest:
+            value = value.get(key) if isinstance(value, dict) else None
+        if isinstance(value, bool) or not isinstance(value, (str, int)):
+            raise InvalidLine(f"{path} is neither text nor a whole number, so it names no commit.")
+        return str(value)
+
+    return commit_of
+
+
+def _data(line: _Line) -> str | bytes:
+    if (line.payload is UNSET) == (line.payload_base64 is UNSET):
+        raise InvalidLine("it must have either payload or payload_base64.")
+    if isinstance(line.payload_base64, str):
+        return b64decode(line.payload_base64, validate=True)
+    assert isinstance(line.payload, Raw)
+    return _compact(line.payload)
+
+
+def _metadata(line: _Line) -> str | None:
+    if line.metadata is UNSET or line.metadata is None:
+        return None
+    assert isinstance(line.metadata, Raw)
+    text = _compact(line.metadata)
+    if not text.startswith("{"):
+        raise InvalidLine("metadata is not an object.")
+    return text
+
+
+def _compact(raw: Raw) -> str:
+    """The JSON text without blanks between its parts, as the default codec writes it."""
+    return msgspec.json.format(raw, indent=-1).decode()
+
+
+def _own_commit_id(stream_id: str, event_id: int) -> str:
+    digest = blake2b(f"{event_id} {stream_id}".encode(), digest_size=12).digest()
+    return urlsafe_b64encode(digest).decode()
