@@ -41,6 +41,7 @@ pytest.register_assert_rewrite(
 
 from mainstem.testing.contract.appends import AppendContract, AppendManyContract  # noqa: E402
 from mainstem.testing.contract.backend import Backend, Clock, MakeBackend  # noqa: E402
+from mainstem.testing.contract.bad_input import BadInputContract  # noqa: E402
 from mainstem.testing.contract.checkpoints import CheckpointContract  # noqa: E402
 from mainstem.testing.contract.commits import CommitContract, CommitOfManyContract  # noqa: E402
 from mainstem.testing.contract.following import ClosedContract, FollowContract  # noqa: E402
@@ -86,6 +87,7 @@ class Contract(
     ClosedContract,
     RacingContract,
     MachineContract,
+    BadInputContract,
 ):
     """Everything that a store promises within one process."""
 
