@@ -7,11 +7,13 @@ import enum
 import math
 import re
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import attrs
 import msgspec
 import pytest
 from hypothesis import given
@@ -34,6 +36,15 @@ class Point:
 
 class Line(msgspec.Struct):
     x: int
+
+
+@attrs.define
+class Weighed:
+    weight: float
+
+
+class Odd(enum.Enum):
+    NOT_A_NUMBER = math.nan
 
 
 def round_trip(payload: Any) -> Any:
@@ -101,6 +112,14 @@ self_containing.append(self_containing)
         (Point(math.nan), "NaN"),  # type: ignore[arg-type]
         (Line(math.nan), "NaN"),  # type: ignore[arg-type]
         ([Point(1), {"p": Line(math.inf)}], "NaN"),  # type: ignore[arg-type]
+        (Weighed(math.nan), "NaN"),
+        ([Weighed(1.0), {"w": (Weighed(-math.inf),)}], "NaN"),
+        (Odd.NOT_A_NUMBER, "NaN"),
+        ({"a": 2**70, "b": math.nan}, "NaN"),
+        ({"a": b"\xcb\x7f\xf8", "b": None, "c": math.nan}, "NaN"),
+        (msgspec.Raw(b"garbage"), "malformed"),
+        ({"deep": [msgspec.Raw(b"[NaN]")]}, "malformed"),
+        (msgspec.Raw(b'"\xff"'), "UTF-8"),
         (object(), "must be what JSON can hold"),
         ({"a": 1j}, "must be what JSON can hold"),
         (lambda: None, "must be what JSON can hold"),
@@ -113,6 +132,33 @@ def test_what_json_cannot_hold_is_refused(payload: Any, message: str) -> None:
     with pytest.raises(EncodeError, match=message) as caught:
         JsonCodec().encode(NewEvent("Tested", payload))
     assert caught.value.event_name == "Tested"
+
+
+@given(st.recursive(st.none() | st.floats() | st.binary() | st.integers(), st.lists, max_leaves=9))
+def test_exactly_the_payloads_with_a_nan_or_an_infinity_are_refused(payload: Any) -> None:
+    def leaves(value: Any) -> Iterator[Any]:
+        if isinstance(value, list):
+            for item in value:
+                yield from leaves(item)
+        else:
+            yield value
+
+    lossy = any(isinstance(leaf, float) and not math.isfinite(leaf) for leaf in leaves(payload))
+    try:
+        JsonCodec().encode(NewEvent("Tested", payload))
+    except EncodeError:
+        assert lossy
+    else:
+        assert not lossy
+
+
+def test_bytes_that_look_like_a_packed_nan_are_no_reason_to_refuse() -> None:
+    assert round_trip([None, b"\xcb\x7f\xf8", b"\xcb\xff\xf0"]) == [None, "y3/4", "y//w"]
+    assert round_trip([None, 2**64, -(2**70)]) == [None, 2**64, -(2**70)]
+
+
+def test_json_that_was_written_before_is_kept_as_it_is() -> None:
+    assert round_trip({"a": msgspec.Raw(b'{"b": [1, null]}')}) == {"a": {"b": [1, None]}}
 
 
 def test_null_is_no_reason_to_refuse() -> None:

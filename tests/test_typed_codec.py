@@ -9,10 +9,12 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
+import attrs
 import msgspec
 import pydantic
+import pydantic.dataclasses
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -308,3 +310,226 @@ def test_times_may_be_written_in_any_zone_and_keep_their_moment() -> None:
     moment = datetime.fromisoformat("2026-03-04T05:06:07.000001+05:30")
     event = recorded(codec.encode(At(moment, timedelta(milliseconds=1))), codec)
     assert event.payload == At(moment, timedelta(milliseconds=1))
+
+
+class Aliased(pydantic.BaseModel):
+    total: int = pydantic.Field(alias="orderTotal")
+
+
+class Computed(pydantic.BaseModel):
+    model_config = {"extra": "forbid"}
+    total: int
+
+    @pydantic.computed_field
+    def doubled(self) -> int:
+        return 2 * self.total
+
+
+class Parsed(pydantic.BaseModel):
+    rows: pydantic.Json[list[int]]
+
+
+class Frozen(pydantic.BaseModel, frozen=True):
+    note: str | None = None
+
+
+class Nested(pydantic.BaseModel):
+    kinds: set[Frozen]
+
+
+class NaNAsText(pydantic.BaseModel):
+    model_config = {"ser_json_inf_nan": "strings"}
+    weight: float
+    note: str | None = None
+
+
+@attrs.define
+class Weighed:
+    weight: float | None
+
+
+@pydantic.dataclasses.dataclass
+class ModelLine:
+    price: int
+
+
+class Pair(NamedTuple):
+    left: int
+    right: Decimal
+
+
+class Chain(msgspec.Struct):
+    """Names itself, which does not exist yet while a decorator registers it."""
+
+    link: Chain | None = None
+
+
+@dataclasses.dataclass
+class Derived:
+    total: int
+    doubled: int = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.total == 13:
+            raise KeyError("unlucky")
+        self.doubled = 2 * self.total
+
+
+@pytest.mark.parametrize(
+    "placed",
+    [
+        Aliased(orderTotal=3),
+        Computed(total=3),
+        Parsed.model_validate({"rows": "[1, 2]"}),
+        Nested(kinds={Frozen()}),
+        NaNAsText(weight=1.5),
+        Weighed(1.5),
+        Weighed(None),
+        ModelLine(3),
+        Pair(1, Decimal("2.50")),
+        Chain(Chain()),
+        Derived(4),
+    ],
+    ids=lambda placed: type(placed).__name__,
+)
+def test_classes_with_habits_of_their_own_come_back_too(placed: Any) -> None:
+    codec = TypedCodec()
+    codec.register(type(placed))
+    read = recorded(codec.encode(placed), codec).payload
+    assert type(read) is type(placed)
+    assert read == placed
+
+
+def test_a_number_that_is_told_to_be_text_comes_back_as_the_number() -> None:
+    codec = TypedCodec()
+    codec.register(NaNAsText)
+    read = recorded(codec.encode(NaNAsText(weight=math.nan)), codec).payload
+    assert math.isnan(read.weight)
+
+
+def test_a_class_may_be_registered_before_the_classes_it_names() -> None:
+    namespace: dict[str, Any] = {"msgspec": msgspec, "__name__": __name__}
+    codec = TypedCodec()
+    namespace["codec"] = codec
+    source = """
+@codec.event
+class Order(msgspec.Struct):
+    lines: "list[Line]"
+"""
+    exec(source, namespace)
+    with pytest.raises(InvalidInput, match="'Line' is not defined"):
+        codec.check()
+
+
+def unlucky() -> Derived:
+    derived = Derived(12)
+    derived.total = 13
+    return derived
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        OldLine(price="free"),  # type: ignore[arg-type]
+        OldLine(price=None),  # type: ignore[arg-type]
+        Frozen.model_construct(note=7),
+        unlucky(),
+        Weighed("heavy"),  # type: ignore[arg-type]
+    ],
+    ids=lambda payload: type(payload).__name__,
+)
+def test_what_could_not_be_read_back_is_refused_when_it_is_written(payload: Any) -> None:
+    """Were it written, its stream could never be read as objects again."""
+    codec = TypedCodec()
+    codec.register(type(payload))
+    with store_with(codec) as store:
+        with pytest.raises(EncodeError):
+            store.append("order-1", [payload], expected=0)
+        assert store.head() == 0
+
+
+def test_an_integer_of_any_size_is_no_reason_to_refuse_a_missing_number() -> None:
+    class Counted(msgspec.Struct):
+        count: int
+        weight: float | None
+
+    codec = TypedCodec()
+    codec.register(Counted)
+    big = Counted(2**200, None)
+    assert recorded(codec.encode(big), codec).payload == big
+    with pytest.raises(EncodeError, match="NaN"):
+        codec.encode(Counted(2**200, math.nan))
+
+
+class Bare(pydantic.BaseModel):
+    model_config = {"ser_json_inf_nan": "constants"}
+    weight: float
+
+
+class Open(pydantic.BaseModel):
+    model_config = {"extra": "allow"}
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        Weighed(math.nan),
+        Bare(weight=math.nan),
+        Bare(weight=-math.inf),
+        Open.model_validate({"weight": math.nan}),
+        Open.model_validate({"inner": [Open.model_validate({"deep": {"weight": math.inf}})]}),
+    ],
+    ids=repr,
+)
+def test_a_number_that_json_does_not_have_is_found_wherever_it_is(payload: Any) -> None:
+    codec = TypedCodec()
+    codec.register(type(payload))
+    with pytest.raises(EncodeError):
+        codec.encode(payload)
+
+
+def test_a_registered_class_under_another_name_is_refused() -> None:
+    codec = written_by(OldLine, "LineAdded")()
+    with pytest.raises(EncodeError, match="OldLine is registered as 'LineAdded'"):
+        codec.encode(NewEvent("LineAded", OldLine(1)))
+
+
+class Plain:
+    total: int
+
+
+@pytest.mark.parametrize("kind", [int, dict, Plain, NewEvent, object])
+def test_a_class_without_declared_fields_is_refused(kind: type) -> None:
+    with pytest.raises(InvalidInput, match="can't be an event"):
+        TypedCodec().register(kind)
+
+
+@pytest.mark.parametrize("made", [None, object(), {"cents": math.nan}, {"cents": {1: object()}}])
+def test_an_upcaster_that_makes_no_payload_is_named_in_the_error(made: Any) -> None:
+    codec = written_by(NewLine, "LineAdded", version=2)()
+    codec.upcast("LineAdded", from_version=1)(lambda payload: made)
+    event = recorded(written_by(OldLine, "LineAdded")().encode(OldLine(5)), codec)
+    with pytest.raises(DecodeError, match="upcaster"):
+        event.payload  # noqa: B018
+
+
+@pytest.mark.parametrize("version", ['"2"', "true", "1.5", "[]"])
+def test_a_version_that_is_no_number_is_an_error(version: str) -> None:
+    codec = written_by(OldLine, "LineAdded")()
+    encoded = codec.encode(OldLine(5))._replace(metadata=f'{{"$version":{version}}}')
+    with pytest.raises(DecodeError, match=r"\$version is not a version"):
+        recorded(encoded, codec).payload  # noqa: B018
+
+
+def test_a_version_among_other_metadata_is_not_taken_for_the_payloads() -> None:
+    codec = written_by(OldLine, "LineAdded")()
+    event = NewEvent("LineAdded", OldLine(5), {"about": {"$version": 7}, "note": "$version"})
+    assert recorded(codec.encode(event), codec).payload == OldLine(5)
+
+
+def test_a_class_that_raises_anything_while_it_is_decoded_is_a_decode_error() -> None:
+    codec = TypedCodec()
+    codec.register(Derived)
+    good = codec.encode(Derived(12))
+    with pytest.raises(DecodeError, match=r"KeyError.*unlucky"):
+        recorded(good._replace(data='{"total":13,"doubled":26}'), codec).payload  # noqa: B018

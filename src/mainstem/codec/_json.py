@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+import re
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
+_check_json = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 class JsonCodec:
@@ -58,19 +59,18 @@ def encode_json(event_name: str, value: Any, what: str = "payload") -> str:
     """JSON text of a value. Raises `EncodeError` for one that JSON can't hold without loss."""
     try:
         data = _encode(value)
+        _check_json(data)  # a msgspec.Raw in it is copied as it is
+        if b"null" in data and not is_finite(value):
+            raise EncodeError(event_name, f"the {what} {NOT_FINITE}.")
+        return data.decode()
+    except EncodeError:
+        raise
     except RecursionError:
         problem = f"the {what} is nested too deeply, or contains itself."
-    except UnicodeEncodeError as error:
+    except UnicodeError as error:
         problem = f"the {what} has text that is not UTF-8 ({error})."
     except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
         problem = f"{error}. The {what} must be what JSON can hold; convert it first, or use a TypedCodec."
-    else:
-        # msgspec writes NaN and infinities as null, which would lose them silently.
-        if b"null" in data and not is_finite(value):
-            raise EncodeError(
-                event_name, f"the {what} has a NaN or an infinity, which JSON does not have."
-            )
-        return data.decode()
     raise EncodeError(event_name, problem)
 
 
@@ -96,26 +96,48 @@ def add_metadata(event: EncodedEvent, metadata: Mapping[str, Any]) -> EncodedEve
     return event._replace(metadata=added)
 
 
-_NO_FLOAT: Final = frozenset((str, int, bool, type(None)))
+NOT_FINITE: Final = "has a NaN or an infinity, which JSON does not have"
+
+# In MessagePack a float is the byte CB and the number as IEEE 754, most significant byte first. NaN
+# and the infinities are those with an exponent of ones only.
+_find_non_finite = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]").search
 
 
 def is_finite(value: Any) -> bool:
-    """Whether no float in the value is a NaN or an infinity."""
-    if type(value) is dict:  # by far the most frequent; most of what is in it needs no call
-        return all(type(item) in _NO_FLOAT or is_finite(item) for item in value.values()) and all(
-            type(key) is str or is_finite(key) for key in value
-        )
+    """Whether no float in the value is a NaN or an infinity.
+
+    msgspec and pydantic write those as null, which would lose them silently. To look at each value
+    in Python would take ten times as long as to encode it, so it is packed and searched instead.
+    """
+    try:
+        if _find_non_finite(_pack(value)) is None:
+            return True
+    except OverflowError:
+        pass  # an integer of more than 64 bits, which MessagePack does not have
+    # Perhaps: bytes, or the length of something, can look the same.
+    return _is_finite(msgspec.to_builtins(value, enc_hook=_parts_of))
+
+
+def _is_finite(value: Any) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    return not isinstance(value, (list, tuple)) or all(map(_is_finite, value))
+
+
+def _parts_of(value: Any) -> Any:
+    """What an object that msgspec does not know has in it: pydantic models, and what they may hold."""
+    if isinstance(value, float):
+        return float(value)
+    if hasattr(value, "__pydantic_fields__"):
+        return {**vars(value), **(value.__pydantic_extra__ or {})}
     if isinstance(value, Mapping):
-        return all(map(is_finite, value.keys())) and all(map(is_finite, value.values()))
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return all(map(is_finite, value))
-    if isinstance(value, msgspec.Struct):
-        return all(is_finite(getattr(value, name)) for name in value.__struct_fields__)
-    if is_dataclass(value) and not isinstance(value, type):
-        return all(is_finite(getattr(value, field.name)) for field in fields(value))
-    return True
+        return list(value.values())
+    return list(value) if isinstance(value, Collection) else None
+
+
+_pack = msgspec.msgpack.Encoder(enc_hook=_parts_of).encode
 
 
 def undecodable(event: RecordedEvent, reason: str) -> DecodeError:

@@ -6,23 +6,25 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from mainstem.codec._json import NOT_FINITE, is_finite
+
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
+
+_check_json = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 class Shape(Protocol):
     """Turns objects of one type into JSON text and back."""
 
     def encode(self, value: Any) -> str:
-        """JSON text. Raises `TypeError`, `ValueError` or one of their kin."""
+        """JSON text. Raises `ValueError` for a NaN or an infinity, and otherwise whatever the type's
+        own code raises.
+        """
         ...
 
     def decode(self, data: str | bytes) -> Any:
-        """An object of the type. Raises `ValueError` or `msgspec.MsgspecError` where it does not fit."""
-        ...
-
-    def builtins(self, value: Any) -> Any:
-        """The same value as plain Python values, floats unchanged."""
+        """An object of the type. Raises whatever the type's own code raises where it does not fit."""
         ...
 
 
@@ -39,13 +41,13 @@ class _MsgspecShape:
         self._encode = msgspec.json.Encoder().encode
 
     def encode(self, value: Any) -> str:
-        return self._encode(value).decode()
+        data = self._encode(value)
+        if b"null" in data and not is_finite(value):
+            raise ValueError(f"it {NOT_FINITE}")
+        return data.decode()
 
     def decode(self, data: str | bytes) -> Any:
         return self._decode(data)
-
-    def builtins(self, value: Any) -> Any:
-        return msgspec.to_builtins(value)
 
 
 class _PydanticShape:
@@ -53,12 +55,17 @@ class _PydanticShape:
         from pydantic import TypeAdapter
 
         self._adapter: TypeAdapter[Any] = TypeAdapter(kind)
+        config = getattr(kind, "model_config", {})
+        self._loses_nan = config.get("ser_json_inf_nan", "null") == "null"
 
     def encode(self, value: Any) -> str:
-        return self._adapter.dump_json(value).decode()
+        # As the model itself would read it: by its aliases, and without what it computes.
+        data = self._adapter.dump_json(value, by_alias=True, round_trip=True, warnings="error")
+        if self._loses_nan and b"null" in data and not is_finite(value):
+            raise ValueError(f"it {NOT_FINITE}")
+        if b"NaN" in data or b"Infinity" in data:  # pydantic can be told to write them bare
+            _check_json(data)
+        return data.decode()
 
     def decode(self, data: str | bytes) -> Any:
         return self._adapter.validate_json(data)
-
-    def builtins(self, value: Any) -> Any:
-        return self._adapter.dump_python(value)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import msgspec
 
-from mainstem.codec._json import JsonCodec, encode_metadata, is_finite, undecodable
-from mainstem.codec._shape import Shape, shape_of
+from mainstem.codec._event_type import VERSION_KEY, EventType, Upcaster, has_fields, payload_version
+from mainstem.codec._json import JsonCodec, encode_json, encode_metadata, undecodable
 from mainstem.errors import EncodeError, InvalidInput
 from mainstem.events import EncodedEvent, NewEvent, check_event_name
 
@@ -16,24 +16,6 @@ if TYPE_CHECKING:
     from mainstem.events import RecordedEvent
 
 Kind = TypeVar("Kind", bound=type)
-Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
-
-VERSION_KEY: Final = "$version"
-"""The metadata key of a payload's version, written where it is above 1. Stored with every such
-event, so it cannot be changed."""
-
-
-class _EventType:
-    """One registered class: its name and current version, and how older payloads become it."""
-
-    __slots__ = ("kind", "name", "shape", "upcasters", "version")
-
-    def __init__(self, kind: type, name: str, version: int) -> None:
-        self.kind = kind
-        self.name = name
-        self.version = version
-        self.shape: Shape = shape_of(kind)
-        self.upcasters: dict[int, Upcaster] = {}
 
 
 class TypedCodec:
@@ -51,7 +33,13 @@ class TypedCodec:
         store.append("order-1", [OrderPlaced(Decimal("9.50"))], expected=0)
 
     What is read back is an object of the class again, each field of the type that it is declared
-    with. Events of names that were not registered are written as plain JSON if they are given as
+    with: dates and times, UUIDs, decimals, bytes, enums, sets, tuples, other classes. What a field
+    does not declare can't come back: the values of an ``Any`` are plain JSON, and an object of a
+    subclass is one of the class that the field is declared with. An object that could not be read
+    back, because a field holds something else than it is declared with, is refused when it is
+    written.
+
+    Events of names that were not registered are written as plain JSON if they are given as
     `NewEvent`s. On reading, such a name, or a payload that does not fit its class, is a
     `DecodeError`; with ``undecodable="untyped"`` the payload is plain JSON values then.
 
@@ -62,8 +50,8 @@ class TypedCodec:
         if undecodable not in ("error", "untyped"):
             raise InvalidInput(f"undecodable={undecodable!r}: choose 'error' or 'untyped'.")
         self._untyped_allowed = undecodable == "untyped"
-        self._by_name: dict[str, _EventType] = {}
-        self._by_kind: dict[type, _EventType] = {}
+        self._by_name: dict[str, EventType] = {}
+        self._by_kind: dict[type, EventType] = {}
         self._json = JsonCodec()
 
     @overload
@@ -88,6 +76,11 @@ class TypedCodec:
         """As `event`, without a decorator. Raises `InvalidInput` for what is registered already."""
         if not isinstance(kind, type):
             raise InvalidInput(f"{kind!r:.80} is not a class.")
+        if not has_fields(kind):
+            raise InvalidInput(
+                f"{kind.__name__} can't be an event: register a msgspec struct, a dataclass, an attrs "
+                "class, a named tuple or a pydantic model."
+            )
         name = kind.__name__ if name is None else name
         check_event_name(name)
         if isinstance(version, bool) or not isinstance(version, int) or version < 1:
@@ -97,8 +90,11 @@ class TypedCodec:
                 f"{kind.__name__} as {name!r}: the class or the name is registered already. One name "
                 "stands for one class; for an older shape of it use upcast."
             )
+        registered = EventType(kind, name, version)
         try:
-            registered = _EventType(kind, name, version)
+            registered.shape  # noqa: B018
+        except NameError:
+            pass  # it names a class that is not there yet, perhaps itself
         except TypeError as error:
             raise InvalidInput(f"{kind.__name__} can't be an event: {error}.") from error
         self._by_name[name] = self._by_kind[kind] = registered
@@ -128,8 +124,16 @@ class TypedCodec:
         return decorate
 
     def check(self) -> None:
-        """Raise `InvalidInput` where a step from an old version to the current one is missing."""
+        """Raise `InvalidInput` where a step from an old version to the current one is missing, or a
+        class names another that does not exist.
+        """
         for registered in self._by_name.values():
+            try:
+                registered.shape  # noqa: B018
+            except (NameError, TypeError) as error:
+                raise InvalidInput(
+                    f"{registered.kind.__name__} can't be an event: {error}."
+                ) from error
             for version in range(1, registered.version):
                 if version not in registered.upcasters:
                     raise InvalidInput(
@@ -141,7 +145,8 @@ class TypedCodec:
     def encode(self, event: Any) -> EncodedEvent:
         """Encode an object of a registered class, or a `NewEvent` that holds one or plain JSON.
 
-        Raises `EncodeError`, also for a registered name with a payload of another class.
+        Raises `EncodeError`, also for a registered name with a payload of another class, a registered
+        class under another name, and an object that would not be read back.
         """
         registered = self._by_kind.get(type(event))
         if registered is not None:
@@ -153,7 +158,7 @@ class TypedCodec:
             )
         registered = self._by_name.get(event.name)
         if registered is None:
-            return self._json.encode(event)
+            return self._json.encode(self._untyped_event(event))
         if type(event.payload) is not registered.kind:
             raise EncodeError(
                 event.name,
@@ -167,25 +172,31 @@ class TypedCodec:
         registered = self._by_name.get(event.name)
         if registered is None:
             return self._untyped(event, "no class is registered under this name")
-        if registered.version > 1 or event.metadata_json is not None:
-            version = (event.metadata or {}).get(VERSION_KEY, 1)
-            if version != registered.version:
-                return self._decode_other_version(event, registered, version)
+        try:
+            version = payload_version(event.metadata_json)
+        except msgspec.MsgspecError as error:
+            return self._untyped(event, f"its {VERSION_KEY} is not a version: {error}", error)
+        if version != registered.version:
+            return self._decode_other_version(event, registered, version)
         return self._decode(event, registered, event.data)
 
     def _encode(
-        self, registered: _EventType, payload: Any, metadata: Mapping[str, Any] | None
+        self, registered: EventType, payload: Any, metadata: Mapping[str, Any] | None
     ) -> EncodedEvent:
         name = registered.name
         try:
             data = registered.shape.encode(payload)
-        except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-            raise EncodeError(name, f"{error}.") from error
-        # Written as null by msgspec and pydantic alike, NaN would be lost silently.
-        if "null" in data and not is_finite(registered.shape.builtins(payload)):
+        except Exception as error:  # classes may run code of their own
+            raise EncodeError(name, f"{_said(error)}.") from error
+        # Classes check their fields when they are decoded, and most of them not when they are made.
+        # Written as it is, such an event could never be read, and never be mended either.
+        try:
+            registered.shape.decode(data)
+        except Exception as error:
             raise EncodeError(
-                name, "the payload has a NaN or an infinity, which JSON does not have."
-            )
+                name,
+                f"it could not be read back as {registered.kind.__name__}: {_said(error)}.",
+            ) from error
         encoded_metadata = encode_metadata(name, metadata)
         if registered.version > 1:
             version = f'"{VERSION_KEY}":{registered.version}'
@@ -193,19 +204,29 @@ class TypedCodec:
             encoded_metadata = f"{{{version},{rest}" if rest else f"{{{version}}}"
         return EncodedEvent(name, data, encoded_metadata)
 
-    def _decode(self, event: RecordedEvent, registered: _EventType, data: str | bytes) -> Any:
+    def _untyped_event(self, event: NewEvent) -> NewEvent:
+        """The event, whose name is not registered. Raises `EncodeError` if its payload's class is."""
+        registered = self._by_kind.get(type(event.payload))
+        if registered is not None:
+            raise EncodeError(
+                event.name,
+                f"{registered.kind.__name__} is registered as {registered.name!r}. Use that name, or "
+                "append the object itself.",
+            )
+        return event
+
+    def _decode(self, event: RecordedEvent, registered: EventType, data: str | bytes) -> Any:
         try:
             return registered.shape.decode(data)
-        except (ValueError, TypeError, RecursionError, msgspec.MsgspecError) as error:
-            return self._untyped(
-                event, f"its payload does not fit {registered.kind.__name__}: {error}"
-            )
+        except Exception as error:  # classes may run code of their own
+            reason = f"its payload does not fit {registered.kind.__name__}: {_said(error)}"
+            return self._untyped(event, reason, error)
 
     def _decode_other_version(
-        self, event: RecordedEvent, registered: _EventType, version: Any
+        self, event: RecordedEvent, registered: EventType, version: int
     ) -> Any:
         """A payload that an older release wrote, brought up step by step."""
-        if not isinstance(version, int) or version > registered.version:
+        if version > registered.version:
             return self._untyped(
                 event,
                 f"it has version {version} of the payload and this program knows versions up to "
@@ -220,16 +241,27 @@ class TypedCodec:
                 )
             try:
                 payload = upcaster(payload)
+                if payload is None:
+                    raise TypeError("it returned None instead of a payload")
             except Exception as error:
                 reason = f"the upcaster from version {step} failed: {error!r}"
-                if self._untyped_allowed:
-                    return self._json.decode(event)
-                raise undecodable(event, reason) from error
-        return self._decode(event, registered, msgspec.json.encode(payload))
+                return self._untyped(event, reason, error)
+        try:
+            data = encode_json(event.name, payload)
+        except EncodeError as error:
+            reason = f"what the upcasters made of it is no payload. {error}".rstrip(".")
+            return self._untyped(event, reason, error)
+        return self._decode(event, registered, data)
 
-    def _untyped(self, event: RecordedEvent, reason: str) -> Any:
+    def _untyped(self, event: RecordedEvent, reason: str, cause: Exception | None = None) -> Any:
         if self._untyped_allowed:
             return self._json.decode(event)
         raise undecodable(
             event, f'{reason}. TypedCodec(undecodable="untyped") gives plain JSON instead'
-        )
+        ) from cause
+
+
+def _said(error: Exception) -> str:
+    """An error's message; its type besides where that says more."""
+    plain = isinstance(error, (ValueError, TypeError, NameError, msgspec.MsgspecError))
+    return str(error) if plain else repr(error)
