@@ -28,7 +28,7 @@ from mainstem.port import (
     StoredCheckpoint,
     StoreStatus,
 )
-from mainstem.positions import BEGINNING, Expected, LogEnd, Position, Version
+from mainstem.positions import BEGINNING, END, Expected, LogEnd, Position, Version
 from mainstem.restoring import restore
 from mainstem.scan import LogScan, StreamListScan, StreamScan
 from mainstem.streams import LogFilter, check_stream_filter, check_stream_id
@@ -245,14 +245,27 @@ class AsyncStore:
         live: bool = True,
     ) -> AsyncSubscription:
         """As `Store.subscribe`."""
-        options = Options(
-            name, start, LogFilter.of(category, prefix, names), checkpoint, batch_size, live
+        check_subscription_name(name)
+        return self._subscribe(
+            Options(
+                name, start, LogFilter.of(category, prefix, names), checkpoint, batch_size, live
+            )
         )
-        check_options(options)
-        follower = Follower(self._adapter, self._codec, options)
-        subscription = AsyncSubscription(self._driver, follower, live=live)
-        self._subscriptions.add(subscription)
-        return subscription
+
+    def follow(
+        self,
+        *,
+        start: LogEnd | int | datetime = END,
+        category: str | None = None,
+        prefix: str | None = None,
+        names: str | Collection[str] | None = None,
+        batch_size: int = DEFAULT_BATCH,
+        live: bool = True,
+    ) -> AsyncSubscription:
+        """As `Store.follow`."""
+        return self._subscribe(
+            Options(None, start, LogFilter.of(category, prefix, names), "manual", batch_size, live)
+        )
 
     async def checkpoints(self, name: str | None = None) -> list[StoredCheckpoint]:
         """As `Store.checkpoints`."""
@@ -283,6 +296,13 @@ class AsyncStore:
         traceback: TracebackType | None,
     ) -> None:
         await self.close()
+
+    def _subscribe(self, options: Options) -> AsyncSubscription:
+        check_options(options)
+        follower = Follower(self._adapter, self._codec, options)
+        subscription = AsyncSubscription(self._driver, follower, live=options.live)
+        self._subscriptions.add(subscription)
+        return subscription
 
     async def _iterate(self, scan: Any) -> AsyncIterator[Any]:
         while (page := await self._driver.run(scan.next_page())) is not None:

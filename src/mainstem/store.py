@@ -29,7 +29,7 @@ from mainstem.port import (
     StoredCheckpoint,
     StoreStatus,
 )
-from mainstem.positions import BEGINNING, Expected, LogEnd, Position, Version
+from mainstem.positions import BEGINNING, END, Expected, LogEnd, Position, Version
 from mainstem.restoring import restore
 from mainstem.scan import LogScan, StreamListScan, StreamScan
 from mainstem.streams import LogFilter, check_stream_filter, check_stream_id
@@ -292,15 +292,30 @@ class Store:
         (``"manual"``). Opened by two readers, the later one has it; the earlier one gets
         `CheckpointLost` when it saves.
         """
-        options = Options(
-            name, start, LogFilter.of(category, prefix, names), checkpoint, batch_size, live
+        check_subscription_name(name)
+        return self._subscribe(
+            Options(
+                name, start, LogFilter.of(category, prefix, names), checkpoint, batch_size, live
+            )
         )
-        check_options(options)
-        follower = Follower(self._adapter, self._codec, options)
-        subscription = Subscription(self._driver, follower, live=live)
-        with self._subscriptions_lock:
-            self._subscriptions.add(subscription)
-        return subscription
+
+    def follow(
+        self,
+        *,
+        start: LogEnd | int | datetime = END,
+        category: str | None = None,
+        prefix: str | None = None,
+        names: str | Collection[str] | None = None,
+        batch_size: int = DEFAULT_BATCH,
+        live: bool = True,
+    ) -> Subscription:
+        """As `subscribe`, without a name: nothing is remembered, and any number may follow.
+
+        By default from the end, for those who only want what happens from now on.
+        """
+        return self._subscribe(
+            Options(None, start, LogFilter.of(category, prefix, names), "manual", batch_size, live)
+        )
 
     def checkpoints(self, name: str | None = None) -> list[StoredCheckpoint]:
         """The checkpoints of all subscriptions, or of one: one for each partition it has read."""
@@ -334,6 +349,14 @@ class Store:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _subscribe(self, options: Options) -> Subscription:
+        check_options(options)
+        follower = Follower(self._adapter, self._codec, options)
+        subscription = Subscription(self._driver, follower, live=options.live)
+        with self._subscriptions_lock:
+            self._subscriptions.add(subscription)
+        return subscription
 
     def _iterate(self, scan: Any) -> Iterator[Any]:
         while (page := self._driver.run(scan.next_page())) is not None:

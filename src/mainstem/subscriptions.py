@@ -32,7 +32,8 @@ streams' events shall not cost a write each."""
 class Options(NamedTuple):
     """How a subscription reads; checked by `check_options`."""
 
-    name: str
+    name: str | None
+    """None for `follow`, which keeps no checkpoint."""
     start: LogEnd | int | datetime
     log_filter: LogFilter
     checkpoint: CheckpointMode
@@ -59,7 +60,8 @@ def check_subscription_name(name: str) -> None:
 
 def check_options(options: Options) -> None:
     """Raise `InvalidInput` for what no subscription can have."""
-    check_subscription_name(options.name)
+    if options.name is not None:
+        check_subscription_name(options.name)
     check_start(options.start)
     if options.checkpoint not in ("auto", "manual"):
         raise InvalidInput(f"checkpoint={options.checkpoint!r}: give 'auto' or 'manual'.")
@@ -71,10 +73,12 @@ def check_options(options: Options) -> None:
 class _Progress:
     """How far the subscription is in one partition."""
 
-    __slots__ = ("claim", "handled", "position", "saved")
+    __slots__ = ("claim", "handled", "partition", "position", "saved")
 
-    def __init__(self, claim: Claim, position: Position) -> None:
+    def __init__(self, partition: Partition, claim: Claim | None, position: Position) -> None:
+        self.partition = partition
         self.claim = claim
+        """None where no checkpoint is kept."""
         self.position = position
         """To read next."""
         self.handled = position
@@ -102,13 +106,15 @@ class Follower:
         progress = []
         for number in range(self._adapter.partitions):
             partition = Partition(number)
-            claim = yield from self._adapter.claim_checkpoint(self._options.name, partition)
-            if claim.position is None:
-                start = yield from resolve_start(self._adapter, partition, self._options.start)
-                yield from self._adapter.save_checkpoint(claim, start)
-                progress.append(_Progress(claim, start))
-            else:
-                progress.append(_Progress(claim, claim.position))
+            claim = None
+            if self._options.name is not None:
+                claim = yield from self._adapter.claim_checkpoint(self._options.name, partition)
+            position = None if claim is None else claim.position
+            if position is None:
+                position = yield from resolve_start(self._adapter, partition, self._options.start)
+                if claim is not None:
+                    yield from self._adapter.save_checkpoint(claim, position)
+            progress.append(_Progress(partition, claim, position))
         self._progress = progress
 
     def rewind(self) -> None:
@@ -124,7 +130,7 @@ class Follower:
             progress = self._progress[self._turn]
             self._turn = (self._turn + 1) % len(self._progress)
             page = yield from self._adapter.read_log(
-                progress.claim.partition,
+                progress.partition,
                 progress.position,
                 self._options.log_filter,
                 self._codec,
@@ -134,7 +140,7 @@ class Follower:
                 progress.position = page.next_position
                 if page.events:
                     self._interval.reset()
-                return Batch(page.events, progress.claim.partition, page.next_position)
+                return Batch(page.events, progress.partition, page.next_position)
         return None
 
     def pause(self) -> float:
@@ -161,6 +167,10 @@ class Follower:
 
     def save(self, upto: RecordedEvent | Batch | None) -> Op[None]:
         """Save by hand: up to and with an event or a batch, or everything that was read."""
+        if self._options.name is None:
+            raise InvalidInput(
+                "To follow without a name keeps no checkpoint; subscribe to save one."
+            )
         if not self._progress:
             raise InvalidInput(
                 "The subscription has not read anything yet, so there is nothing to save."
@@ -182,7 +192,7 @@ class Follower:
             )
 
     def _save(self, progress: _Progress, position: Position) -> Op[None]:
-        if position != progress.saved:
+        if progress.claim is not None and position != progress.saved:
             yield from self._adapter.save_checkpoint(progress.claim, position)
             progress.saved = position
 

@@ -1,0 +1,111 @@
+"""The command group, what all commands share, and what becomes of errors.
+
+Exit codes:
+
+0    done
+1    failed: something differs, or could not be finished
+2    the call is wrong: an argument, an option, a bad event; nothing was written
+3    version conflict: the stream is not at the expected version; nothing was written
+4    the store can't be used: not there, of another format, locked, full, read-only, damaged
+5    the data differs: a file's event is not the store's, or can't be decoded
+130  interrupted (Ctrl-C)
+141  whoever was reading the output has closed it
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Final
+
+import click
+
+import mainstem
+from mainstem.cli.append import append
+from mainstem.cli.demo import demo
+from mainstem.cli.inspect import status, streams
+from mainstem.cli.read import read
+from mainstem.cli.replay import replay
+from mainstem.cli.store import Place
+from mainstem.cli.tail import tail
+from mainstem.cli.transfer import export, import_
+from mainstem.errors import (
+    DecodeError,
+    ImportConflict,
+    InvalidInput,
+    MainstemError,
+    StoreError,
+    VersionConflict,
+)
+
+FAILED: Final = 1
+INTERRUPTED: Final = 130
+OUTPUT_CLOSED: Final = 141
+
+_EXIT_CODES: Final[tuple[tuple[type[MainstemError], int], ...]] = (
+    (InvalidInput, 2),
+    (VersionConflict, 3),
+    (StoreError, 4),
+    (ImportConflict, 5),
+    (DecodeError, 5),
+)
+
+_EPILOG = "\b\n" + (__doc__ or "").partition("\n\n")[2].replace("\n\n", "\n")
+
+
+@click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--url",
+    envvar="MAINSTEM_URL",
+    show_envvar=True,
+    metavar="URL",
+    help="The store, such as sqlite:///shop.db (three slashes: relative; four: absolute).",
+)
+@click.option(
+    "--debug", is_flag=True, envvar="MAINSTEM_DEBUG", help="Show where in the code an error arose."
+)
+@click.version_option(mainstem.__version__, prog_name="mainstem")
+@click.pass_context
+def cli(context: click.Context, url: str | None, *, debug: bool) -> None:  # noqa: ARG001 - see run
+    r"""Mainstem, an event store: append events, replay them all, follow them live.
+
+    Tables and progress bars are for people; --json is for programs. Example:
+
+    \b
+        mainstem --url sqlite:///shop.db append order-1 OrderPlaced '{"total": 42}'
+        mainstem --url sqlite:///shop.db replay
+    """
+    context.obj = Place(url)
+
+
+for _command in (append, read, replay, tail, streams, status, import_, export, demo):
+    cli.add_command(_command)
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run one command; answers the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments or bool(os.environ.get("MAINSTEM_DEBUG"))
+    try:
+        # Not cli.main, which has exit codes of its own.
+        with cli.make_context("mainstem", list(arguments)) as context:
+            code = cli.invoke(context)
+        sys.stdout.flush()
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Nothing more can be printed: keep Python from trying when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OUTPUT_CLOSED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except MainstemError as error:
+        if debug:
+            traceback.print_exc()
+        click.echo(f"mainstem: {error}", err=True)
+        return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), FAILED)
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,83 @@
+"""How events and figures are shown: to people in tables, to programs as JSON lines."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from mainstem.events import RecordedEvent
+from mainstem.jsonlines import encode_line
+
+_TOGETHER = 500
+
+
+def console() -> Console:
+    """For people, on standard output."""
+    return Console(highlight=False, soft_wrap=False)
+
+
+def progress_console() -> Console:
+    """For progress bars, which go to standard error and only to a terminal."""
+    return Console(stderr=True, quiet=not sys.stderr.isatty())
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on a line."""
+    sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def print_lines(events: Iterable[RecordedEvent]) -> int:
+    """The events as JSON lines; answers how many there were."""
+    iterator, count = iter(events), 0
+    while lines := [encode_line(event) for event in islice(iterator, _TOGETHER)]:
+        sys.stdout.buffer.write(b"".join(lines))
+        count += len(lines)
+    sys.stdout.buffer.flush()
+    return count
+
+
+def event_table(title: str, events: Iterable[RecordedEvent]) -> Table:
+    """Events a line each; payloads are cut to the width of the terminal."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("id", justify="right")
+    table.add_column("name", no_wrap=True)
+    table.add_column("recorded", no_wrap=True)
+    table.add_column("payload", no_wrap=True, overflow="ellipsis")
+    for event in events:
+        table.add_row(
+            str(event.event_id),
+            event.name,
+            event.recorded_at.strftime("%Y-%m-%d %H:%M:%S"),
+            shown(event.data),
+        )
+    return table
+
+
+def shown(data: str | bytes) -> str:
+    """A payload in a line of text."""
+    return data if isinstance(data, str) else f"{len(data):,} bytes"
+
+
+def bytes_shown(size: int) -> str:
+    """A size for people."""
+    value = float(size)
+    for unit in ("bytes", "KiB", "MiB"):
+        if value < 1024:
+            return f"{value:,.0f} {unit}" if unit == "bytes" else f"{value:,.1f} {unit}"
+        value /= 1024
+    return f"{value:,.1f} GiB"
+
+
+def duration(seconds: float) -> str:
+    """A time span for people."""
+    for limit, size, unit in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / size:,.1f} {unit}"
+    return f"{seconds / 86_400:,.1f} days"

@@ -1,0 +1,52 @@
+"""``mainstem read``: one stream."""
+
+from __future__ import annotations
+
+import click
+
+from mainstem.cli.options import COUNT, json_option
+from mainstem.cli.output import console, event_table, print_lines
+from mainstem.cli.store import Place, pass_place
+
+
+@click.command(epilog="Example: mainstem read order-1 --backwards --max-count 5")
+@click.argument("stream")
+@click.option("--from", "from_version", type=COUNT, default=0, help="First event id.")
+@click.option("--to", "to_version", type=COUNT, help="The event id to end before.")
+@click.option("--backwards", is_flag=True, help="The newest event first.")
+@click.option("--max-count", type=COUNT, help="At most so many events.")
+@json_option
+@pass_place
+def read(
+    place: Place,
+    stream: str,
+    from_version: int,
+    to_version: int | None,
+    max_count: int | None,
+    *,
+    backwards: bool,
+    for_programs: bool,
+) -> None:
+    """Show the events of STREAM."""
+    with place.open() as store:
+        if for_programs:
+            events = store.read_lazily(
+                stream,
+                from_version=from_version,
+                to_version=to_version,
+                backwards=backwards,
+                max_count=max_count,
+            )
+            print_lines(events)
+            return
+        found = store.read(
+            stream,
+            from_version=from_version,
+            to_version=to_version,
+            backwards=backwards,
+            max_count=max_count,
+        )
+    if found.version == 0:
+        click.echo(f"There is no stream {stream}.")
+    else:
+        console().print(event_table(f"{stream}, version {found.version}", found))

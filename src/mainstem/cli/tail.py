@@ -1,0 +1,92 @@
+"""``mainstem tail``: the log, live."""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+from types import FrameType
+
+import click
+
+import mainstem
+from mainstem.cli.options import COUNT, Filters, filter_options, filters
+from mainstem.cli.output import print_lines
+from mainstem.cli.store import Place, pass_place
+from mainstem.events import RecordedEvent
+from mainstem.positions import BEGINNING, END
+
+
+@click.command(epilog="Example: mainstem tail -n 10 --category order")
+@filter_options
+@click.option("-n", "last", type=COUNT, default=0, help="First show the last so many events.")
+@click.option("--from", "from_position", type=COUNT, help="Begin at this position.")
+@click.option(
+    "--subscription",
+    metavar="NAME",
+    help="Keep a checkpoint under this name, and go on there the next time; the first time from the "
+    "beginning, or --from.",
+)
+@click.option("--max-count", type=click.IntRange(1), help="End after so many events.")
+@pass_place
+def tail(
+    place: Place,
+    category: str | None,
+    prefix: str | None,
+    names: tuple[str, ...],
+    last: int,
+    from_position: int | None,
+    subscription: str | None,
+    max_count: int | None,
+) -> None:
+    """Print events as JSON lines as they are appended, by any process, until Ctrl-C."""
+    if last and (subscription is not None or from_position is not None):
+        raise click.UsageError("-n goes with neither --subscription nor --from.")
+    wanted = filters(category, prefix, names)
+    with place.open() as store:
+        if subscription is not None:
+            start = BEGINNING if from_position is None else from_position
+            reader = store.subscribe(subscription, start=start, **wanted)
+        elif last:
+            shown, head = _last(store, last, wanted)
+            max_count = None if max_count is None else max_count - print_lines(shown[:max_count])
+            if max_count is not None and max_count <= 0:
+                return
+            reader = store.follow(start=head, **wanted)
+        else:
+            reader = store.follow(start=END if from_position is None else from_position, **wanted)
+        _print(reader, max_count)
+
+
+def _print(reader: mainstem.Subscription, max_count: int | None) -> None:
+    """Print what comes. Ctrl-C ends it behind what was printed, so the checkpoint is right."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        reader.stop()
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        with reader:
+            if max_count is None:
+                for batch in reader.batches():
+                    print_lines(batch.events)
+            else:
+                for printed, event in enumerate(reader, 1):
+                    print_lines([event])
+                    if printed == max_count:
+                        reader.stop()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _last(store: mainstem.Store, count: int, wanted: Filters) -> tuple[list[RecordedEvent], int]:
+    """The last events that are wanted, and where to go on. Looks back further and further."""
+    if store.partitions > 1:
+        raise click.UsageError("-n needs a store with one partition.")
+    head = store.head()
+    reach = count
+    while True:
+        first = max(0, head - reach)
+        found = deque(store.read_all(first, to_position=head, **wanted), maxlen=count)
+        if len(found) == count or first == 0:
+            return list(found), head
+        reach *= 4

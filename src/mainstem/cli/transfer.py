@@ -1,0 +1,205 @@
+"""``mainstem import`` and ``mainstem export``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import click
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+import mainstem
+from mainstem.cli.options import filter_options, filters, json_option
+from mainstem.cli.output import print_json, progress_console
+from mainstem.cli.store import Place, pass_place
+from mainstem.jsonlines import commit_by
+from mainstem.transfer import ImportSummary, export_events, import_events
+from mainstem.transfer.compression import by_name
+from mainstem.transfer.exporting import open_for_export
+
+
+@click.command("import", epilog="Example: mainstem import orders.jsonl.gz more.jsonl.zst")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--commit-by",
+    metavar="FIELD",
+    help="Lines that have no commit_id: make one commit of consecutive lines that agree in this "
+    "field, such as payload.commit.",
+)
+@click.option("--dry-run", is_flag=True, help="Check every line and write nothing.")
+@json_option
+@pass_place
+def import_(
+    place: Place,
+    files: tuple[str, ...],
+    commit_by: str | None,
+    *,
+    dry_run: bool,
+    for_programs: bool,
+) -> None:
+    """Write the events of FILEs into the store, with the ids, times and commits that they have.
+
+    FILE has a JSON object on each line, plain, gzip or zstd; - is standard input. Events that the
+    store has already are compared and left alone: importing a file again changes nothing, and an
+    import that broke off is finished by the same command. The store is made if there is none.
+    """
+    total = ImportSummary()
+    commit_of = _commit_of(commit_by)
+    try:
+        if dry_run:
+            _import(None, files, commit_of, total)
+        else:
+            with place.open(create=True) as store:
+                _import(store, files, commit_of, total)
+    finally:
+        _print_summary(total, dry_run=dry_run, for_programs=for_programs)
+
+
+def _commit_of(path: str | None) -> Callable[[Any], str] | None:
+    return None if path is None else commit_by(path)
+
+
+def _import(
+    store: mainstem.Store | None,
+    files: tuple[str, ...],
+    commit_of: Callable[[Any], str] | None,
+    total: ImportSummary,
+) -> None:
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+        console=progress_console(),
+    ) as bars:
+        for name in files:
+            with _opened(name) as file:
+                size = None if name == "-" else Path(name).stat().st_size
+                bar = bars.add_task(name, total=size)
+
+                def advance(
+                    bar: Any = bar, file: IO[bytes] = file, size: int | None = size
+                ) -> None:
+                    if size is not None:
+                        bars.update(bar, completed=file.tell())
+
+                summary = ImportSummary()
+                try:
+                    import_events(
+                        store,
+                        file,
+                        name=name,
+                        commit_of=commit_of,
+                        summary=summary,
+                        progress=advance,
+                    )
+                finally:
+                    total.add(summary)
+                advance()
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[IO[bytes]]:
+    if name == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        file = Path(name).open("rb")  # noqa: SIM115 - closed below; only opening may fail so
+    except OSError as error:
+        raise click.UsageError(f"{name} can't be read: {error.strerror}.") from error
+    with file:
+        yield file
+
+
+def _print_summary(total: ImportSummary, *, dry_run: bool, for_programs: bool) -> None:
+    if for_programs:
+        print_json(
+            {
+                "lines": total.lines,
+                "written": total.written,
+                "already": total.already,
+                "dry_run": dry_run,
+            }
+        )
+    elif dry_run:
+        click.echo(f"{total.lines:,} events checked, nothing written.")
+    else:
+        click.echo(f"{total.written:,} events written, {total.already:,} were there already.")
+
+
+@click.command("export", epilog="Example: mainstem export orders.jsonl.gz --category order")
+@click.argument("file", metavar="FILE")
+@filter_options
+@click.option("--resume", is_flag=True, help="Go on with an export that broke off.")
+@click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
+@json_option
+@pass_place
+def export(
+    place: Place,
+    file: str,
+    category: str | None,
+    prefix: str | None,
+    names: tuple[str, ...],
+    *,
+    resume: bool,
+    force: bool,
+    for_programs: bool,
+) -> None:
+    """Write every event to FILE, in the order of the log, a JSON object on each line.
+
+    A FILE that ends with .gz or .zst is compressed; - is standard output. To go on with an export
+    that broke off, give --resume and the same filters.
+    """
+    if resume and (force or file == "-"):
+        raise click.UsageError("--resume goes with neither --force nor standard output.")
+    wanted = filters(category, prefix, names)
+    with place.open() as store:
+        if file == "-":
+            export_events(store, sys.stdout.buffer, **wanted)
+            return
+        path = Path(file)
+        with _writable(path, resume=resume, force=force) as target, _bar(store) as advance:
+            counts = export_events(
+                store,
+                target,
+                compression=by_name(path),
+                resume=resume,
+                progress=advance,
+                **wanted,
+            )
+    if for_programs:
+        print_json(counts._asdict())
+    else:
+        before = f", {counts.already:,} were there already" if counts.already else ""
+        click.echo(f"{counts.written:,} events written to {file}{before}.")
+
+
+def _writable(path: Path, *, resume: bool, force: bool) -> IO[bytes]:
+    try:
+        return open_for_export(path, resume=resume, force=force)
+    except OSError as error:
+        raise click.UsageError(f"{path} can't be written: {error.strerror}.") from error
+
+
+@contextmanager
+def _bar(store: mainstem.Store) -> Iterator[Callable[[int], None]]:
+    with Progress(
+        TextColumn("events"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=progress_console(),
+    ) as bars:
+        heads = sum(store.head(partition) for partition in range(store.partitions))
+        bar = bars.add_task("events", total=heads)
+        yield lambda count: bars.update(bar, completed=count)
