@@ -22,6 +22,7 @@ from click.testing import CliRunner, Result
 
 import mainstem
 from mainstem import NewEvent
+from mainstem.cli.app import cli
 from mainstem.cli.demo import demo
 from mainstem.demo import replay, report
 from mainstem.demo.data import EVENTS, PUBLISHED, load
@@ -29,7 +30,7 @@ from mainstem.demo.display import Quiet
 from mainstem.demo.run import Outcome
 from mainstem.demo.run import run as run_demo
 
-COMMAND = [sys.executable, "-c", "from mainstem.cli.demo import demo; demo()"]
+COMMAND = [sys.executable, "-m", "mainstem", "demo"]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -196,11 +197,25 @@ def test_keep_keeps_it_and_the_output_says_how_to_look_into_it() -> None:
     assert match, finished.stdout
     path = Path(match[1])
     try:
-        assert f"mainstem replay --store 'sqlite:///{path}'" in finished.stdout
+        assert f"mainstem --url 'sqlite:///{path}' replay" in finished.stdout
         with mainstem.connect(f"sqlite:///{path}") as store:
             assert store.head() == 300
     finally:
         shutil.rmtree(path.parent)
+
+
+def test_the_store_may_be_named_before_the_command_as_for_all_commands(url: str) -> None:
+    result = CliRunner().invoke(cli, ["--url", url, "demo", "--events", "100"])
+    assert result.exit_code == 0, result.output
+    with mainstem.connect(url) as store:
+        assert store.head() == 100
+
+
+def test_a_store_named_in_the_environment_is_left_alone(url: str) -> None:
+    result = CliRunner(env={"MAINSTEM_URL": url}).invoke(cli, ["demo", "--events", "100"])
+    assert result.exit_code == 0, result.output
+    with mainstem.connect(url) as store:
+        assert store.head() == 0
 
 
 def test_it_can_be_run_again() -> None:
@@ -212,7 +227,7 @@ def test_refuses_a_store_that_is_not_empty_and_leaves_it_alone(url: str) -> None
     with mainstem.connect(url) as store:
         store.append("order-1", [NewEvent("OrderPlaced", {})], expected=0)
     finished = run("--store", url)
-    assert finished.returncode == 1
+    assert finished.returncode == 4
     assert "The store is not empty" in finished.stderr
     assert "Traceback" not in finished.stderr
     with mainstem.connect(url) as store:
@@ -221,7 +236,7 @@ def test_refuses_a_store_that_is_not_empty_and_leaves_it_alone(url: str) -> None
 
 def test_refuses_a_store_in_memory() -> None:
     finished = run("--store", "sqlite://:memory:")
-    assert finished.returncode == 1
+    assert finished.returncode == 4
     assert "can't be shared" in finished.stderr
 
 
@@ -322,7 +337,7 @@ def test_ctrl_c_stops_the_writers_and_exits_130(url: str) -> None:
             os.kill(pid, signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors == "Stopped: all writers are ended.\n"
+    assert errors.strip() == "Stopped: all writers are ended."
     wait_until_ended(writers)
 
 

@@ -14,12 +14,13 @@ from mainstem.demo.data import EVENTS, PUBLISHED, SourceEvent, load
 from mainstem.demo.incidents import ServiceDesk
 from mainstem.demo.replay import Replay
 from mainstem.demo.writers import Tally, Writers
+from mainstem.errors import StoreError
 
 _REFRESH: Final = 0.05
 """Seconds between two looks at the writers."""
 
 
-class StoreUnsuitable(Exception):
+class StoreUnsuitable(StoreError):
     """The demo can't run on that store."""
 
 

@@ -17,6 +17,7 @@ from mainstem import NewEvent, Store
 from mainstem.demo.data import SourceEvent, load
 from mainstem.demo.incidents import RECORDER, RecordChanges
 from mainstem.demo.sharing import Commit, share_out
+from mainstem.errors import MainstemError
 
 _REPORT_EVERY: Final = 0.05
 """Seconds between a writer's reports."""
@@ -33,7 +34,7 @@ class Tally(NamedTuple):
     """Version conflicts that it met and resolved: reloaded, decided again."""
 
 
-class WriterFailed(Exception):
+class WriterFailed(MainstemError):
     """A writer could not do its share."""
 
 
