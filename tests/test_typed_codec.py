@@ -448,6 +448,17 @@ def test_what_could_not_be_read_back_is_refused_when_it_is_written(payload: Any)
         assert store.head() == 0
 
 
+@pytest.mark.filterwarnings("default")
+def test_a_value_that_would_come_back_as_another_type_is_refused() -> None:
+    class Priced(pydantic.BaseModel):
+        price: int
+
+    codec = TypedCodec()
+    codec.register(Priced)
+    with pytest.raises(EncodeError, match="Expected `int`"):
+        codec.encode(Priced.model_construct(price="5"))
+
+
 def test_an_integer_of_any_size_is_no_reason_to_refuse_a_missing_number() -> None:
     class Counted(msgspec.Struct):
         count: int

@@ -130,7 +130,7 @@ def _parts_of(value: Any) -> Any:
     """What an object that msgspec does not know has in it: pydantic models, and what they may hold."""
     if isinstance(value, float):
         return float(value)
-    if hasattr(value, "__pydantic_fields__"):
+    if hasattr(value, "__pydantic_serializer__"):
         return {**vars(value), **(value.__pydantic_extra__ or {})}
     if isinstance(value, Mapping):
         return list(value.values())
