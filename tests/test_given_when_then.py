@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import pytest
 
-from mainstem import Decider, EncodeError, NewEvent, RecordedEvent, TypedCodec
+from mainstem import Decider, EncodeError, InvalidInput, NewEvent, RecordedEvent, TypedCodec
 from mainstem.testing import given, recorded
 
 
@@ -80,3 +81,63 @@ def test_a_recorded_event_is_made_from_a_new_one() -> None:
     event = recorded(NewEvent("Counted", {"to": 1}), stream_id="count-1", event_id=3, position=7)
     assert (event.stream_id, event.event_id, event.position) == ("count-1", 3, 7)
     assert event.payload == {"to": 1}
+
+
+def test_equal_payloads_are_the_same_however_they_are_written() -> None:
+    mixed: Decider[int, str] = Decider(
+        lambda: 0, lambda n, _: n, lambda *_: [NewEvent("Set", {"a": 1, "b": 2}, {"c": 1, "d": 2})]
+    )
+    given(mixed).when("any").then(NewEvent("Set", {"b": 2, "a": 1}, {"d": 2, "c": 1}))
+
+    codec = TypedCodec()
+
+    @codec.event
+    class Tagged(msgspec.Struct):
+        tags: frozenset[int]
+
+    # The members collide, so that the order of insertion shows.
+    one, other = frozenset([8, 0]), frozenset([0, 8])
+    assert list(one) != list(other)
+    tagging: Decider[int, str] = Decider(lambda: 0, lambda n, _: n, lambda *_: [Tagged(one)])
+    given(tagging, codec=codec).when("any").then(Tagged(other))
+
+
+def test_a_decider_that_changes_its_state_in_place_is_checked_on_the_right_one() -> None:
+    def evolve(seen: list[Any], event: RecordedEvent) -> list[Any]:
+        seen.append(event.payload["to"])
+        return seen
+
+    listing: Decider[list[Any], int] = Decider(
+        list, evolve, lambda to, seen: [NewEvent("Counted", {"to": to})]
+    )
+    done = given(listing, NewEvent("Counted", {"to": 1})).when(2)
+    done.then_state([1, 2])
+    done.then_state([1, 2])
+
+
+def test_events_with_times_of_their_own_may_be_given() -> None:
+    def late(command: datetime, last: datetime | None) -> list[NewEvent]:
+        return [NewEvent("Expired", {})] if last and command > last else []
+
+    expiring: Decider[datetime | None, datetime] = Decider(
+        lambda: None, lambda _, event: event.recorded_at, late
+    )
+    noon = datetime(2026, 5, 1, 12, tzinfo=UTC)
+    renewed = given(expiring, recorded(NewEvent("Renewed", {}), recorded_at=noon))
+    renewed.when(noon).then_nothing()
+    renewed.when(noon.replace(hour=13)).then(NewEvent("Expired", {}))
+
+
+def test_a_decision_that_is_no_list_is_refused_as_the_store_would() -> None:
+    careless: Decider[int, str] = Decider(
+        lambda: 0,
+        lambda n, _: n,
+        lambda *_: NewEvent("Counted", {}),  # type: ignore[arg-type]
+    )
+    given(careless).when("count").then_raises(InvalidInput, match="list of events")
+
+
+def test_given_events_that_the_decider_cannot_fold_are_no_refusal() -> None:
+    broken: Decider[int, str] = Decider(lambda: 0, lambda n, event: event.payload["x"], decide)
+    with pytest.raises(KeyError):
+        given(broken, NewEvent("Counted", {})).when("fail")
