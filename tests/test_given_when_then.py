@@ -39,6 +39,7 @@ def test_events_that_follow_as_expected_pass() -> None:
         (lambda: given(counter).when("count").then_nothing(), r'nothing\ngot:\n  Counted {"to":1}'),
         (lambda: given(counter).when("nothing").then(NewEvent("Counted", {})), "got:\n  nothing"),
         (lambda: given(counter).when("count").then(NewEvent("Counted", {"to": 2})), '"to":1'),
+        (lambda: given(counter).when("count").then(NewEvent("Sunk", {"to": 1})), r"Sunk {"),
         (
             lambda: given(counter).when("count").then(NewEvent("Counted", {"to": 1}, {"by": "B"})),
             'metadata {"by":"B"}',
@@ -141,3 +142,12 @@ def test_given_events_that_the_decider_cannot_fold_are_no_refusal() -> None:
     broken: Decider[int, str] = Decider(lambda: 0, lambda n, event: event.payload["x"], decide)
     with pytest.raises(KeyError):
         given(broken, NewEvent("Counted", {})).when("fail")
+
+
+def test_events_have_the_ids_that_a_stream_would_give_them() -> None:
+    ids: Decider[list[int], str] = Decider(
+        list,
+        lambda seen, event: [*seen, event.event_id],
+        lambda *_: [NewEvent("Counted", {"to": 0})] * 2,
+    )
+    given(ids, *[NewEvent("Counted", {"to": 0})] * 2).when("count").then_state([0, 1, 2, 3])

@@ -15,11 +15,12 @@ from typing import Any
 
 import attrs
 import msgspec
+import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainstem import DecodeError, EncodeError, InvalidInput, JsonCodec, NewEvent
+from mainstem import DecodeError, EncodeError, InvalidInput, JsonCodec, NewEvent, TypedCodec
 from mainstem.testing import recorded
 
 CODECS_PAGE = Path(__file__).parent.parent / "docs" / "reference" / "codecs.md"
@@ -83,7 +84,7 @@ DOCUMENTED: dict[str, tuple[Any, Any]] = {
     "`bytes`": (b"abc", "YWJj"),
     "`Enum`": (Size.LARGE, "large"),
     "`tuple`, `set`, `frozenset`": ((1, 2), [1, 2]),
-    "dataclass, msgspec struct": (Point(1), {"x": 1}),
+    "dataclass, attrs class, msgspec struct": (Point(1), {"x": 1}),
     "`dict` with keys that are not text": ({1: "a"}, {"1": "a"}),
 }
 
@@ -96,6 +97,44 @@ def test_other_types_become_what_the_documentation_says(kind: str) -> None:
     row = re.search(rf"^\| {re.escape(kind)} \| ([^|]*)\|", CODECS_PAGE.read_text(), re.MULTILINE)
     assert row is not None, f"{CODECS_PAGE.name} has no row for {kind}"
     assert msgspec.json.encode(expected).decode() in row[1].replace(" ", "").replace("`", "")
+
+
+# The same rows for a class that declares the type: what a field of it comes back as is what it was.
+DECLARED: dict[str, tuple[Any, Any]] = {
+    "`datetime`": (datetime, datetime(2026, 3, 4, 5, 6, 7, 8, tzinfo=UTC)),
+    "`date`": (date, date(2026, 3, 4)),
+    "`time`": (time, time(5, 6, 7)),
+    "`timedelta`": (timedelta, timedelta(days=-1, microseconds=3)),
+    "`uuid.UUID`": (uuid.UUID, uuid.UUID(int=5)),
+    "`Decimal`": (Decimal, Decimal("9.50")),
+    "`bytes`": (bytes, b"abc\x00\xff"),
+    "`Enum`": (Size, Size.LARGE),
+    "`tuple`, `set`, `frozenset`": (tuple[int, str], (1, "a")),
+    "dataclass, attrs class, msgspec struct": (Point, Point(1)),
+    "`dict` with keys that are not text": (dict[int, str], {1: "a"}),
+}
+
+
+@pytest.mark.parametrize("kind", DOCUMENTED)
+def test_a_declared_field_comes_back_as_what_it_was(kind: str) -> None:
+    declared, value = DECLARED[kind]
+    codec = TypedCodec()
+    holder: Any = codec.register(msgspec.defstruct("Holder", [("kept", declared)]))
+    kept = recorded(holder(value), codec=codec).payload.kept
+    assert kept == value
+    assert type(kept) is type(value)
+    assert str(kept) == str(value)  # decimals keep their zeros
+
+
+def test_secrets_come_back_masked_as_documented() -> None:
+    class Login(pydantic.BaseModel):
+        password: pydantic.SecretStr
+
+    codec = TypedCodec()
+    codec.register(Login)
+    read = recorded(Login(password=pydantic.SecretStr("1234")), codec=codec).payload
+    assert read.password.get_secret_value() == "**********"
+    assert "`**********`" in CODECS_PAGE.read_text()
 
 
 self_containing: list[Any] = []

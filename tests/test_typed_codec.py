@@ -421,6 +421,10 @@ class Order(msgspec.Struct):
         codec.check()
 
 
+class TwoNames(pydantic.BaseModel):
+    total: int = pydantic.Field(validation_alias="in", serialization_alias="out")
+
+
 def unlucky() -> Derived:
     derived = Derived(12)
     derived.total = 13
@@ -434,6 +438,7 @@ def unlucky() -> Derived:
         OldLine(price=None),  # type: ignore[arg-type]
         Frozen.model_construct(note=7),
         unlucky(),
+        TwoNames.model_validate({"in": 1}),
         Weighed("heavy"),  # type: ignore[arg-type]
     ],
     ids=lambda payload: type(payload).__name__,
