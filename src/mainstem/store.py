@@ -125,7 +125,8 @@ class Store:
 
         What ``decide`` raises comes through, and nothing is written then. With a ``commit_id`` a
         command that was handled before is not decided again. Raises `TooManyConflicts` at last;
-        trying again is safe.
+        trying again is safe. `AppendOutcomeUnknown`: send the command again with the error's
+        ``commit_id``, and it takes effect once.
         """
         check_stream_id(stream_id)
         handled = self._driver.run(
