@@ -78,9 +78,11 @@ def encode_metadata(event_name: str, metadata: Any) -> str | None:
     """JSON text of an event's metadata. Raises `EncodeError`, for reserved keys too."""
     if metadata is None:
         return None
-    if not isinstance(metadata, Mapping) or not all(isinstance(key, str) for key in metadata):
+    if not isinstance(metadata, (dict, Mapping)):
         raise EncodeError(event_name, "the metadata is not a mapping with text keys.")
     for key in metadata:
+        if not isinstance(key, str):
+            raise EncodeError(event_name, "the metadata is not a mapping with text keys.")
         if key.startswith("$"):
             raise EncodeError(
                 event_name, f"metadata key {key!r}: keys that begin with '$' are Mainstem's own."
