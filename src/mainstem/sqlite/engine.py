@@ -261,6 +261,8 @@ class Engine:
                 schema.create(connection)
             connection.execute("COMMIT")
         self._retrying(lambda: schema.check(connection, settings.place), deadline)
+        if settings.path is not None and settings.mode != "ro" and not _uses_wal(connection):
+            self._use_wal(connection, deadline)  # a copy of a store may have lost it
         connection.execute(f"PRAGMA synchronous = {settings.synchronous}")
 
     def _use_wal(self, connection: sqlite3.Connection, deadline: float) -> None:
@@ -280,7 +282,12 @@ class Engine:
 def _uri(settings: Settings) -> str:
     if settings.path is None:
         return "file::memory:"
-    return f"file:{quote(str(settings.path.absolute()))}?mode={settings.mode}"
+    return f"file:{quote(os.fsencode(settings.path))}?mode={settings.mode}"
+
+
+def _uses_wal(connection: sqlite3.Connection) -> bool:
+    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    return bool(mode == "wal")
 
 
 def _is_busy(error: sqlite3.Error) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -30,7 +31,7 @@ def open_async(url: str, codec: Codec, *, create: bool = True) -> AsyncStore:
 
 def parse(url: str, *, create: bool = True) -> Settings:
     """The settings that a URL means. Raises `InvalidInput` with what is wrong with it."""
-    parts = urlsplit(url)
+    parts = urlsplit(url, allow_fragments=False)  # "#" may stand in a file name
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     settings = Settings(
         _path(url, parts.netloc, unquote(parts.path)),
@@ -52,14 +53,18 @@ def parse(url: str, *, create: bool = True) -> Settings:
 def _path(url: str, host: str, path: str) -> Path | None:
     if (host, path) in ((":memory:", ""), ("", "/:memory:")):
         return None
-    if host:
+    if host or not url.startswith("sqlite://"):
         raise InvalidInput(
             f"{url!r}: a SQLite URL has three slashes before a relative path (sqlite:///shop.db) and "
             "four before an absolute one (sqlite:////var/lib/shop.db)."
         )
     if len(path) < 2 or path.endswith("/") or "\0" in path:
         raise InvalidInput(f"{url!r} names no file. For a store in memory use sqlite://:memory:")
-    return Path(path[1:])
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        raise InvalidInput(f"{url!r} has a character that no file name can have.") from None
+    return Path(path[1:]).absolute()  # the working directory may change before the next connection
 
 
 def _choice(options: dict[str, str], name: str, choices: tuple[str, ...]) -> str:

@@ -26,7 +26,7 @@ _PAGE_BYTES: Final = 8 * 1024 * 1024
 _FILTERED_WINDOW: Final = 20_000
 """Rows that one filtered page looks through at most, so that a rare match does not keep it busy."""
 
-_FIRST_FETCH: Final = 8
+_FIRST_FETCH: Final = 2
 _FETCH: Final = 64
 """Rows fetched at once: few until it is known how large they are."""
 

@@ -33,7 +33,7 @@ from mainstem.port import (
     StoredCheckpoint,
     StoreStatus,
 )
-from mainstem.positions import BEGINNING, Expected, LogEnd, Position, Version
+from mainstem.positions import BEGINNING, END, Expected, LogEnd, Position, Version
 from mainstem.store import Store
 from mainstem.subscriptions import DEFAULT_BATCH, Batch, CheckpointMode
 from mainstem.testing.loop_thread import LoopThread
@@ -208,6 +208,26 @@ class Portal(Store):
             prefix=prefix,
             names=names,
             checkpoint=checkpoint,
+            batch_size=batch_size,
+            live=live,
+        )
+        return PortalSubscription(self._runner, subscription)
+
+    def follow(
+        self,
+        *,
+        start: LogEnd | int | datetime = END,
+        category: str | None = None,
+        prefix: str | None = None,
+        names: str | Collection[str] | None = None,
+        batch_size: int = DEFAULT_BATCH,
+        live: bool = True,
+    ) -> Subscription:
+        subscription = self._store.follow(
+            start=start,
+            category=category,
+            prefix=prefix,
+            names=names,
             batch_size=batch_size,
             live=live,
         )

@@ -44,7 +44,11 @@ from mainstem.testing.contract.backend import Backend, Clock, MakeBackend  # noq
 from mainstem.testing.contract.bad_input import BadInputContract  # noqa: E402
 from mainstem.testing.contract.checkpoints import CheckpointContract  # noqa: E402
 from mainstem.testing.contract.commits import CommitContract, CommitOfManyContract  # noqa: E402
-from mainstem.testing.contract.following import ClosedContract, FollowContract  # noqa: E402
+from mainstem.testing.contract.following import (  # noqa: E402
+    ClosedContract,
+    FollowContract,
+    NamelessContract,
+)
 from mainstem.testing.contract.handling import (  # noqa: E402
     AutomaticCheckpointContract,
     FencingContract,
@@ -84,6 +88,7 @@ class Contract(
     ManualCheckpointContract,
     FencingContract,
     FollowContract,
+    NamelessContract,
     ClosedContract,
     RacingContract,
     MachineContract,

@@ -10,12 +10,21 @@ from typing import Any
 import pytest
 
 from mainstem.blocking_subscription import Subscription
-from mainstem.errors import StoreClosed
+from mainstem.errors import InvalidInput, StoreClosed
 from mainstem.events import Append, RecordedEvent
-from mainstem.positions import ANY, END
+from mainstem.positions import ANY, BEGINNING, END
 from mainstem.store import Store
 from mainstem.testing.contract.backend import Backend
-from mainstem.testing.contract.base import Base, fill, keys, log_of, new, values, whole_log
+from mainstem.testing.contract.base import (
+    Base,
+    Unchanged,
+    fill,
+    keys,
+    log_of,
+    new,
+    values,
+    whole_log,
+)
 from mainstem.testing.contract.restoring import imported
 
 PATIENCE = 60
@@ -193,6 +202,49 @@ def write_some(store: Store, writer: int) -> None:
             store.append_many([own, Append(f"new-{writer}-{number}", new(number), 0)])
 
 
+class NamelessContract(Base):
+    def test_without_a_name_it_begins_at_the_end(self, store: Store) -> None:
+        fill(store, "a", 3)
+        assert values(store.follow(live=False)) == []
+
+    def test_without_a_name_it_begins_where_it_is_told_each_time(self, store: Store) -> None:
+        fill(store, "a", 5)
+        for _ in range(2):
+            assert values(store.follow(start=BEGINNING, live=False)) == [0, 1, 2, 3, 4]
+            assert values(store.follow(start=3, live=False)) == [3, 4]
+
+    def test_without_a_name_it_filters(self, store: Store) -> None:
+        fill(store, "a-1", 2)
+        fill(store, "b-1", 3)
+        found = store.follow(start=BEGINNING, category="b", live=False, batch_size=2)
+        assert keys(found) == [("b-1", 0), ("b-1", 1), ("b-1", 2)]
+
+    def test_without_a_name_nothing_is_remembered(self, store: Store) -> None:
+        fill(store, "a", 3)
+        with Unchanged(store), store.follow(start=BEGINNING, live=False, batch_size=2) as found:
+            assert values(found) == [0, 1, 2]
+
+    def test_without_a_name_any_number_may_follow(self, backend: Backend, store: Store) -> None:
+        fill(store, "a", 2)
+        with (
+            Following(store.follow(start=BEGINNING)) as first,
+            Following(backend.another(store).follow(start=BEGINNING)) as second,
+        ):
+            for reader in (first, second):
+                reader.wait_for(2)
+            fill(store, "a", 1)
+            for reader in (first, second):
+                reader.wait_for(3)
+        assert values(first.events) == values(second.events) == [0, 1, 2]
+
+    def test_without_a_name_there_is_nothing_to_save(self, store: Store) -> None:
+        fill(store, "a", 2)
+        following = store.follow(start=BEGINNING, live=False)
+        events = list(following)
+        with Unchanged(store), pytest.raises(InvalidInput):
+            following.save(events[0])
+
+
 class ClosedContract(Base):
     @pytest.mark.parametrize(
         "call",
@@ -208,12 +260,13 @@ class ClosedContract(Base):
             lambda store: store.version("a"),
             lambda store: store.status(),
             lambda store: list(store.subscribe("s", live=False)),
+            lambda store: list(store.follow(live=False)),
             lambda store: store.checkpoints(),
             lambda store: store.forget_subscription("s"),
         ],
         ids=[
             "append", "append_many", "restore", "read", "read_lazily", "read_all", "streams", "head",
-            "version", "status", "subscribe", "checkpoints", "forget_subscription",
+            "version", "status", "subscribe", "follow", "checkpoints", "forget_subscription",
         ],
     )  # fmt: skip
     def test_a_closed_store_says_so(self, backend: Backend, call: Callable[[Store], Any]) -> None:

@@ -1,0 +1,219 @@
+"""The public surface: what is exported, what both stores share, the tree of errors, the layers."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import inspect
+import pickle
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import mainstem
+from mainstem import AsyncStore, AsyncSubscription, Store, Subscription, errors, positions
+from mainstem.errors import MainstemError
+
+PACKAGE = Path(mainstem.__file__).parent
+
+
+def test_all_lists_what_is_exported() -> None:
+    exported = {
+        name
+        for name, value in vars(mainstem).items()
+        if not name.startswith("_") and not isinstance(value, ModuleType)
+    }
+    assert set(mainstem.__all__) == exported
+    assert len(mainstem.__all__) == len(exported)
+
+
+def test_every_exported_class_and_function_says_what_it_is() -> None:
+    for name in mainstem.__all__:
+        value = getattr(mainstem, name)
+        if inspect.isclass(value) or inspect.isfunction(value):
+            assert value.__doc__, name
+
+
+# Both stores
+
+
+def public(kind: type) -> dict[str, object]:
+    return {name: value for name, value in vars(kind).items() if not name.startswith("_")}
+
+
+def parameters(function: object) -> list[inspect.Parameter]:
+    assert callable(function)
+    return list(inspect.signature(function).parameters.values())
+
+
+@pytest.mark.parametrize(
+    ("blocking", "asynchronous"), [(Store, AsyncStore), (Subscription, AsyncSubscription)]
+)
+def test_both_have_the_same_verbs_with_the_same_signatures(
+    blocking: type, asynchronous: type
+) -> None:
+    ours, theirs = public(blocking), public(asynchronous)
+    assert list(ours) == list(theirs)
+    for name, verb in ours.items():
+        if isinstance(verb, property):
+            continue
+        assert parameters(verb) == parameters(theirs[name]), name
+
+
+def test_what_touches_storage_is_awaited() -> None:
+    at_once = {"read_lazily", "read_all", "streams", "subscribe", "follow"}
+    for name, verb in public(AsyncStore).items():
+        if not isinstance(verb, property):
+            assert inspect.iscoroutinefunction(verb) == (name not in at_once), name
+
+
+def test_every_verb_is_described() -> None:
+    for kind in (Store, AsyncStore, Subscription, AsyncSubscription):
+        for name, verb in public(kind).items():
+            assert inspect.getdoc(verb), f"{kind.__name__}.{name}"
+
+
+# Errors
+
+
+def drawn_tree() -> list[tuple[str, str]]:
+    """(error, base) for each line of the tree in the module's docstring."""
+    assert errors.__doc__ is not None
+    path: list[str] = []
+    found = []
+    for line in errors.__doc__.splitlines():
+        match = re.match(r"^    ([│├└─ ]*)([A-Z]\w+)\b", line)
+        if match:
+            depth = len(match[1]) // 4
+            path[depth:] = [match[2]]
+            found.append((match[2], path[depth - 1] if depth else "Exception"))
+    return found
+
+
+def defined_errors() -> list[type[MainstemError]]:
+    return [
+        value
+        for value in vars(errors).values()
+        if inspect.isclass(value) and issubclass(value, MainstemError)
+    ]
+
+
+def test_the_tree_that_is_drawn_is_the_tree_there_is() -> None:
+    assert sorted(drawn_tree()) == sorted(
+        (error.__name__, error.__bases__[0].__name__) for error in defined_errors()
+    )
+
+
+def test_every_error_is_exported_and_described() -> None:
+    for error in defined_errors():
+        assert error.__name__ in mainstem.__all__
+        assert error.__doc__
+
+
+def example(error: type[MainstemError]) -> MainstemError:
+    """One made with a value for each parameter."""
+    by_name: dict[str, object] = {"size": 9, "limit": 8, "attempts": 3, "expected": positions.ANY}
+    if error.__init__ in (Exception.__init__, ValueError.__init__):
+        return error("what happened")
+    names = list(inspect.signature(error).parameters)
+    return error(*(by_name.get(name, f"some {name}") for name in names))
+
+
+@pytest.mark.parametrize("error", defined_errors())
+def test_errors_pass_between_processes_whole(error: type[MainstemError]) -> None:
+    raised = example(error)
+    for passed in (pickle.loads(pickle.dumps(raised)), copy.copy(raised)):
+        assert type(passed) is error
+        assert str(passed) == str(raised)
+        assert vars(passed) == vars(raised)
+
+
+# Layers: each may import from those above it, never from those below
+
+LAYERS = (
+    ("errors", "positions"),
+    ("events", "streams"),
+    ("codec",),
+    ("port",),
+    ("operations", "restoring", "scan", "snapshots", "subscriptions", "decider"),
+    ("blocking_subscription", "async_subscription"),
+    ("store", "async_store"),
+    ("sqlite",),
+    ("connect",),
+    ("__init__",),
+    ("jsonlines", "transfer", "cli", "demo", "testing", "__main__"),
+)
+"""The decisions and the port stand side by side in the design; here in the order of their imports."""
+
+
+def layer_of(module: str) -> int:
+    """The layer of ``mainstem.<module>…``."""
+    part = module.split(".")[1] if "." in module else "__init__"
+    for number, parts in enumerate(LAYERS):
+        if part in parts:
+            return number
+    raise AssertionError(f"{module} has no layer: give it one in LAYERS")
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        name = ".".join(("mainstem", *parts)).removesuffix(".__init__")
+        yield name, ast.parse(path.read_text())
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    """The modules of ours that are imported when the module is, not for type checking alone."""
+    typing_only = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if node in typing_only:
+            continue
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            assert node.module is not None
+            if node.module == "mainstem":
+                yield from (f"mainstem.{name.name}" for name in node.names if is_module(name.name))
+                yield from ("mainstem" for name in node.names if not is_module(name.name))
+            elif node.module.startswith("mainstem."):
+                yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (name.name for name in node.names if name.name.split(".")[0] == "mainstem")
+
+
+def is_module(name: str) -> bool:
+    return (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").exists()
+
+
+def test_imports_only_go_upwards() -> None:
+    for name, tree in modules():
+        for imported in imports(tree):
+            assert layer_of(imported) <= layer_of(name), f"{name} imports {imported}"
+
+
+def test_decisions_know_no_adapter_and_do_no_input_or_output() -> None:
+    forbidden = {"sqlite3", "asyncio", "threading", "socket", "time", "os", "subprocess"}
+    pure = {name for layer in LAYERS[:5] for name in layer}
+    for name, tree in modules():
+        if name.split(".")[1:2] and name.split(".")[1] in pure:
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Import):
+                    assert not forbidden & {alias.name for alias in node.names}, name
+                elif isinstance(node, ast.ImportFrom) and node.module in forbidden:
+                    assert {alias.name for alias in node.names} <= {"urandom"}, name
+
+
+def test_the_testing_helpers_need_no_test_framework() -> None:
+    tree = ast.parse((PACKAGE / "testing" / "__init__.py").read_text())
+    direct = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    for module in direct:
+        assert module is not None
+        path = PACKAGE.parent / (module.replace(".", "/") + ".py")
+        assert not re.search(r"^(import|from) (pytest|hypothesis)", path.read_text(), re.MULTILINE)

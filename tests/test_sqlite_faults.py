@@ -1,0 +1,184 @@
+"""Faults of the storage: full, read-only, locked, failing. Each a clear error, and nothing lost."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+import mainstem
+from mainstem import ANY, Store, StoreBusy, StoreFull
+from mainstem.testing.invariants import check_invariants
+from sqlite_help import PATIENCE, locked, new, opened, run_script, url_of
+
+WRITES: list[Callable[[Store], object]] = [
+    lambda store: store.append("a", new("late"), expected=ANY),
+    lambda store: store.append("a", new("late", "late"), expected=ANY),
+    lambda store: list(store.subscribe("s", live=False)),
+    lambda store: store.forget_subscription("s"),
+]
+
+
+def fill_up(store: Store) -> int:
+    """Append until there is no room; how many events were acknowledged."""
+    version = 0
+    while True:
+        try:
+            version = store.append("a", new("x" * 3_000), expected=version).version
+        except StoreFull:
+            return version
+
+
+def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path) -> None:
+    store, engine = opened(tmp_path / "full.db")
+    with store:
+        engine.write([lambda c: c.execute("PRAGMA max_page_count = 100").fetchone()])
+        written = fill_up(store)
+        assert written > 50
+        with pytest.raises(StoreFull, match="room"):
+            store.append("b", new("x" * 30_000, "y"), expected=0)
+        assert store.version("a") == written
+        assert store.version("b") == 0
+        assert [event.payload for event in store.read_all()] == ["x" * 3_000] * written
+        engine.write([lambda c: c.execute("PRAGMA max_page_count = 1000").fetchone()])
+        assert store.append("a", new("more"), expected=written).version == written + 1
+        check_invariants(store)
+
+
+def test_where_the_disk_fails_a_commit_sent_again_takes_effect_once(tmp_path: Path) -> None:
+    """The file may not grow beyond a limit that the operating system sets, then it may again."""
+    script = """
+import resource, signal, sys, mainstem
+from mainstem import NewEvent
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+store = mainstem.connect(sys.argv[1])
+def limit(size):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+def append(number):
+    events = [NewEvent("X", "x" * 3000), NewEvent("X", number)]
+    return store.append("a", events, expected=2 * number, commit_id=f"c{number}")
+limit(200_000)
+number = 0
+try:
+    while True:
+        append(number)
+        number += 1
+except (mainstem.AppendOutcomeUnknown, mainstem.StoreError) as error:
+    print(type(error).__name__)
+limit(resource.RLIM_INFINITY)
+for again in range(number + 5):
+    append(again)
+assert store.version("a") == 2 * (number + 5), store.version("a")
+from mainstem.testing.invariants import check_invariants
+check_invariants(store, commit_ids_are_unique=True)
+store.close()
+"""
+    out = run_script(script, url_of(tmp_path / "failing.db"))
+    assert out.strip() in ("AppendOutcomeUnknown", "StoreFull", "StoreError")
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_a_lock_held_beyond_the_deadline_is_busy_and_writes_nothing(
+    tmp_path: Path, write: Callable[[Store], object]
+) -> None:
+    path = tmp_path / "shop.db"
+    with mainstem.connect(url_of(path, timeout=0.05)) as store:
+        store.append("a", new(1), expected=0)
+        with locked(path), pytest.raises(StoreBusy, match="try"):
+            write(store)
+        assert store.version("a") == 1
+        assert store.checkpoints() == []
+        write(store)
+
+
+def test_a_lock_is_no_hindrance_to_readers(tmp_path: Path) -> None:
+    path = tmp_path / "shop.db"
+    with mainstem.connect(url_of(path, timeout=0)) as store:
+        store.append("a", new(1, 2), expected=0)
+        with locked(path):
+            assert len(list(store.read_all())) == 2
+            assert len(store.read("a")) == 2
+            assert list(store.streams()) == [("a", 2)]
+            with mainstem.connect(url_of(path, timeout=0, mode="ro")) as other:
+                assert other.head() == 2
+
+
+def test_a_lock_that_is_released_in_time_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "shop.db"
+    with mainstem.connect(url_of(path)) as store:
+        with locked(path) as other:
+            writer = threading.Thread(
+                target=store.append, args=("a", new(1)), kwargs={"expected": 0}
+            )
+            writer.start()
+            writer.join(0.05)
+            assert writer.is_alive()
+            assert store.version("a") == 0
+            other.execute("ROLLBACK")
+            writer.join(PATIENCE)
+        assert store.version("a") == 1
+
+
+def test_a_writer_that_died_with_the_lock_hinders_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "shop.db"
+    script = """
+import os, signal, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+connection.execute("DELETE FROM events")
+if os.fork() == 0:
+    os._exit(0)
+os.wait()
+sys.stdout.flush()
+os._exit(0)
+"""
+    with mainstem.connect(url_of(path)) as store:
+        store.append("a", new(1), expected=0)
+        run_script(script, path)
+        assert store.append("a", new(2), expected=1).version == 2
+        assert len(list(store.read_all())) == 2
+
+
+READ_ONLY = """
+import sys, mainstem
+from mainstem import ANY, NewEvent, StoreReadOnly
+for url in sys.argv[1:]:
+    try:
+        with mainstem.connect(url) as store:
+            found = len(list(store.read_all()))
+            store.append("a", [NewEvent("X", 1)], expected=ANY)
+    except StoreReadOnly as error:
+        print("read-only", found, "write" in str(error))
+"""
+
+
+@pytest.fixture
+def readable() -> Iterator[Path]:
+    """A folder that every user may look into; pytest's own are closed to others."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+def test_a_file_that_may_not_be_written_can_be_read(readable: Path) -> None:
+    path = readable / "shop.db"
+    with mainstem.connect(url_of(path)) as store:
+        store.append("a", new(1, 2), expected=0)
+        path.chmod(0o444)
+        urls = [url_of(path, mode=mode) for mode in ("rwc", "rw", "ro")]
+        out = run_script(READ_ONLY, *urls, unprivileged=True)
+        assert out == "read-only 2 True\n" * 3
+        assert store.version("a") == 2
+
+
+def test_with_mode_ro_nothing_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "shop.db"
+    with mainstem.connect(url_of(path)) as store:
+        store.append("a", new(1, 2), expected=0)
+    before = path.read_bytes()
+    assert run_script(READ_ONLY, url_of(path, mode="ro")) == "read-only 2 True\n"
+    assert path.read_bytes() == before
