@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from types import TracebackType
 
 from mainstem.errors import CheckpointLost, StoreClosed
@@ -30,7 +31,8 @@ class Subscription:
         self._follower = follower
         self._live = live
         self._stopping = False
-        self._wake = threading.Event()
+        # Not an Event: its lock is not for signal handlers, which may interrupt who holds it.
+        self._wakes: SimpleQueue[None] = SimpleQueue()
 
     def __iter__(self) -> Iterator[RecordedEvent]:
         for batch in self._unhandled():
@@ -64,13 +66,17 @@ class Subscription:
         self._driver.run(self._follower.save(upto))
 
     def stop(self) -> None:
-        """End the iteration behind the event or batch in hand. From any thread, any number of times."""
+        """End the iteration behind the event or batch in hand.
+
+        From any thread or signal handler, any number of times.
+        """
         self._stopping = True
-        self._wake.set()
+        self._wakes.put(None)
 
     def wake(self) -> None:
         """Look at the log now: something was appended. From any thread."""
-        self._wake.set()
+        if self._wakes.empty():
+            self._wakes.put(None)
 
     def __enter__(self) -> Subscription:
         return self
@@ -93,14 +99,24 @@ class Subscription:
         else:
             self._driver.run(self._follower.open())
         while not self._stopping:
-            self._wake.clear()
+            self._forget_wakes()
             batch = self._unless_closed(self._follower.next_batch())
             if batch is not None:
                 yield batch
             elif not self._live:
                 return
             elif not self._stopping:
-                self._wake.wait(self._follower.pause())
+                self._wait(self._follower.pause())
+
+    def _wait(self, seconds: float) -> None:
+        with suppress(Empty):
+            self._wakes.get(timeout=seconds)
+
+    def _forget_wakes(self) -> None:
+        """What woke this reader before it looks at the log is seen by that look."""
+        with suppress(Empty):
+            while True:
+                self._wakes.get_nowait()
 
     def _finish(self, batch: Batch) -> None:
         self._follower.handled(batch.partition, batch.next_position)

@@ -45,11 +45,11 @@ def print_lines(events: Iterable[RecordedEvent]) -> int:
 
 def event_table(title: str, events: Iterable[RecordedEvent]) -> Table:
     """Events a line each; payloads are cut to the width of the terminal."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    table.add_column("id", justify="right")
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, expand=True)
+    table.add_column("id", justify="right", no_wrap=True)
     table.add_column("name", no_wrap=True)
     table.add_column("recorded", no_wrap=True)
-    table.add_column("payload", no_wrap=True, overflow="ellipsis")
+    table.add_column("payload", no_wrap=True, overflow="ellipsis", ratio=1)
     for event in events:
         table.add_row(
             str(event.event_id),
