@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,14 @@ import mainstem
 from mainstem import NewEvent
 
 MAINSTEM = [sys.executable, "-m", "mainstem"]
+
+# Whoever runs the tests may have Ctrl-C ignored, which processes inherit.
+INTERRUPTIBLE = [
+    sys.executable,
+    "-c",
+    ("import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "from mainstem.cli import main; main()"),
+]
 
 
 @pytest.fixture
@@ -27,24 +37,26 @@ def url(tmp_path: Path) -> str:
     return url
 
 
-def start(url: str, *arguments: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [*MAINSTEM, "--url", url, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
+@contextmanager
+def start(url: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is gone at the end, whatever happened."""
+    with subprocess.Popen(
+        [*INTERRUPTIBLE, "--url", url, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_a_pipe_that_is_closed_ends_a_replay_quietly(url: str) -> None:
-    process = start(url, "replay")
-    assert process.stdout is not None
-    assert process.stderr is not None
-    assert json.loads(process.stdout.readline())["position"] == 0
-    process.stdout.close()
-    assert process.wait(60) == 141
-    assert process.stderr.read() == b""
-    process.stderr.close()
+    with start(url, "replay") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert json.loads(process.stdout.readline())["position"] == 0
+        process.stdout.close()
+        assert process.wait(60) == 141
+        assert process.stderr.read() == b""
 
 
 def test_ctrl_c_ends_a_tail_behind_what_it_printed(url: str) -> None:
@@ -63,8 +75,8 @@ def test_a_tail_sees_what_other_processes_append(url: str) -> None:
     with start(url, "tail", "-n", "1") as process:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["position"] == 19_999
-        appended = start(url, "append", "order-1", "OrderPlaced")
-        appended.communicate(timeout=60)
+        with start(url, "append", "order-1", "OrderPlaced") as appended:
+            appended.communicate(timeout=60)
         assert appended.returncode == 0
         assert json.loads(process.stdout.readline())["stream_id"] == "order-1"
         process.send_signal(signal.SIGINT)

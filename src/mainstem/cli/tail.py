@@ -48,9 +48,11 @@ def tail(
             reader = store.subscribe(subscription, start=start, **wanted)
         elif last:
             shown, head = _last(store, last, wanted)
-            max_count = None if max_count is None else max_count - print_lines(shown[:max_count])
-            if max_count is not None and max_count <= 0:
-                return
+            printed = print_lines(shown[:max_count])
+            if max_count is not None:
+                max_count -= printed
+                if max_count == 0:
+                    return
             reader = store.follow(start=head, **wanted)
         else:
             reader = store.follow(start=END if from_position is None else from_position, **wanted)
