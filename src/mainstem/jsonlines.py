@@ -38,7 +38,7 @@ class _Line(msgspec.Struct):
     recorded_at: Annotated[datetime, Meta(tz=True)]
     payload: Raw | UnsetType = UNSET
     payload_base64: str | UnsetType = UNSET
-    metadata: Raw | UnsetType | None = UNSET
+    metadata: Raw | UnsetType = UNSET
     commit_id: str | UnsetType = UNSET
     position: int | UnsetType = UNSET
     partition: int | UnsetType = UNSET
@@ -124,10 +124,9 @@ def _data(line: _Line) -> str | bytes:
 
 
 def _metadata(line: _Line) -> str | None:
-    if line.metadata is UNSET or line.metadata is None:
+    text = _compact(line.metadata) if isinstance(line.metadata, Raw) else "null"
+    if text == "null":
         return None
-    assert isinstance(line.metadata, Raw)
-    text = _compact(line.metadata)
     if not text.startswith("{"):
         raise InvalidLine("metadata is not an object.")
     return text

@@ -98,6 +98,7 @@ def _pieces(events: Iterable[RecordedEvent]) -> Iterator[list[RecordedEvent]]:
 def _find_end(file: IO[bytes], compression: Compression) -> _Place:
     """What of the file is whole. Raises `InvalidInput` where it is not an export."""
     end, events, last = 0, 0, b""
+    file.seek(0)
     try:
         if compression == "none":
             for line in file:

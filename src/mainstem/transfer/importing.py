@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import IO, Any, Final
 
 from mainstem.errors import ImportConflict, InvalidInput, InvalidLine
@@ -125,7 +124,7 @@ def _chunks(
                 chunk = []
             chunk += commit
     except InvalidLine:
-        # What came before the bad line is good, and shall not wait for the file to be mended.
+        # The commits before the bad line are good, and shall not wait for the file to be mended.
         if chunk:
             yield chunk
         raise
@@ -153,8 +152,10 @@ def _write(store: Store, chunk: list[Numbered], name: str) -> ImportCounts:
             place = next(place for place, (number, _) in enumerate(chunk) if number == invalid.line)
         else:
             raise
-    commit_id = chunk[place][1].commit_id
-    good = list(takewhile(lambda numbered: numbered[1].commit_id != commit_id, chunk))
+    begin = place
+    while begin and chunk[begin - 1][1].commit_id == chunk[place][1].commit_id:
+        begin -= 1
+    good = chunk[:begin]
     if good:
         _write(store, good, name)
     raise error
