@@ -177,34 +177,26 @@ def test_a_replay_of_small_and_then_large_events_is_bounded_too(tmp_path: Path) 
 # The cost of idling
 
 
-class InstantWake(threading.Event):
-    """Does not wait, but notes for how long it should have; stops its subscription after many."""
-
-    def __init__(self, stop: Any, most: int) -> None:
-        super().__init__()
-        self.waits: list[float] = []
-        self._stop, self._most = stop, most
-
-    def wait(self, timeout: float | None = None) -> bool:
-        assert timeout is not None
-        self.waits.append(timeout)
-        if len(self.waits) >= self._most:
-            self._stop()
-        return False
-
-
-def test_an_idle_follower_asks_once_per_pause_and_pauses_ever_longer(tmp_path: Path) -> None:
+def test_an_idle_follower_asks_once_per_pause_and_pauses_ever_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store, driver, _ = counting(tmp_path / "shop.db")
     with store:
         store.append("a", new(1, 2), expected=0)
         subscription = store.subscribe("s")
-        wake = InstantWake(subscription.stop, 200)
-        subscription._wake = wake
+        waits: list[float] = []
+
+        def instant(seconds: float) -> None:
+            waits.append(seconds)
+            if len(waits) == 200:
+                subscription.stop()
+
+        monkeypatch.setattr(subscription, "_wait", instant)
         assert len(list(subscription)) == 2
         polling = store._adapter.polling
         assert driver.reads <= 200 + 3
-        assert wake.waits[0] == polling.shortest
-        assert wake.waits[20:] == [polling.longest] * 180
+        assert waits[0] == polling.shortest
+        assert waits[20:] == [polling.longest] * 180
         assert polling.longest < 0.1, "events of other processes are seen well within 100 ms"
 
 

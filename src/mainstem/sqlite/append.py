@@ -74,13 +74,13 @@ def append(
     for write in writes:
         version = stream_version(connection, write.stream_id)
         repeat = _earlier_result(connection, write, version, commit_id, may_repeat=may_repeat)
-        if repeat is None and not repeats:
-            _check_expected(write, version)
         versions.append(version)
         if repeat is not None:
             repeats.append(repeat)
     if repeats:
         return _all_or_mismatch(writes, repeats, commit_id)
+    for write, version in zip(writes, versions, strict=True):
+        _check_expected(write, version)
     head, latest = log_end(connection)
     rows: list[Row] = []
     results = []

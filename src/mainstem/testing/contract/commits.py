@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 
 from mainstem.errors import CommitMismatch, VersionConflict
@@ -141,10 +143,10 @@ class CommitOfManyContract(Base):
     def test_a_stream_that_the_commit_did_not_touch_is_a_mismatch(self, store: Store) -> None:
         fill(store, "a", 2)
         store.append_many(self.writes(), commit_id="c")
-        stranger = Append("d", new(0), 0)
-        for place in range(4):
+        expectations: tuple[Expected, ...] = (0, 7, ANY, EXISTS)
+        for place, expected in product(range(4), expectations):
             writes = self.writes()
-            writes.insert(place, stranger)
+            writes.insert(place, Append("d", new(0), expected))
             with Unchanged(store), pytest.raises(CommitMismatch) as caught:
                 store.append_many(writes, commit_id="c")
             assert (caught.value.commit_id, caught.value.stream_id) == ("c", "d")

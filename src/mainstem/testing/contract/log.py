@@ -252,20 +252,21 @@ class TimeContract(Base):
         start = (_BASE + timedelta(minutes=30)).astimezone(ZoneInfo("Asia/Tokyo"))
         assert values(store.read_all(from_time=start)) == ["after"]
 
-    def test_where_clocks_go_back_no_late_event_is_passed_over(self, backend: Backend) -> None:
+    @pytest.mark.parametrize("count", [1, 3])
+    def test_where_clocks_go_back_no_late_event_is_passed_over(
+        self, backend: Backend, count: int
+    ) -> None:
         clock = HandClock()
         store = backend.open(clock)
         seconds = [50, 20, 60, 10, 10, 70, 0, 65]
         for number, second in enumerate(seconds):
             clock.set(_BASE + timedelta(seconds=second))
-            store.append("order-1", [NewEvent("At", second)], expected=number)
+            store.append("order-1", [NewEvent("At", second)] * count, expected=number * count)
         for second in range(-5, 80, 5):
-            found = [
-                event.payload
-                for event in store.read_all(from_time=_BASE + timedelta(seconds=second))
-            ]
+            start = _BASE + timedelta(seconds=second)
+            found = [event.payload for event in store.read_all(from_time=start)]
             first = next((i for i, at in enumerate(seconds) if at >= second), len(seconds))
-            assert found == seconds[first:]
+            assert found == [at for at in seconds[first:] for _ in range(count)]
 
     def test_times_before_1970_are_times_too(self, backend: Backend) -> None:
         clock = HandClock()

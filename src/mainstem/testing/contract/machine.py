@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, cast
 
 import hypothesis.strategies as st
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from mainstem.errors import (
@@ -347,5 +347,7 @@ class MachineContract(Base):
                 database=None,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),
+                # Making a failure short takes minutes: only for those who look for one.
+                phases=[Phase.generate, Phase.shrink] if examples else [Phase.generate],
             ),
         )
