@@ -10,6 +10,7 @@ import sqlite3
 from typing import Final
 
 from mainstem.codec import Codec
+from mainstem.errors import StoreDamaged
 from mainstem.events import RecordedEvent, StreamInfo
 from mainstem.port import LogPage, StreamPage
 from mainstem.positions import Position, Version
@@ -52,6 +53,11 @@ def read_stream(
         (stream_id, from_version, end, max_count),
     )
     events = _fetch(cursor, codec)
+    if not events:
+        raise StoreDamaged(
+            f"Stream {stream_id!r} has {version} events, and none from {from_version} to {end}: "
+            "the file is damaged. Stop writing to it and restore a copy."
+        )
     last = events[-1].event_id
     return StreamPage(events, version, more=last > from_version if backwards else last < end - 1)
 

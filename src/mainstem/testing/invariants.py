@@ -13,6 +13,7 @@ from hashlib import blake2b
 from itertools import islice
 from typing import Final
 
+from mainstem.errors import StoreDamaged
 from mainstem.events import RecordedEvent
 from mainstem.store import Store
 
@@ -56,14 +57,22 @@ def check_invariants(
     violations = [
         *replay.violations,
         *_changes(replay, earlier or Replay()),
-        *_stream_violations(store, replay),
-        *_range_violations(store, replay),
+        *_found(_stream_violations(store, replay)),
+        *_found(_range_violations(store, replay)),
     ]
     if commit_ids_are_unique:
         violations += _doubled_commits(store)
     if violations:
         raise InvariantBroken(violations)
     return replay
+
+
+def _found(violations: Iterator[str]) -> Iterator[str]:
+    """The violations, and what the store itself says of its damage."""
+    try:
+        yield from violations
+    except StoreDamaged as error:
+        yield f"S1: {error}"
 
 
 def replay_all(store: Store) -> Replay:

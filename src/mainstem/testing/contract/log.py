@@ -132,6 +132,16 @@ class LogContract(Base):
         assert [*begun, *replay] == log_of(store, partition)
         assert values(log_of(store, partition))[-1] == "born during it"
 
+    def test_events_appended_while_the_last_page_is_handled_come_too(self, store: Store) -> None:
+        (near,) = neighbours(store, 1)
+        replay = store.read_all(partition=partition_of(store, near))
+        found = []
+        for event in replay:
+            found.append(event.event_id)
+            if len(found) < 5:
+                store.append(near, new("meanwhile"), expected=ANY)
+        assert found == [0, 1, 2, 3, 4]
+
     def test_a_replay_begins_when_it_is_asked_for(self, store: Store) -> None:
         replay = store.read_all()
         fill(store, "a", 2)
