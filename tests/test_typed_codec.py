@@ -549,3 +549,10 @@ def test_a_class_that_raises_anything_while_it_is_decoded_is_a_decode_error() ->
     good = codec.encode(Derived(12))
     with pytest.raises(DecodeError, match=r"KeyError.*unlucky"):
         recorded(good._replace(data='{"total":13,"doubled":26}'), codec).payload  # noqa: B018
+
+
+def test_a_name_that_is_not_registered_is_refused_when_it_is_written() -> None:
+    with store_with(TypedCodec()) as store:
+        with pytest.raises(EncodeError, match="no class is registered under this name"):
+            store.append("order-1", [NewEvent("Noted", {"text": "hello"})], expected=0)
+        assert store.head() == 0

@@ -39,9 +39,9 @@ class TypedCodec:
     back, because a field holds something else than it is declared with, is refused when it is
     written.
 
-    Events of names that were not registered are written as plain JSON if they are given as
-    `NewEvent`s. On reading, such a name, or a payload that does not fit its class, is a
-    `DecodeError`; with ``undecodable="untyped"`` the payload is plain JSON values then.
+    A name that was not registered is refused when it is written. On reading, such a name, or a
+    payload that does not fit its class, is a `DecodeError`. With ``undecodable="untyped"`` both are
+    taken, and the payload is plain JSON values then.
 
     Register everything before the codec is used; from then on it may be shared by threads.
     """
@@ -145,8 +145,8 @@ class TypedCodec:
     def encode(self, event: Any) -> EncodedEvent:
         """Encode an object of a registered class, or a `NewEvent` that holds one or plain JSON.
 
-        Raises `EncodeError`, also for a registered name with a payload of another class, a registered
-        class under another name, and an object that would not be read back.
+        Raises `EncodeError`, also for a name that is not registered, one with a payload of another
+        class, a registered class under another name, and an object that would not be read back.
         """
         registered = self._by_kind.get(type(event))
         if registered is not None:
@@ -158,7 +158,14 @@ class TypedCodec:
             )
         registered = self._by_name.get(event.name)
         if registered is None:
-            return self._json.encode(self._untyped_event(event))
+            untyped = self._untyped_event(event)
+            if not self._untyped_allowed:
+                raise EncodeError(
+                    event.name,
+                    "no class is registered under this name, so the event could not be read back. "
+                    'Register one, or use TypedCodec(undecodable="untyped") to write plain JSON.',
+                )
+            return self._json.encode(untyped)
         if type(event.payload) is not registered.kind:
             raise EncodeError(
                 event.name,
