@@ -22,8 +22,10 @@ MAINSTEM = [sys.executable, "-m", "mainstem"]
 INTERRUPTIBLE = [
     sys.executable,
     "-c",
-    ("import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    "from mainstem.cli import main; main()"),
+    (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from mainstem.cli import main; main()"
+    ),
 ]
 
 
