@@ -14,7 +14,8 @@ import pytest
 import mainstem
 from mainstem import ANY, AppendOutcomeUnknown, NewEvent, StoreBusy, StoreFull
 from mainstem.errors import StoreError
-from mainstem.sqlite.engine import Engine, Settings
+from mainstem.sqlite.connections import Settings
+from mainstem.sqlite.engine import Engine
 from mainstem.sqlite.group_commit import GroupCommit
 
 Work = Callable[[sqlite3.Connection], Any]

@@ -287,11 +287,11 @@ class Store:
     ) -> Subscription:
         """Follow the log under a name that remembers how far it got.
 
-        The first time it starts at ``start``: `BEGINNING`, `END`, a position or an aware datetime;
-        later always at its checkpoint. ``live=False`` ends where the log ends. The checkpoint is
-        saved by itself after each handled batch (``"auto"``) or by `Subscription.save`
-        (``"manual"``). Opened by two readers, the later one has it; the earlier one gets
-        `CheckpointLost` when it saves.
+        The first time it starts at ``start``: `BEGINNING`, `END` (as it is when the iteration begins),
+        a position or an aware datetime; later always at its checkpoint. ``live=False`` ends where the
+        log ends. The checkpoint is saved by itself after each handled batch (``"auto"``) or by
+        `Subscription.save` (``"manual"``). Opened by two readers, the later one has it; the earlier one
+        gets `CheckpointLost` when it saves.
         """
         check_subscription_name(name)
         return self._subscribe(

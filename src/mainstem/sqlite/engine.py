@@ -1,47 +1,23 @@
-"""Connections to one file: a single writer, readers beside it, and how long to wait for others."""
+"""Transactions on one file: a single writer at a time, readers beside it, and what a fork needs."""
 
 from __future__ import annotations
 
 import os
-import random
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
-from urllib.parse import quote
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
-from mainstem.errors import StoreBusy, StoreClosed, StoreError, StoreNotFound
-from mainstem.sqlite import schema
+from mainstem.errors import StoreBusy, StoreClosed, StoreError
+from mainstem.sqlite.connections import Settings, begin, connect, connect_for_writing
 from mainstem.sqlite.faults import UncertainCommit, translate
 
 T = TypeVar("T")
 Work: TypeAlias = Callable[[sqlite3.Connection], Any]
 
-Mode = Literal["ro", "rw", "rwc"]
-Synchronous = Literal["FULL", "NORMAL"]
-
-_LONGEST_WAIT: Final = 0.005
-"""Seconds. A transaction takes well under a millisecond, so asking often shares the lock fairly;
-SQLite's own busy handler backs off to 100 ms and starves those who have waited longest."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Where the file is and how it is used. ``path=None`` is a database in memory."""
-
-    path: Path | None
-    mode: Mode = "rwc"
-    synchronous: Synchronous = "FULL"
-    timeout: float = 30.0
-    """Seconds to wait for others' locks before `StoreBusy`."""
-
-    @property
-    def place(self) -> str:
-        """What error messages call it."""
-        return ":memory:" if self.path is None else str(self.path)
+_MOST_IDLE: Final = 16
+"""Connections kept for the next reads."""
 
 
 class Outcome(NamedTuple):
@@ -72,7 +48,7 @@ class Engine:
         self._inherited: list[sqlite3.Connection] = []
         self._closed = False
         self._pid = os.getpid()
-        self._writer = self._open()
+        self._writer = connect_for_writing(self.settings)
 
     def write(self, works: Sequence[Work]) -> list[Outcome]:
         """Run the works in one transaction that holds the write lock, and commit it.
@@ -86,7 +62,7 @@ class Engine:
         try:
             connection = self._current_writer()
             try:
-                self._begin(connection, deadline)
+                begin(connection, deadline)
                 if len(works) == 1:
                     outcomes = [self._attempt(connection, works[0])]
                 else:
@@ -190,10 +166,10 @@ class Engine:
         try:
             return self._idle_readers.pop()
         except IndexError:
-            return self._open()
+            return connect(self.settings)
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
-        if self._closed:
+        if self._closed or len(self._idle_readers) >= _MOST_IDLE:
             connection.close()
         else:
             self._idle_readers.append(connection)
@@ -209,89 +185,8 @@ class Engine:
             )
         self._inherited += [self._writer, *self._idle_readers]
         self._idle_readers = []
-        self._writer = self._open()
+        self._writer = connect_for_writing(self.settings)
         self._pid = os.getpid()
-
-    def _begin(self, connection: sqlite3.Connection, deadline: float) -> None:
-        wait = _LONGEST_WAIT / 16
-        while True:
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-                return
-            except sqlite3.OperationalError as error:
-                if not _is_busy(error) or time.monotonic() >= deadline:
-                    raise
-            time.sleep(wait * random.uniform(0.5, 1.0))
-            wait = min(wait * 2, _LONGEST_WAIT)
-
-    def _open(self) -> sqlite3.Connection:
-        settings = self.settings
-        if settings.mode != "rwc" and settings.path is not None and not settings.path.exists():
-            raise StoreNotFound(
-                f"There is no file {settings.place}. See the path, or let mode=rwc make it."
-            )
-        try:
-            connection = sqlite3.connect(
-                _uri(settings),
-                uri=True,
-                timeout=settings.timeout,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-        except sqlite3.Error as error:
-            raise translate(error, settings.place, settings.timeout) from error
-        try:
-            self._prepare(connection)
-        except sqlite3.Error as error:
-            connection.close()
-            raise translate(error, settings.place, settings.timeout) from error
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        """Make the tables in a new file, refuse a foreign one, and set what holds for a connection."""
-        settings = self.settings
-        deadline = time.monotonic() + settings.timeout
-        if settings.mode == "rwc" and self._retrying(lambda: schema.is_empty(connection), deadline):
-            self._use_wal(connection, deadline)
-            self._begin(connection, deadline)
-            if schema.is_empty(connection):
-                schema.create(connection)
-            connection.execute("COMMIT")
-        self._retrying(lambda: schema.check(connection, settings.place), deadline)
-        if settings.path is not None and settings.mode != "ro" and not _uses_wal(connection):
-            self._use_wal(connection, deadline)  # a copy of a store may have lost it
-        connection.execute(f"PRAGMA synchronous = {settings.synchronous}")
-
-    def _use_wal(self, connection: sqlite3.Connection, deadline: float) -> None:
-        # Changing the mode needs the file to itself and does not wait for others as BEGIN does.
-        self._retrying(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone(), deadline)
-
-    def _retrying(self, work: Callable[[], T], deadline: float) -> T:
-        while True:
-            try:
-                return work()
-            except sqlite3.OperationalError as error:
-                if not _is_busy(error) or time.monotonic() >= deadline:
-                    raise
-            time.sleep(_LONGEST_WAIT * random.uniform(0.5, 1.0))
-
-
-def _uri(settings: Settings) -> str:
-    if settings.path is None:
-        return "file::memory:"
-    return f"file:{quote(os.fsencode(settings.path))}?mode={settings.mode}"
-
-
-def _uses_wal(connection: sqlite3.Connection) -> bool:
-    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
-    return bool(mode == "wal")
-
-
-def _is_busy(error: sqlite3.Error) -> bool:
-    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:
