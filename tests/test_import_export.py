@@ -22,6 +22,7 @@ import mainstem
 from mainstem import Append, ImportConflict, InvalidInput, InvalidLine, NewEvent, RecordedEvent
 from mainstem.cli.app import run
 from mainstem.codec import JsonCodec
+from mainstem.events import EncodedEvent
 from mainstem.jsonlines import commit_by, decode_line, encode_line
 from mainstem.transfer import ExportCounts, ImportSummary, export_events, import_events
 from mainstem.transfer.compression import Compression, compress
@@ -118,7 +119,7 @@ def test_a_line_holds_all_of_an_event(
     assert imported.event_id == event.event_id
     assert imported.recorded_us == event.recorded_us
     assert imported.commit_id == event.commit_id
-    assert tuple(imported.event) == (event.name, event.data, event.metadata_json)
+    assert imported.event == EncodedEvent(event.name, event.data, event.metadata_json)
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)

@@ -41,7 +41,7 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False):
     metadata: Mapping[str, Any] | None = None
 
 
-class EncodedEvent(NamedTuple):
+class EncodedEvent(msgspec.Struct, frozen=True, gc=False):
     """An event as an adapter stores it: the payload encoded by the codec, the metadata as JSON."""
 
     name: str

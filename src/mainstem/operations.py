@@ -13,6 +13,7 @@ from typing import Any, Final
 from mainstem.codec import Codec, add_metadata
 from mainstem.errors import InvalidInput, TooLarge
 from mainstem.events import (
+    MAX_EVENT_NAME_BYTES,
     Append,
     AppendResult,
     EncodedEvent,
@@ -249,7 +250,11 @@ def _encode_events(
         raise InvalidInput(
             f"There is no event to append to stream {stream_id!r}; give at least one."
         )
+    # UTF-8 takes four bytes a character at most, so of most events no byte needs counting.
+    surely_fits = limits.event_bytes // 4 - MAX_EVENT_NAME_BYTES
     for event in encoded:
+        if event.metadata is None and len(event.data) <= surely_fits:
+            continue
         if event.is_larger_than(limits.event_bytes):
             raise TooLarge(
                 f"Event {event.name} for stream {stream_id!r}",

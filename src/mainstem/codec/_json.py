@@ -95,7 +95,7 @@ def add_metadata(event: EncodedEvent, metadata: Mapping[str, Any]) -> EncodedEve
     added = encode_metadata(event.name, metadata)
     if event.metadata is not None and added is not None:
         added = encode_json(event.name, {**_decode(added), **_decode(event.metadata)}, "metadata")
-    return event._replace(metadata=added)
+    return msgspec.structs.replace(event, metadata=added)
 
 
 NOT_FINITE: Final = "has a NaN or an infinity, which JSON does not have"

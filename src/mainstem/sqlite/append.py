@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from mainstem.errors import CommitMismatch, VersionConflict
 from mainstem.events import AppendResult
@@ -17,12 +17,25 @@ from mainstem.positions import EXISTS, EventId, Partition, Position, Version
 PARTITION = Partition(0)
 """The embedded store's log has one partition."""
 
-_INSERT = """
-    INSERT INTO events (position, stream_id, event_id, name, recorded_us, latest_us,
-                        commit_id, commit_first, metadata, payload)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
+_COLUMNS: Final = (
+    "position",
+    "stream_id",
+    "event_id",
+    "name",
+    "recorded_us",
+    "commit_id",
+    "payload",
+    "commit_first",
+    "metadata",
+    "latest_us",
+)
+"""In the order of `Row`: those that are mostly NULL stand last."""
 
+_INSERTS: Final = {
+    width: f"INSERT INTO events ({', '.join(_COLUMNS[:width])}) VALUES ({', '.join('?' * width)})"
+    for width in (7, 8, 10)
+}
+"""By how many columns are given. To bind one costs a tenth of the whole insertion of a row."""
 
 _INSERT_NEXT = """
     INSERT INTO events (position, stream_id, event_id, name, recorded_us, latest_us,
@@ -47,9 +60,9 @@ _NO_TIME = -(2**63)
 """Before all times: what an empty log has as its latest."""
 
 Row: TypeAlias = tuple[
-    int, str, int, str, int, int | None, str, int | None, str | None, str | bytes
+    int, str, int, str, int, str, str | bytes, int | None, str | None, int | None
 ]
-"""One row of the table of events, in the order of `_INSERT`. A plain tuple, since imports and large
+"""One row of the table of events, in the order of `_COLUMNS`. A plain tuple, since imports and large
 commits make very many."""
 
 
@@ -130,10 +143,17 @@ def _append_next(
 
 def insert(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
     """Insert rows as they are."""
-    if len(rows) == 1:
-        connection.execute(_INSERT, rows[0])
-    else:
-        connection.executemany(_INSERT, rows)
+    width = _width(rows)
+    connection.executemany(
+        _INSERTS[width], rows if width == len(_COLUMNS) else [row[:width] for row in rows]
+    )
+
+
+def _width(rows: Sequence[Row]) -> int:
+    """How many columns the rows need; the rest is NULL in all of them."""
+    if any(row[8] is not None or row[9] is not None for row in rows):
+        return 10
+    return 8 if any(row[7] is not None for row in rows) else 7
 
 
 def log_end(connection: sqlite3.Connection) -> tuple[int, int]:
@@ -236,11 +256,11 @@ def _rows(
             version + offset,
             event.name,
             recorded_us,
-            latest_us,
             commit_id,
+            event.data,
             commit_first,
             event.metadata,
-            event.data,
+            latest_us,
         )
         for offset, event in enumerate(write.events)
     ]

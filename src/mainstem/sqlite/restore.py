@@ -93,11 +93,11 @@ def _row(imported: ImportedEvent, position: int, latest: int, commit_first: int 
         imported.event_id,
         imported.event.name,
         imported.recorded_us,
-        latest if latest > imported.recorded_us else None,
         imported.commit_id,
+        imported.event.data,
         commit_first,
         imported.event.metadata,
-        imported.event.data,
+        latest if latest > imported.recorded_us else None,
     )
 
 

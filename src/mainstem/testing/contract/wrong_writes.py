@@ -6,6 +6,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from mainstem.errors import EncodeError, InvalidInput, InvalidStreamId
 from mainstem.events import Append, EncodedEvent, NewEvent
 from mainstem.port import ImportedEvent
@@ -76,7 +78,9 @@ def imported_with(**changes: Any) -> ImportedEvent:
 
 
 def encoded_with(**changes: Any) -> ImportedEvent:
-    return imported_with(event=EncodedEvent("Counted", "{}", None)._replace(**changes))
+    return imported_with(
+        event=msgspec.structs.replace(EncodedEvent("Counted", "{}", None), **changes)
+    )
 
 
 _NO_IMPORTS: tuple[tuple[str, Any, type[InvalidInput], str], ...] = (
