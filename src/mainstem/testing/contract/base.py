@@ -22,7 +22,7 @@ class Base:
     @pytest.fixture
     def make_backend(self) -> MakeBackend:
         """To be overridden by the adapter's author: makes a new, empty backend at every call."""
-        raise NotImplementedError(f"{type(self).__name__} has to define the fixture make_backend.")
+        pytest.fail(f"{type(self).__name__} has to define the fixture make_backend.")
 
     @pytest.fixture
     def backend(self, make_backend: MakeBackend) -> Iterator[Backend]:
