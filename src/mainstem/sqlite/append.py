@@ -42,14 +42,14 @@ _INSERT_NEXT = """
                         commit_id, commit_first, metadata, payload)
     VALUES (
         (SELECT coalesce(max(position) + 1, 0) FROM events),
-        ?1,
-        CASE WHEN ?2 = 0 OR EXISTS (
-            SELECT 1 FROM events WHERE stream_id = ?1 AND event_id = ?2 - 1
-        ) THEN ?2 END,
-        ?3, ?4,
-        (SELECT nullif(max(coalesce(latest_us, recorded_us), ?4), ?4)
+        ?,
+        CASE WHEN ? = 0 OR EXISTS (
+            SELECT 1 FROM events WHERE stream_id = ? AND event_id = ?
+        ) THEN ? END,
+        ?, ?,
+        (SELECT nullif(max(coalesce(latest_us, recorded_us), ?), ?)
          FROM (SELECT latest_us, recorded_us FROM events ORDER BY position DESC LIMIT 1)),
-        ?5, NULL, ?6, ?7
+        ?, NULL, ?, ?
     )
 """
 """One event at an exact version, everything looked up in the one statement. A constraint breaks
@@ -125,7 +125,21 @@ def _append_next(
     try:
         cursor = connection.execute(
             _INSERT_NEXT,
-            (stream_id, expected, event.name, recorded_us, commit_id, event.metadata, event.data),
+            # Some come several times: Python 3.12 warns of placeholders with numbers.
+            (
+                stream_id,
+                expected,
+                stream_id,
+                expected - 1,
+                expected,
+                event.name,
+                recorded_us,
+                recorded_us,
+                recorded_us,
+                commit_id,
+                event.metadata,
+                event.data,
+            ),
         )
     except sqlite3.IntegrityError:
         return None
@@ -189,9 +203,9 @@ def _commit_at(
 ) -> AppendResult | None:
     """The result of the commit whose first event of this stream has that id, if it is that commit."""
     count, first_position, last_position = connection.execute(
-        "SELECT count(*), min(position), max(position) FROM events WHERE stream_id = ?1 AND event_id >= ?2 "
-        "AND commit_id = ?3 AND coalesce(commit_first, event_id) = ?2",
-        (stream_id, event_id, commit_id),
+        "SELECT count(*), min(position), max(position) FROM events WHERE stream_id = ? AND event_id >= ? "
+        "AND commit_id = ? AND coalesce(commit_first, event_id) = ?",
+        (stream_id, event_id, commit_id, event_id),
     ).fetchone()
     if not count:
         return None
