@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mainstem.positions import EventId, Expected, Partition, Position, Version
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _decode_metadata = msgspec.json.Decoder(dict[str, Any]).decode
 
 MAX_COMMIT_ID_BYTES = 128
@@ -239,7 +240,7 @@ def microseconds(moment: datetime) -> int:
             f"{moment.isoformat()} has no time zone. Give it one, for example "
             "datetime.now(UTC) or moment.replace(tzinfo=UTC)."
         )
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 def utf8_length(text: str) -> int:

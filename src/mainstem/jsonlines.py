@@ -16,7 +16,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import blake2b
 from typing import Annotated, Any, Final
 
@@ -31,7 +31,7 @@ from mainstem.positions import EventId
 _MOST_EVENT_ID: Final = 2**63 - 1
 
 
-class _Line(msgspec.Struct):
+class _Line(msgspec.Struct, gc=False):
     stream_id: str
     event_id: Annotated[int, Meta(ge=0, le=_MOST_EVENT_ID)]
     event_name: str
@@ -46,6 +46,7 @@ class _Line(msgspec.Struct):
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Line).decode
+_format = msgspec.json.format
 
 
 def encode_line(event: RecordedEvent) -> bytes:
@@ -56,7 +57,7 @@ def encode_line(event: RecordedEvent) -> bytes:
         event.event_id,
         event.name,
         event.recorded_at,
-        Raw(data.encode()) if isinstance(data, str) else UNSET,
+        Raw(_one_line(data).encode()) if isinstance(data, str) else UNSET,
         b64encode(data).decode() if isinstance(data, bytes) else UNSET,
         UNSET if metadata is None else Raw(metadata.encode()),
         event.commit_id,
@@ -77,20 +78,20 @@ def decode_line(text: bytes, commit_of: Callable[[Any], str] | None = None) -> I
     try:
         line = _decode(text)
         data = _data(line)
-        if line.commit_id is not UNSET:
-            commit_id = line.commit_id
-        elif commit_of is not None:
-            commit_id = commit_of(msgspec.json.decode(data))
-        else:
-            commit_id = _own_commit_id(line.stream_id, line.event_id)
-        metadata = _metadata(line)
+        commit_id = line.commit_id
+        if commit_id is UNSET:
+            if commit_of is None:
+                commit_id = _own_commit_id(line.stream_id, line.event_id)
+            else:
+                commit_id = commit_of(msgspec.json.decode(data))
+        metadata = None if line.metadata is UNSET else _metadata(line.metadata)
     except (msgspec.MsgspecError, UnicodeDecodeError, Base64Error, RecursionError) as error:
         raise InvalidLine(f"{error}.") from error
     return ImportedEvent(
         line.stream_id,
         EventId(line.event_id),
         EncodedEvent(line.event_name, data, metadata),
-        microseconds(line.recorded_at.astimezone(UTC)),
+        microseconds(line.recorded_at),
         commit_id,
     )
 
@@ -115,16 +116,14 @@ def commit_by(path: str) -> Callable[[Any], str]:
 
 
 def _data(line: _Line) -> str | bytes:
-    if (line.payload is UNSET) == (line.payload_base64 is UNSET):
+    payload, encoded = line.payload, line.payload_base64
+    if (payload is UNSET) == (encoded is UNSET):
         raise InvalidLine("it must have either payload or payload_base64.")
-    if isinstance(line.payload_base64, str):
-        return b64decode(line.payload_base64, validate=True)
-    assert isinstance(line.payload, Raw)
-    return _compact(line.payload)
+    return b64decode(encoded, validate=True) if isinstance(encoded, str) else _compact(payload)
 
 
-def _metadata(line: _Line) -> str | None:
-    text = _compact(line.metadata) if isinstance(line.metadata, Raw) else "null"
+def _metadata(raw: Raw) -> str | None:
+    text = _compact(raw)
     if text == "null":
         return None
     if not text.startswith("{"):
@@ -132,9 +131,15 @@ def _metadata(line: _Line) -> str | None:
     return text
 
 
-def _compact(raw: Raw) -> str:
+def _one_line(text: str) -> str:
+    """A codec of the user's own may have laid its JSON out over several lines."""
+    return _compact(Raw(text.encode())) if "\n" in text else text
+
+
+def _compact(raw: Any) -> str:
     """The JSON text without blanks between its parts, as the default codec writes it."""
-    return msgspec.json.format(raw, indent=-1).decode()
+    text: str = _format(raw, indent=-1).decode()
+    return text
 
 
 def _own_commit_id(stream_id: str, event_id: int) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Final
 
 import msgspec
 
@@ -11,41 +13,86 @@ from mainstem.errors import ImportConflict
 from mainstem.events import EncodedEvent
 from mainstem.port import ImportCounts, ImportedEvent
 from mainstem.positions import EventId
-from mainstem.sqlite.append import Row, insert, log_end, stream_version
+from mainstem.sqlite.append import Row, insert, log_end
+
+_TOGETHER: Final = 500
+"""Streams looked up in one statement: older SQLite takes 999 parameters."""
 
 
 def restore(connection: sqlite3.Connection, events: Sequence[ImportedEvent]) -> ImportCounts:
     """Write the events that are missing, in this order. Raises `ImportConflict`: nothing is written."""
-    head, latest = log_end(connection)
-    streams: dict[str, _Restored] = {}
+    position, latest = log_end(connection)
+    streams = _streams(connection, dict.fromkeys(imported.stream_id for imported in events))
     rows: list[Row] = []
     for imported in events:
-        stream = streams.get(imported.stream_id)
-        if stream is None:
-            stream = streams[imported.stream_id] = _Restored(connection, imported.stream_id)
-        if imported.event_id < stream.version:
-            _compare(stream.event(imported.event_id), imported)
+        stream_id, event_id, event, recorded_us, commit_id = imported
+        stream = streams[stream_id]
+        if event_id < stream.version:
+            _compare(stream.event(event_id), imported)
             continue
         commit_first = stream.add(imported)
-        latest = max(latest, imported.recorded_us)
-        rows.append(_row(imported, head + len(rows), latest, commit_first))
+        latest = max(latest, recorded_us)
+        rows.append(
+            (
+                position,
+                stream_id,
+                event_id,
+                event.name,
+                recorded_us,
+                commit_id,
+                event.data,
+                commit_first,
+                event.metadata,
+                latest if latest > recorded_us else None,
+            )
+        )
+        position += 1
     insert(connection, rows)
     return ImportCounts(written=len(rows), already=len(events) - len(rows))
+
+
+def _streams(connection: sqlite3.Connection, stream_ids: Iterable[str]) -> dict[str, _Restored]:
+    """The streams as they are stored. Asked for many at a time, which takes half as long."""
+    streams = {stream_id: _Restored(connection, stream_id) for stream_id in stream_ids}
+    wanted = iter(streams)
+    while some := list(islice(wanted, _TOGETHER)):
+        marks = ", ".join(["(?)"] * len(some))
+        for stream_id, stored, commit_id, commit_first in connection.execute(
+            f"WITH wanted (id) AS (VALUES {marks}) "
+            "SELECT id, event_id + 1, commit_id, coalesce(commit_first, event_id) "
+            "FROM wanted CROSS JOIN events ON position = (SELECT position FROM events "
+            "WHERE stream_id = wanted.id ORDER BY event_id DESC LIMIT 1)",
+            some,
+        ):
+            streams[stream_id].begin_behind(stored, commit_id, commit_first)
+    return streams
 
 
 class _Restored:
     """One stream as it will be: the events that the table has, and behind them those to be written."""
 
+    __slots__ = (
+        "_added",
+        "_commit",
+        "_commit_first",
+        "_connection",
+        "_stored",
+        "_stream_id",
+        "version",
+    )
+
     def __init__(self, connection: sqlite3.Connection, stream_id: str) -> None:
         self._connection = connection
         self._stream_id = stream_id
-        self._stored: int = stream_version(connection, stream_id)
         self._added: list[ImportedEvent] = []
-        self._commit, self._commit_first = self._last_commit()
+        self._stored = self.version = 0
+        self._commit: str | None = None
+        self._commit_first = 0
 
-    @property
-    def version(self) -> int:
-        return self._stored + len(self._added)
+    def begin_behind(self, stored: int, commit_id: str, commit_first: int) -> None:
+        """There are so many events, the last of them of a commit whose first event has that id."""
+        self._stored = self.version = stored
+        self._commit, self._commit_first = commit_id, commit_first
 
     def event(self, event_id: int) -> ImportedEvent:
         """One of its events; the id is below the version."""
@@ -71,34 +118,11 @@ class _Restored:
                 "events before it first; the file may be cut or out of order.",
             )
         self._added.append(imported)
+        self.version += 1
         if imported.commit_id == self._commit:
             return self._commit_first
         self._commit, self._commit_first = imported.commit_id, imported.event_id
         return None
-
-    def _last_commit(self) -> tuple[str | None, int]:
-        """The commit of the last stored event, and the id of that commit's first event."""
-        row: tuple[str, int] | None = self._connection.execute(
-            "SELECT commit_id, coalesce(commit_first, event_id) FROM events "
-            "WHERE stream_id = ? AND event_id = ?",
-            (self._stream_id, self._stored - 1),
-        ).fetchone()
-        return row or (None, 0)
-
-
-def _row(imported: ImportedEvent, position: int, latest: int, commit_first: int | None) -> Row:
-    return (
-        position,
-        imported.stream_id,
-        imported.event_id,
-        imported.event.name,
-        imported.recorded_us,
-        imported.commit_id,
-        imported.event.data,
-        commit_first,
-        imported.event.metadata,
-        latest if latest > imported.recorded_us else None,
-    )
 
 
 def _compare(ours: ImportedEvent, theirs: ImportedEvent) -> None:

@@ -13,7 +13,7 @@ from mainstem.restoring import check_imported
 from mainstem.store import Store
 from mainstem.transfer.compression import CutOff, lines
 
-CHUNK: Final = 1000
+CHUNK: Final = 2000
 """Events that are written in one transaction, unless a single commit has more."""
 
 
