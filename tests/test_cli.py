@@ -128,14 +128,28 @@ def test_append_expects_what_it_is_told(
 
 def test_read_shows_a_table_cut_to_the_width(mainstem_: Mainstem, shop: str) -> None:
     mainstem_("append", "order-1", "Noted", json.dumps({"text": "x" * 500}))
-    ran = mainstem_("read", "order-1")
+    ran = mainstem_("read", "order-1", "--table")
     assert ran.out.splitlines()[0].strip() == "order-1, version 3"
     assert re.search(r'0\s+OrderPlaced\s+\S+ \S+\s+{"total":42}', ran.out)
     assert "…" in ran.out
     assert max(map(len, ran.out.splitlines())) <= 100
 
 
+def test_texts_that_are_markup_or_control_a_terminal_are_shown_as_they_are(
+    mainstem_: Mainstem,
+) -> None:
+    mainstem_("append", "a\x1b[2J-\n1", "[/b] :smile:", '["[red]x[/]", "\x9b2J"]')
+    out = mainstem_("read", "a\x1b[2J-\n1", "--table").out + mainstem_("streams", "--table").out
+    assert '["[red]x[/]","\\x9b2J"]' in out
+    assert "[/b] :smile:" in out
+    assert out.count("a\\x1b[2J-\\n1") == 2
+    assert re.search(
+        r"\[/b] :smile:\s+1", mainstem_("replay", "--count", "--by-name", "--table").out
+    )
+
+
 def test_read_prints_json_lines_for_programs(mainstem_: Mainstem, shop: str) -> None:
+    assert len(mainstem_("read", "order-1").lines) == 2  # the output is no terminal
     (line,) = mainstem_("read", "order-1", "--json", "--backwards", "--max-count", "1").lines
     assert (line["event_id"], line["event_name"], line["position"]) == (1, "OrderPaid", 2)
     assert mainstem_("read", "order-1", "--from", "1", "--json").lines == [line]
@@ -143,7 +157,7 @@ def test_read_prints_json_lines_for_programs(mainstem_: Mainstem, shop: str) -> 
 
 
 def test_read_says_so_where_there_is_no_stream(mainstem_: Mainstem, shop: str) -> None:
-    ran = mainstem_("read", "order-7")
+    ran = mainstem_("read", "order-7", "--table")
     assert (ran.code, ran.out) == (0, "There is no stream order-7.\n")
 
 
@@ -179,14 +193,14 @@ def test_replay_takes_filters(
 
 
 def test_replay_counts_by_name(mainstem_: Mainstem, shop: str) -> None:
-    ran = mainstem_("replay", "--count", "--by-name")
+    ran = mainstem_("replay", "--count", "--by-name", "--table")
     assert re.search(r"OrderPlaced\s+2\n.*OrderPaid\s+1\n.*all\s+3", ran.out, re.DOTALL)
     ran = mainstem_("replay", "--count", "--by-name", "--json")
     assert ran.lines == [{"events": 3, "by_name": {"OrderPlaced": 2, "OrderPaid": 1}}]
 
 
 def test_streams_are_listed_with_their_versions(mainstem_: Mainstem, shop: str) -> None:
-    assert re.search(r"order-1\s+2\norder-2\s+1\n", mainstem_("streams").out)
+    assert re.search(r"\s+2  order-1\n\s+1  order-2\n", mainstem_("streams", "--table").out)
     listed = mainstem_("streams", "--json", "--after", "order-1").lines
     assert listed == [{"stream_id": "order-2", "version": 1}]
     assert mainstem_("streams", "--json", "--category", "x").lines == []
@@ -209,9 +223,9 @@ def test_tail_goes_on_at_its_checkpoint(mainstem_: Mainstem, shop: str) -> None:
 
 
 def test_status_shows_figures_and_subscriptions(mainstem_: Mainstem, shop: str) -> None:
-    assert "Subscriptions" not in mainstem_("status").out
+    assert "Subscriptions" not in mainstem_("status", "--table").out
     mainstem_("tail", "--subscription", "invoices", "--max-count", "2")
-    ran = mainstem_("status")
+    ran = mainstem_("status", "--table")
     assert re.search(r"events\s+3\s", ran.out)
     assert re.search(r"streams\s+2\s", ran.out)
     assert re.search(r"invoices\s+0\s+2\s+1\s+0\.\d s", ran.out)
@@ -263,7 +277,10 @@ def test_commands_that_read_make_no_store(
         (["replay", "--by-name"], 2, "goes with --count"),
         (["replay", "--partition", "1"], 2, "partitions 0 to 0"),
         (["tail", "-n", "1", "--from", "0"], 2, "neither"),
-        (["export", "-", "--resume"], 2, "neither --force nor standard output"),
+        (["replay", "--table"], 2, "goes with --count"),
+        (["export", "-", "--resume"], 2, "Standard output goes with neither"),
+        (["export", "out.jsonl", "--resume", "--force"], 2, "not both"),
+        (["export", "/tmp/never-made.jsonl", "--partition", "1"], 2, "partitions 0 to 0"),
         (["export", "/nowhere/out.jsonl"], 2, "can't be written"),
         (["import", "/nowhere/in.jsonl"], 2, "can't be read"),
         (["import", "-", "--commit-by", "commit"], 2, "path of a payload's field"),
@@ -300,6 +317,13 @@ def test_debug_shows_where_an_error_arose(mainstem_: Mainstem, shop: str) -> Non
     assert "Traceback" in mainstem_("--debug", "append", "order-1", "A", "--expected", "0").err
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_fault_of_the_machine_is_one_message(mainstem_: Mainstem, shop: str) -> None:
+    ran = mainstem_("export", "--force", "/dev/full")
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == "mainstem: [Errno 28] No space left on device.\n"
+
+
 def test_the_version_is_printed(mainstem_: Mainstem) -> None:
     assert mainstem_("--version").out == f"mainstem, version {mainstem.__version__}\n"
 
@@ -325,6 +349,7 @@ def test_every_command_and_option_is_documented(name: str) -> None:
     for parameter in cli.commands[name].params:
         if isinstance(parameter, click.Option):
             assert any(f"`{option}" in section for option in parameter.opts), parameter.opts
+            assert all(option in section for option in parameter.secondary_opts)
 
 
 def test_every_exit_code_is_documented(mainstem_: Mainstem) -> None:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -61,12 +61,51 @@ def test_a_pipe_that_is_closed_ends_a_replay_quietly(url: str) -> None:
         assert process.stderr.read() == b""
 
 
-def test_ctrl_c_ends_a_tail_behind_what_it_printed(url: str) -> None:
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_an_output_that_is_full_is_one_message(url: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        ran = subprocess.run(
+            [*MAINSTEM, "--url", url, "replay"], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert ran.returncode == 1
+    assert ran.stderr == b"mainstem: [Errno 28] No space left on device.\n"
+
+
+def test_a_terminal_gets_tables_and_progress_bars(url: str, tmp_path: Path) -> None:
+    printed = in_terminal("--url", url, "read", "stream-3", "--max-count", "2")
+    assert "stream-3, version 1000" in printed
+    assert "…" in printed
+    printed = in_terminal("--url", url, "export", f"{tmp_path}/out.jsonl.gz")
+    assert "20000/20000" in printed
+    printed = in_terminal("--url", f"{url}.copy", "import", f"{tmp_path}/out.jsonl.gz")
+    assert "━" in printed
+    assert "20,000 events written, 0 were there already." in printed
+
+
+def in_terminal(*arguments: str) -> str:
+    """What a command prints to a terminal."""
+    ours, terminal = os.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen(
+        [*MAINSTEM, *arguments], stdout=terminal, stderr=terminal, env=environment
+    ) as process:
+        os.close(terminal)
+        printed = b""
+        with suppress(OSError):  # a terminal that all others have closed
+            while part := os.read(ours, 65_536):
+                printed += part
+    os.close(ours)
+    assert process.returncode == 0, printed
+    return printed.decode()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_a_tail_behind_what_it_printed(url: str, number: signal.Signals) -> None:
     with start(url, "tail", "--subscription", "s", "--from", "19990") as process:
         assert process.stdout is not None
         for position in range(19_990, 20_000):
             assert json.loads(process.stdout.readline())["position"] == position
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         rest, errors = process.communicate(timeout=60)
     assert (process.returncode, rest, errors) == (0, b"", b"")
     with mainstem.connect(url) as store:

@@ -28,6 +28,9 @@ from mainstem.events import EncodedEvent, RecordedEvent, microseconds
 from mainstem.port import ImportedEvent
 from mainstem.positions import EventId
 
+BEGINNING_OF_LINE: Final = b'{"stream_id":"'
+"""What each line that `encode_line` makes begins with."""
+
 _MOST_EVENT_ID: Final = 2**63 - 1
 
 

@@ -9,6 +9,8 @@ def main() -> None:
     """Run the command line and exit."""
     try:
         from mainstem.cli.app import run
+    except KeyboardInterrupt:
+        sys.exit(130)
     except ModuleNotFoundError as missing:
         if missing.name not in ("click", "rich"):
             raise

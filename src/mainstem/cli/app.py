@@ -4,7 +4,7 @@ Exit codes:
 
 0    done
 1    failed: something differs, or could not be finished
-2    the call is wrong: an argument, an option, a bad event; nothing was written
+2    the call is wrong, or a line of its input; nothing of it was written
 3    version conflict: the stream is not at the expected version; nothing was written
 4    the store can't be used: not there, of another format, locked, full, read-only, damaged
 5    the data differs: a file's event is not the store's, or can't be decoded
@@ -85,27 +85,51 @@ for _command in (append, read, replay, tail, streams, status, import_, export, d
 
 def run(arguments: list[str] | None = None) -> int:
     """Run one command; answers the exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    debug = "--debug" in arguments or bool(os.environ.get("MAINSTEM_DEBUG"))
+    debug = False
     try:
         # Not cli.main, which has exit codes of its own.
-        with cli.make_context("mainstem", list(arguments)) as context:
-            code = cli.invoke(context)
+        with cli.make_context("mainstem", sys.argv[1:] if arguments is None else arguments) as call:
+            debug = call.params["debug"]
+            code = cli.invoke(call)
         sys.stdout.flush()
-    except (KeyboardInterrupt, click.exceptions.Abort):
-        return INTERRUPTED
-    except BrokenPipeError:
-        # Nothing more can be printed: keep Python from trying when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (Exception, KeyboardInterrupt) as error:
+        return _failed(error, debug=debug)
+    return code if isinstance(code, int) else 0
+
+
+def _failed(error: BaseException, *, debug: bool) -> int:
+    """Say what went wrong, in one message; answers the exit code."""
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, OSError):
+        _discard_output()
+    if isinstance(error, BrokenPipeError):
         return OUTPUT_CLOSED
-    except click.ClickException as error:
+    if isinstance(error, (KeyboardInterrupt, click.exceptions.Abort)):
+        return INTERRUPTED
+    if debug:
+        traceback.print_exception(error)
+    if isinstance(error, click.ClickException):
         error.show()
         return error.exit_code
-    except click.exceptions.Exit as ended:
-        return ended.exit_code
-    except MainstemError as error:
-        if debug:
-            traceback.print_exc()
-        click.echo(f"mainstem: {error}", err=True)
-        return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), FAILED)
-    return code if isinstance(code, int) else 0
+    click.echo(f"mainstem: {_message(error)}", err=True)
+    return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), FAILED)
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, MainstemError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error}."
+    return (
+        f"This should not have happened: {type(error).__name__}: {error}. Please report it, with what "
+        "the same command prints with --debug before its name."
+    )
+
+
+def _discard_output() -> None:
+    """Where nothing more can be printed: keep Python from trying when it flushes at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from mainstem.cli.options import json_option
-from mainstem.cli.output import print_json
+from mainstem.cli.output import print_json, printable
 from mainstem.cli.store import Place, pass_place
 from mainstem.events import AppendResult, NewEvent
 from mainstem.positions import ANY, EXISTS, Expected
@@ -102,8 +102,8 @@ def _sentence(result: AppendResult) -> str:
     what = f"event {result.first_event_id}" if count == 1 else f"{count} events"
     done = "was there already" if result.repeated else "appended"
     return (
-        f"{result.stream_id}: {what} {done}, version {result.version}, "
-        f"position {result.first_position}, commit {result.commit_id}"
+        f"{printable(result.stream_id)}: {what} {done}, version {result.version}, "
+        f"position {result.first_position}, commit {printable(result.commit_id)}"
     )
 
 

@@ -9,8 +9,8 @@ import click
 from rich.table import Table
 
 import mainstem
-from mainstem.cli.options import COUNT, json_option
-from mainstem.cli.output import bytes_shown, console, duration, print_json
+from mainstem.cli.options import COUNT, json_wanted, table_option
+from mainstem.cli.output import bytes_shown, console, duration, print_json, printable
 from mainstem.cli.store import Place, pass_place
 
 
@@ -19,7 +19,7 @@ from mainstem.cli.store import Place, pass_place
 @click.option("--prefix", help="Only streams whose id begins with this text.")
 @click.option("--after", metavar="STREAM", help="Go on behind this stream.")
 @click.option("--max-count", type=COUNT, help="At most so many streams.")
-@json_option
+@table_option
 @pass_place
 def streams(
     place: Place,
@@ -28,21 +28,19 @@ def streams(
     after: str | None,
     max_count: int | None,
     *,
-    for_programs: bool,
+    for_programs: bool | None,
 ) -> None:
     """List the streams and their versions, ordered by id."""
     with place.open() as store:
         found = store.streams(category=category, prefix=prefix, after=after, max_count=max_count)
-        if for_programs:
+        if json_wanted(for_programs):
             for info in found:
                 print_json(info._asdict())
             return
-        table = Table(box=None, pad_edge=False)
-        table.add_column("stream", overflow="fold")
-        table.add_column("version", justify="right")
+        # Not a table of them all: there may be millions.
+        click.echo("  version  stream")
         for info in found:
-            table.add_row(info.stream_id, f"{info.version:,}")
-        console().print(table)
+            click.echo(f"{info.version:>9,}  {printable(info.stream_id)}")
 
 
 class Reader(NamedTuple):
@@ -58,14 +56,14 @@ class Reader(NamedTuple):
 
 
 @click.command(epilog="Example: mainstem status --json")
-@json_option
+@table_option
 @pass_place
-def status(place: Place, *, for_programs: bool) -> None:
+def status(place: Place, *, for_programs: bool | None) -> None:
     """Show how much is in the store, and the gap and lag of each subscription."""
     with place.open() as store:
         found = store.status()
         readers = [_reader(store, found, checkpoint) for checkpoint in store.checkpoints()]
-    if for_programs:
+    if json_wanted(for_programs):
         print_json({**found._asdict(), "subscriptions": [reader._asdict() for reader in readers]})
         return
     console().print(_figures(found))
@@ -114,7 +112,7 @@ def _readers(readers: list[Reader]) -> Table:
         table.add_column(heading, justify="right")
     for reader in readers:
         table.add_row(
-            reader.subscription,
+            printable(reader.subscription),
             str(reader.partition),
             f"{reader.position:,}",
             f"{reader.gap:,}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypedDict, TypeVar
@@ -10,31 +11,15 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+COUNT = click.IntRange(0)
+
 
 class Filters(TypedDict):
-    """Which events; as `Store.read_all` takes it."""
+    """Which events: what `filter_options` gives a command, as `Store.read_all` takes it."""
 
     category: str | None
     prefix: str | None
     names: tuple[str, ...] | None
-
-
-def filters(category: str | None, prefix: str | None, names: tuple[str, ...]) -> Filters:
-    """The filter options as arguments of the store."""
-    return Filters(category=category, prefix=prefix, names=names or None)
-
-
-def filter_options(command: F) -> F:
-    """--category, --prefix and --name."""
-    for option in (
-        click.option(
-            "--name", "names", multiple=True, help="Only events of this name; repeatable."
-        ),
-        click.option("--prefix", help="Only of streams whose id begins with this text."),
-        click.option("--category", help="Only of streams of this category (order for order-1)."),
-    ):
-        command = option(command)
-    return command
 
 
 class Time(click.ParamType):  # type: ignore[type-arg,unused-ignore]
@@ -56,5 +41,62 @@ class Time(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-COUNT = click.IntRange(0)
+def _any_name(
+    _context: click.Context, _parameter: click.Parameter, names: tuple[str, ...]
+) -> tuple[str, ...] | None:
+    return names or None
+
+
+def filter_options(command: F) -> F:
+    """--category, --prefix and --name."""
+    return _with_options(
+        command,
+        click.option("--category", help="Only of streams of this category (order for order-1)."),
+        click.option("--prefix", help="Only of streams whose id begins with this text."),
+        click.option(
+            "--name",
+            "names",
+            multiple=True,
+            callback=_any_name,
+            help="Only events of this name; repeatable.",
+        ),
+    )
+
+
+def log_options(command: F) -> F:
+    """The filters, and which part of the log: all the arguments of `Store.read_all`."""
+    return filter_options(
+        _with_options(
+            command,
+            click.option("--from", "from_position", type=COUNT, default=0, help="First position."),
+            click.option(
+                "--from-time", type=Time(), help="From the first event recorded then or later."
+            ),
+            click.option("--to", "to_position", type=COUNT, help="The position to end before."),
+            click.option("--partition", type=COUNT, help="Only this partition of the log."),
+            click.option("--max-count", type=COUNT, help="At most so many events."),
+        )
+    )
+
+
 json_option = click.option("--json", "for_programs", is_flag=True, help="JSON for programs.")
+
+table_option = click.option(
+    "--json/--table",
+    "for_programs",
+    default=None,
+    help="JSON for programs, or a table for people.  [default: a table on a terminal only]",
+)
+
+
+def json_wanted(asked_for: bool | None) -> bool:
+    """What a command with `table_option` is to print: a table that is cut to a width is of no use to
+    a program, so where the output is no terminal it must be asked for.
+    """
+    return not sys.stdout.isatty() if asked_for is None else asked_for
+
+
+def _with_options(command: F, *options: Callable[[F], F]) -> F:
+    for option in reversed(options):
+        command = option(command)
+    return command

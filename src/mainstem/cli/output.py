@@ -18,13 +18,13 @@ _TOGETHER = 500
 
 
 def console() -> Console:
-    """For people, on standard output."""
-    return Console(highlight=False, soft_wrap=False)
+    """For people, on standard output. Texts are shown as they are: "[b]" is no markup."""
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=False)
 
 
 def progress_console() -> Console:
     """For progress bars, which go to standard error and only to a terminal."""
-    return Console(stderr=True, quiet=not sys.stderr.isatty())
+    return Console(stderr=True, markup=False, emoji=False, quiet=not sys.stderr.isatty())
 
 
 def print_json(value: Any) -> None:
@@ -53,16 +53,25 @@ def event_table(title: str, events: Iterable[RecordedEvent]) -> Table:
     for event in events:
         table.add_row(
             str(event.event_id),
-            event.name,
+            printable(event.name),
             event.recorded_at.strftime("%Y-%m-%d %H:%M:%S"),
-            shown(event.data),
+            _payload_shown(event.data),
         )
     return table
 
 
-def shown(data: str | bytes) -> str:
-    """A payload in a line of text."""
-    return data if isinstance(data, str) else f"{len(data):,} bytes"
+def printable(text: str) -> str:
+    """The text with escapes for what would do something to a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def _payload_shown(data: str | bytes) -> str:
+    return printable(data[:1000]) if isinstance(data, str) else f"{len(data):,} bytes"
 
 
 def bytes_shown(size: int) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from mainstem.cli.options import COUNT, json_option
-from mainstem.cli.output import console, event_table, print_lines
+from mainstem.cli.options import COUNT, json_wanted, table_option
+from mainstem.cli.output import console, event_table, print_lines, printable
 from mainstem.cli.store import Place, pass_place
 
 
@@ -15,7 +15,7 @@ from mainstem.cli.store import Place, pass_place
 @click.option("--to", "to_version", type=COUNT, help="The event id to end before.")
 @click.option("--backwards", is_flag=True, help="The newest event first.")
 @click.option("--max-count", type=COUNT, help="At most so many events.")
-@json_option
+@table_option
 @pass_place
 def read(
     place: Place,
@@ -25,11 +25,11 @@ def read(
     max_count: int | None,
     *,
     backwards: bool,
-    for_programs: bool,
+    for_programs: bool | None,
 ) -> None:
     """Show the events of STREAM."""
     with place.open() as store:
-        if for_programs:
+        if json_wanted(for_programs):
             events = store.read_lazily(
                 stream,
                 from_version=from_version,
@@ -47,6 +47,6 @@ def read(
             max_count=max_count,
         )
     if found.version == 0:
-        click.echo(f"There is no stream {stream}.")
+        click.echo(f"There is no stream {printable(stream)}.")
     else:
-        console().print(event_table(f"{stream}, version {found.version}", found))
+        console().print(event_table(f"{printable(stream)}, version {found.version}", found))

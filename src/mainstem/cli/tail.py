@@ -5,11 +5,12 @@ from __future__ import annotations
 import signal
 from collections import deque
 from types import FrameType
+from typing import Unpack
 
 import click
 
 import mainstem
-from mainstem.cli.options import COUNT, Filters, filter_options, filters
+from mainstem.cli.options import COUNT, Filters, filter_options
 from mainstem.cli.output import print_lines
 from mainstem.cli.store import Place, pass_place
 from mainstem.events import RecordedEvent
@@ -30,18 +31,15 @@ from mainstem.positions import BEGINNING, END
 @pass_place
 def tail(
     place: Place,
-    category: str | None,
-    prefix: str | None,
-    names: tuple[str, ...],
     last: int,
     from_position: int | None,
     subscription: str | None,
     max_count: int | None,
+    **wanted: Unpack[Filters],
 ) -> None:
     """Print events as JSON lines as they are appended, by any process, until Ctrl-C."""
     if last and (subscription is not None or from_position is not None):
         raise click.UsageError("-n goes with neither --subscription nor --from.")
-    wanted = filters(category, prefix, names)
     with place.open() as store:
         if subscription is not None:
             start = BEGINNING if from_position is None else from_position
@@ -60,12 +58,15 @@ def tail(
 
 
 def _print(reader: mainstem.Subscription, max_count: int | None) -> None:
-    """Print what comes. Ctrl-C ends it behind what was printed, so the checkpoint is right."""
+    """Print what comes. Ctrl-C ends it behind what was printed, so the checkpoint is right; a second
+    one ends it at once, should nobody be reading what is printed.
+    """
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
+    def stop(number: int, _frame: FrameType | None) -> None:
         reader.stop()
+        signal.signal(number, before[signal.Signals(number)])
 
-    before = signal.signal(signal.SIGINT, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with reader:
             if max_count is None:
@@ -77,7 +78,8 @@ def _print(reader: mainstem.Subscription, max_count: int | None) -> None:
                     if printed == max_count:
                         reader.stop()
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _last(store: mainstem.Store, count: int, wanted: Filters) -> tuple[list[RecordedEvent], int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from rich.progress import (
 )
 
 import mainstem
-from mainstem.cli.options import filter_options, filters, json_option
+from mainstem.cli.options import json_option, log_options
 from mainstem.cli.output import print_json, progress_console
 from mainstem.cli.store import Place, pass_place
 from mainstem.jsonlines import commit_by
@@ -76,7 +77,7 @@ def _import(
     total: ImportSummary,
 ) -> None:
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TimeRemainingColumn(),
@@ -139,36 +140,30 @@ def _print_summary(total: ImportSummary, *, dry_run: bool, for_programs: bool) -
 
 @click.command("export", epilog="Example: mainstem export orders.jsonl.gz --category order")
 @click.argument("file", metavar="FILE")
-@filter_options
+@log_options
 @click.option("--resume", is_flag=True, help="Go on with an export that broke off.")
 @click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
 @json_option
 @pass_place
 def export(
-    place: Place,
-    file: str,
-    category: str | None,
-    prefix: str | None,
-    names: tuple[str, ...],
-    *,
-    resume: bool,
-    force: bool,
-    for_programs: bool,
+    place: Place, /, file: str, *, resume: bool, force: bool, for_programs: bool, **wanted: Any
 ) -> None:
     """Write every event to FILE, in the order of the log, a JSON object on each line.
 
     A FILE that ends with .gz or .zst is compressed; - is standard output. To go on with an export
     that broke off, give --resume and the same filters.
     """
-    if resume and (force or file == "-"):
-        raise click.UsageError("--resume goes with neither --force nor standard output.")
-    wanted = filters(category, prefix, names)
+    if file == "-" and (resume or force or for_programs):
+        raise click.UsageError("Standard output goes with neither --resume, --force nor --json.")
+    if resume and force:
+        raise click.UsageError("Give --resume or --force, not both.")
     with place.open() as store:
+        store.read_all(**wanted)  # refuses what it can't take before the file is touched
         if file == "-":
             export_events(store, sys.stdout.buffer, **wanted)
             return
         path = Path(file)
-        with _writable(path, resume=resume, force=force) as target, _bar(store) as advance:
+        with _writable(path, resume=resume, force=force) as target, _bar(store, wanted) as advance:
             counts = export_events(
                 store,
                 target,
@@ -177,6 +172,8 @@ def export(
                 progress=advance,
                 **wanted,
             )
+            if path.is_file():
+                os.fsync(target.fileno())
     if for_programs:
         print_json(counts._asdict())
     else:
@@ -192,7 +189,11 @@ def _writable(path: Path, *, resume: bool, force: bool) -> IO[bytes]:
 
 
 @contextmanager
-def _bar(store: mainstem.Store) -> Iterator[Callable[[int], None]]:
+def _bar(store: mainstem.Store, wanted: dict[str, Any]) -> Iterator[Callable[[int], None]]:
+    """Shows how many events the file has; how many it will have is known where all are wanted."""
+    total = None
+    if not any(wanted.values()):
+        total = sum(store.head(partition) for partition in range(store.partitions))
     with Progress(
         TextColumn("events"),
         BarColumn(),
@@ -200,6 +201,5 @@ def _bar(store: mainstem.Store) -> Iterator[Callable[[int], None]]:
         TimeRemainingColumn(),
         console=progress_console(),
     ) as bars:
-        heads = sum(store.head(partition) for partition in range(store.partitions))
-        bar = bars.add_task("events", total=heads)
+        bar = bars.add_task("events", total=total)
         yield lambda count: bars.update(bar, completed=count)

@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import gzip
-import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, Final, Literal
+from typing import IO, Any, Final, Literal, NamedTuple
 
 from mainstem.errors import InvalidInput
 
 Compression = Literal["none", "gzip", "zstd"]
 
-_GZIP_MAGIC: Final = b"\x1f\x8b"
-_ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
-_READ: Final = 1024 * 1024
+_MAGIC: Final[dict[Compression, bytes]] = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
+_ZSTD_SKIPPABLE: Final = b"\x2a\x4d\x18"
+"""Behind one byte of any value: a frame without content, which some tools write first."""
+_READ: Final = 128 * 1024
+"""Compressed bytes taken at a time. Few, since they may stand for a thousand times as many."""
+_LONGEST_LINE: Final = 128 * 1024 * 1024
 
 
 class CutOff(Exception):
-    """A compressed file ends in the middle, or is damaged there."""
+    """A file ends in the middle of its compressed data, or is damaged there."""
+
+
+class Piece(NamedTuple):
+    """A whole piece of a compressed file: a gzip member or a zstd frame."""
+
+    end: int
+    """The place in the file behind it."""
+    lines: int
+    last_line: bytes
 
 
 def by_name(path: Path) -> Compression:
     """How a file of that name is to be written."""
-    return {".gz": "gzip", ".zst": "zstd"}.get(path.suffix, "none")  # type: ignore[return-value]
+    endings: dict[str, Compression] = {".gz": "gzip", ".zst": "zstd"}
+    return endings.get(path.suffix, "none")
 
 
 def compress(data: bytes, compression: Compression) -> bytes:
@@ -42,49 +54,84 @@ def lines(file: IO[bytes]) -> Iterator[bytes]:
 
     Raises `CutOff` behind the last whole line where a compressed file is cut off or damaged.
     """
-    head = _peek(file)
-    compression: Compression = "none"
-    if head.startswith(_GZIP_MAGIC):
-        compression = "gzip"
-    elif head.startswith(_ZSTD_MAGIC):
-        compression = "zstd"
-    rest = b""
-    for data in _decompressed(file, compression):
-        *whole, rest = (rest + data).split(b"\n")
-        yield from whole
-    if rest:
+    parts: list[bytes] = []
+    for data in contents(file):
+        *whole, rest = data.split(b"\n")
+        if whole:
+            whole[0] = b"".join([*parts, whole[0]])
+            yield from whole
+            parts = []
+        parts.append(rest)
+        if not whole and sum(map(len, parts)) > _LONGEST_LINE:
+            raise CutOff(f"it has a line of over {_LONGEST_LINE:,} bytes")
+    if rest := b"".join(parts):
         yield rest
 
 
-def whole_pieces(file: IO[bytes], compression: Compression) -> Iterator[tuple[int, bytes]]:
-    """Each whole piece of a compressed file: where it ends, and its data."""
-    decompressor, data, end = _decompressor(compression), b"", 0
-    while block := file.read(_READ):
-        while block:
-            before = len(block)
+def contents(file: IO[bytes]) -> Iterator[bytes]:
+    """What the file holds, part by part, decompressed where it is compressed."""
+    blocks = _blocks(file)
+    head = next(blocks, b"")
+    for compression, magic in _MAGIC.items():
+        if head.startswith(magic) or (compression == "zstd" and head[1:4] == _ZSTD_SKIPPABLE):
+            return _decompressed(head, blocks, compression)
+    return _plain(head, blocks)
+
+
+def may_be(head: bytes, compression: Compression) -> bool:
+    """Whether a file that begins with these bytes, perhaps only its first few, is one of that kind."""
+    magic = _MAGIC.get(compression, b"")
+    return head[: len(magic)] == magic[: len(head)]
+
+
+def whole_pieces(file: IO[bytes], compression: Compression) -> Iterator[Piece]:
+    """Each whole piece of a compressed file, up to where it is cut off or damaged."""
+    decompressor, count, tail, end = _decompressor(compression), 0, b"", 0
+    for block in _blocks(file):
+        rest = block
+        while rest:
             try:
-                data += decompressor.decompress(block)
-            except Exception as error:
-                raise CutOff(str(error)) from error
+                data = decompressor.decompress(rest)
+            except Exception:
+                return
+            count += data.count(b"\n")
+            tail += data
+            tail = tail[tail.rfind(b"\n", 0, -1) + 1 :]
+            end += len(rest)
             if not decompressor.eof:
-                end += before
                 break
-            block = decompressor.unused_data
-            end += before - len(block)
-            yield end, data
-            decompressor, data = _decompressor(compression), b""
+            rest = decompressor.unused_data
+            end -= len(rest)
+            yield Piece(end, count, tail)
+            decompressor, count, tail = _decompressor(compression), 0, b""
 
 
-def _decompressed(file: IO[bytes], compression: Compression) -> Iterator[bytes]:
-    if compression == "none":
-        while data := file.read(_READ):
-            yield data
-        return
+def _blocks(file: IO[bytes]) -> Iterator[bytes]:
+    """The file's bytes as they come; the first block has at least four of them, if the file has."""
+    read = getattr(file, "read1", file.read)  # does not wait until a pipe has that many
+    head = b""
+    while len(head) < 4 and (block := read(_READ)):
+        head += block
+    if head:
+        yield head
+    while block := read(_READ):
+        yield block
+
+
+def _plain(head: bytes, blocks: Iterable[bytes]) -> Iterator[bytes]:
+    yield head
+    yield from blocks
+
+
+def _decompressed(
+    head: bytes, blocks: Iterable[bytes], compression: Compression
+) -> Iterator[bytes]:
     decompressor, fresh = _decompressor(compression), True
-    while block := file.read(_READ):
-        while block:
+    for block in _plain(head, blocks):
+        rest = block
+        while rest:
             try:
-                data = decompressor.decompress(block)
+                data = decompressor.decompress(rest)
             except Exception as error:
                 raise CutOff(str(error)) from error
             fresh = False
@@ -92,7 +139,7 @@ def _decompressed(file: IO[bytes], compression: Compression) -> Iterator[bytes]:
                 yield data
             if not decompressor.eof:
                 break
-            block = decompressor.unused_data
+            rest = decompressor.unused_data
             decompressor, fresh = _decompressor(compression), True
     if not fresh:
         raise CutOff("it ends in the middle of its compressed data")
@@ -102,14 +149,6 @@ def _decompressor(compression: Compression) -> Any:
     if compression == "gzip":
         return zlib.decompressobj(wbits=31)
     return _zstd().ZstdDecompressor()
-
-
-def _peek(file: IO[bytes]) -> bytes:
-    if isinstance(file, io.BufferedReader):
-        return file.peek(4)[:4]
-    head = file.read(4)
-    file.seek(-len(head), io.SEEK_CUR)
-    return head
 
 
 def _zstd() -> Any:

@@ -3,21 +3,44 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable, Collection, Iterable, Iterator
+from datetime import datetime
+from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple
+from typing import IO, Final, NamedTuple, TypedDict, Unpack, cast
 
 import msgspec
 
 from mainstem.errors import InvalidInput
 from mainstem.events import RecordedEvent
-from mainstem.jsonlines import encode_line
+from mainstem.jsonlines import BEGINNING_OF_LINE, encode_line
 from mainstem.store import Store
-from mainstem.transfer.compression import Compression, CutOff, compress, whole_pieces
+from mainstem.transfer.compression import (
+    Compression,
+    CutOff,
+    compress,
+    contents,
+    may_be,
+    whole_pieces,
+)
 
 PIECE: Final = 10_000
 """Events in one piece of a compressed file: a gzip member or a zstd frame."""
+PIECE_BYTES: Final = 16 * 1024 * 1024
+"""A piece ends with the line that brings it to this size, so that memory stays flat."""
+
+
+class Wanted(TypedDict, total=False):
+    """Which part of the log, and which events of it: the arguments of `Store.read_all`."""
+
+    from_position: int
+    from_time: datetime | None
+    to_position: int | None
+    partition: int | None
+    category: str | None
+    prefix: str | None
+    names: str | Collection[str] | None
+    max_count: int | None
 
 
 class ExportCounts(NamedTuple):
@@ -28,18 +51,21 @@ class ExportCounts(NamedTuple):
     """Events that the file had from before."""
 
 
+class _Last(msgspec.Struct):
+    """What tells the last event of a file."""
+
+    stream_id: str
+    event_id: int
+    partition: int
+    position: int
+
+
 class _Place(NamedTuple):
-    """Where a file's last whole piece ends, and where its log goes on."""
+    """Where a file's last whole piece ends."""
 
     end: int
     events: int
-    partition: int
-    position: int
-
-
-class _Last(msgspec.Struct):
-    partition: int
-    position: int
+    last: _Last
 
 
 def export_events(
@@ -49,26 +75,29 @@ def export_events(
     compression: Compression = "none",
     resume: bool = False,
     progress: Callable[[int], None] | None = None,
-    **filters: Any,
+    **wanted: Unpack[Wanted],
 ) -> ExportCounts:
     """Write the store's events to the file, partition after partition, each in order.
 
-    ``filters`` are those of `Store.read_all`: category, prefix, names. With ``resume`` the file,
-    open for reading and writing, keeps its whole pieces and goes on behind them; give the filters
-    and compression that it was begun with. ``progress`` is given the events written so far.
+    ``wanted`` is what `Store.read_all` takes. With ``resume`` the file, open for reading and
+    writing, keeps its whole pieces and goes on behind them; give the same ``wanted`` and
+    ``compression`` as when it was begun. ``progress`` is given the events that the file has so far.
+
+    Raises `InvalidInput` for a file that can't be resumed since it is no export of this store;
+    it is left as it is.
     """
-    place = _find_end(file, compression) if resume else _Place(0, 0, 0, 0)
+    place = _find_end(store, file, compression) if resume else None
     if resume:
-        file.seek(place.end)
+        file.seek(place.end if place else 0)
         file.truncate()
-    written = 0
-    for piece in _pieces(_events(store, place, filters)):
-        file.write(compress(b"".join(map(encode_line, piece)), compression))
+    already, written = place.events if place else 0, 0
+    for piece, count in _pieces(map(encode_line, _events(store, place, wanted))):
+        file.write(compress(piece, compression))
         file.flush()
-        written += len(piece)
+        written += count
         if progress is not None:
-            progress(place.events + written)
-    return ExportCounts(written, place.events)
+            progress(already + written)
+    return ExportCounts(written, already)
 
 
 def open_for_export(path: Path, *, resume: bool, force: bool) -> IO[bytes]:
@@ -83,39 +112,96 @@ def open_for_export(path: Path, *, resume: bool, force: bool) -> IO[bytes]:
         ) from None
 
 
-def _events(store: Store, place: _Place, filters: dict[str, Any]) -> Iterator[RecordedEvent]:
-    for partition in range(place.partition, store.partitions):
-        first = place.position if partition == place.partition else 0
-        yield from store.read_all(first, partition=partition, **filters)
+def _events(store: Store, place: _Place | None, wanted: Wanted) -> Iterable[RecordedEvent]:
+    all_of_them = store.read_all(**wanted)  # checks the arguments, in any case
+    if place is None:
+        return all_of_them
+    first = place.last.partition
+    behind = {"from_position": place.last.position + 1, "from_time": None, "max_count": None}
+    runs = [store.read_all(**cast("Wanted", {**wanted, **behind, "partition": first}))]
+    if wanted.get("partition") is None:
+        runs += [
+            store.read_all(**cast("Wanted", {**wanted, "max_count": None, "partition": later}))
+            for later in range(first + 1, store.partitions)
+        ]
+    events, most = chain.from_iterable(runs), wanted.get("max_count")
+    return events if most is None else islice(events, max(0, most - place.events))
 
 
-def _pieces(events: Iterable[RecordedEvent]) -> Iterator[list[RecordedEvent]]:
-    events = iter(events)
-    while piece := list(islice(events, PIECE)):
-        yield piece
+def _pieces(lines: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
+    """The lines in pieces, each with their number. Where a piece ends follows from its lines alone,
+    so a resumed file has the same pieces as one written in one go.
+    """
+    piece: list[bytes] = []
+    size = 0
+    for line in lines:
+        piece.append(line)
+        size += len(line)
+        if len(piece) == PIECE or size >= PIECE_BYTES:
+            yield b"".join(piece), len(piece)
+            piece, size = [], 0
+    if piece:
+        yield b"".join(piece), len(piece)
 
 
-def _find_end(file: IO[bytes], compression: Compression) -> _Place:
-    """What of the file is whole. Raises `InvalidInput` where it is not an export."""
+def _find_end(store: Store, file: IO[bytes], compression: Compression) -> _Place | None:
+    """What of the file is whole; None where nothing is. Raises `InvalidInput` for one that is no
+    export of this store.
+    """
+    file.seek(0)
+    _check_beginning(file, compression)
     end, events, last = 0, 0, b""
     file.seek(0)
-    try:
-        if compression == "none":
-            for line in file:
-                if line.endswith(b"\n"):
-                    end, events, last = end + len(line), events + 1, line
-        else:
-            for piece_end, data in whole_pieces(file, compression):
-                end, events = piece_end, events + data.count(b"\n")
-                last = data[data.rfind(b"\n", 0, -1) + 1 :]
-    except CutOff:
-        pass  # what was broken off is written again
+    if compression == "none":
+        for line in file:
+            if line.endswith(b"\n"):
+                end, events, last = end + len(line), events + 1, line
+    else:
+        for piece in whole_pieces(file, compression):
+            end, events, last = piece.end, events + piece.lines, piece.last_line
     if not events:
-        return _Place(0, 0, 0, 0)
+        return None
     try:
         found = msgspec.json.decode(last, type=_Last)
-    except msgspec.MsgspecError as error:
-        raise InvalidInput(
-            f"The file is not an export that can be resumed: its last line has no position ({error})."
-        ) from error
-    return _Place(end, events, found.partition, found.position + 1)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise _not_resumable(f"its last line is not an event with a position ({error})") from error
+    _check_last(store, found)
+    return _Place(end, events, found)
+
+
+def _check_beginning(file: IO[bytes], compression: Compression) -> None:
+    if compression == "none":
+        first = file.read(len(BEGINNING_OF_LINE))
+    else:
+        head = file.read(4)
+        if not may_be(head, compression):
+            raise _not_resumable(f"by its name it is {compression}, by its content it is not")
+        if len(head) < 4:
+            return
+        file.seek(0)
+        try:
+            first = next(contents(file), b"")
+        except CutOff:
+            return  # nothing can be got out of it
+    if first[: len(BEGINNING_OF_LINE)] != BEGINNING_OF_LINE[: len(first)]:
+        raise _not_resumable("it does not begin with an event")
+
+
+def _check_last(store: Store, last: _Last) -> None:
+    """The file's last event must be the one that the store has there."""
+    found = None
+    if last.position >= 0 and 0 <= last.partition < store.partitions:
+        events = store.read_all(last.position, partition=last.partition, max_count=1)
+        found = next(events, None)
+    if found is None or (found.stream_id, found.event_id) != (last.stream_id, last.event_id):
+        raise _not_resumable(
+            f"its last event, {last.event_id} of stream {last.stream_id!r:.80}, is not what this store "
+            f"has at position {last.position}"
+        )
+
+
+def _not_resumable(problem: str) -> InvalidInput:
+    return InvalidInput(
+        f"The file is not an export that can be resumed: {problem}. Nothing was changed in it. "
+        "Export to another file."
+    )

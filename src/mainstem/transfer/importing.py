@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import IO, Any, Final
 
 from mainstem.errors import ImportConflict, InvalidInput, InvalidLine
 from mainstem.jsonlines import decode_line
-from mainstem.port import ImportCounts, ImportedEvent, Limits
+from mainstem.port import ImportedEvent, Limits
 from mainstem.restoring import check_imported
 from mainstem.store import Store
 from mainstem.transfer.compression import CutOff, lines
 
 CHUNK: Final = 2000
 """Events that are written in one transaction, unless a single commit has more."""
+CHUNK_SIZE: Final = 16 * 1024 * 1024
+"""A transaction ends with the commit that brings its payloads to so many characters or bytes."""
 
 
 @dataclass
@@ -42,7 +46,8 @@ def import_events(
     summary: ImportSummary | None = None,
     progress: Callable[[], None] | None = None,
 ) -> ImportSummary:
-    """Write the file's events into the store; with ``store=None`` only check its lines.
+    """Write the file's events into the store; with ``store=None`` only check its lines, and that no
+    stream has a hole between its first and its last event in the file.
 
     Consecutive lines of one commit id are written together or not at all. What is in the store
     already is compared and left alone, so importing the same file again changes nothing, and an
@@ -52,16 +57,15 @@ def import_events(
     after each transaction. Raises `InvalidLine` or `ImportConflict` with the line's number; what
     came before its commit is in the store then.
     """
-    summary = summary or ImportSummary()
+    summary = ImportSummary() if summary is None else summary
     limits = UNKNOWN_LIMITS if store is None else store.limits
-    for chunk in _chunks(_commits(_events(file, name, commit_of)), limits, name):
+    due: dict[str, int] = {}
+    for chunk in _chunks(_events(file, name, commit_of), limits, name):
         if store is None:
-            _check(chunk, limits, name)
+            _check(chunk, limits, name, due)
+            summary.lines += len(chunk)
         else:
-            counts = _write(store, chunk, name)
-            summary.written += counts.written
-            summary.already += counts.already
-        summary.lines += len(chunk)
+            _write(store, chunk, name, summary)
         if progress is not None:
             progress()
     return summary
@@ -90,13 +94,13 @@ def _events(
         raise InvalidLine(f"the file is cut off or damaged: {error}.", name, number + 1) from error
 
 
-def _commits(events: Iterable[Numbered]) -> Iterator[list[Numbered]]:
+def _commits(events: Iterable[Numbered], most: int = sys.maxsize) -> Iterator[list[Numbered]]:
     """Consecutive events of one commit id. Where the file breaks off, its last commit may be in
-    part, so it is not given out.
+    part, so it is not given out. One of over ``most`` events is given out as soon as it is that long.
     """
     commit: list[Numbered] = []
     for numbered in events:
-        if commit and commit[-1][1].commit_id != numbered[1].commit_id:
+        if commit and (commit[-1][1].commit_id != numbered[1].commit_id or len(commit) > most):
             yield commit
             commit = []
         commit.append(numbered)
@@ -104,25 +108,25 @@ def _commits(events: Iterable[Numbered]) -> Iterator[list[Numbered]]:
         yield commit
 
 
-def _chunks(
-    commits: Iterable[list[Numbered]], limits: Limits, name: str
-) -> Iterator[list[Numbered]]:
+def _chunks(events: Iterable[Numbered], limits: Limits, name: str) -> Iterator[list[Numbered]]:
     """Whole commits, `CHUNK` events or a single larger commit at a time."""
     chunk: list[Numbered] = []
+    size = 0
     try:
-        for commit in commits:
+        for commit in _commits(events, limits.commit_events):
             if len(commit) > limits.commit_events:
                 number, event = commit[0]
                 raise InvalidLine(
-                    f"commit {event.commit_id!r} begins here and has {len(commit):,} events; the store "
-                    f"takes at most {limits.commit_events:,}.",
+                    f"commit {event.commit_id!r} begins here and has over {limits.commit_events:,} events, "
+                    "the most that the store takes.",
                     name,
                     number,
                 )
-            if chunk and len(chunk) + len(commit) > CHUNK:
+            if chunk and (len(chunk) + len(commit) > CHUNK or size >= CHUNK_SIZE):
                 yield chunk
-                chunk = []
+                chunk, size = [], 0
             chunk += commit
+            size += sum(len(event.event.data) for _, event in commit)
     except InvalidLine:
         # The commits before the bad line are good, and shall not wait for the file to be mended.
         if chunk:
@@ -132,39 +136,52 @@ def _chunks(
         yield chunk
 
 
-def _write(store: Store, chunk: list[Numbered], name: str) -> ImportCounts:
+def _write(store: Store, chunk: list[Numbered], name: str, summary: ImportSummary) -> None:
     """Write whole commits. Where one of them is refused, those before it are written all the same."""
     try:
-        return store.restore([event for _, event in chunk])
-    except ImportConflict as conflict:
-        place = next(
-            place
-            for place, (_, event) in enumerate(chunk)
-            if (event.stream_id, event.event_id) == (conflict.stream_id, conflict.event_id)
-        )
-        problem = f"{name}, line {chunk[place][0]}: {conflict.problem}"
-        error: Exception = ImportConflict(conflict.stream_id, conflict.event_id, problem)
-    except InvalidInput:
-        try:
-            _check(chunk, store.limits, name)
-        except InvalidLine as invalid:
-            error = invalid
-            place = next(place for place, (number, _) in enumerate(chunk) if number == invalid.line)
-        else:
-            raise
-    begin = place
-    while begin and chunk[begin - 1][1].commit_id == chunk[place][1].commit_id:
-        begin -= 1
-    good = chunk[:begin]
-    if good:
-        _write(store, good, name)
-    raise error
+        counts = store.restore([event for _, event in chunk])
+    except (ImportConflict, InvalidInput) as error:
+        commits = list(_commits(chunk))
+        if len(commits) == 1:
+            raise _located(error, chunk, store.limits, name) from error
+        middle = len(commits) // 2
+        for half in (commits[:middle], commits[middle:]):
+            _write(store, list(chain.from_iterable(half)), name, summary)
+    else:
+        summary.add(ImportSummary(len(chunk), counts.written, counts.already))
 
 
-def _check(chunk: list[Numbered], limits: Limits, name: str) -> None:
-    """Raise `InvalidLine` for the first event that no store would take."""
+def _located(
+    error: ImportConflict | InvalidInput, commit: list[Numbered], limits: Limits, name: str
+) -> Exception:
+    """The error with the file's name and the line's number."""
+    if isinstance(error, ImportConflict):
+        key = (error.stream_id, error.event_id)
+        number = max(number for number, event in commit if event[:2] == key)
+        return ImportConflict(*key, f"{name}, line {number}: {error.problem}")
+    try:
+        _check(commit, limits, name, {})
+    except InvalidLine as invalid:
+        return invalid
+    except ImportConflict:
+        pass
+    return error
+
+
+def _check(chunk: list[Numbered], limits: Limits, name: str, due: dict[str, int]) -> None:
+    """Raise `InvalidLine` for the first event that no store would take, `ImportConflict` for one that
+    leaves a hole in its stream. ``due`` holds the next event id of each stream seen.
+    """
     for number, event in chunk:
         try:
             check_imported(limits, event)
         except InvalidInput as error:
             raise InvalidLine(str(error), name, number) from error
+        stream_id, event_id = event[:2]
+        if event_id > due.setdefault(stream_id, event_id):
+            raise ImportConflict(
+                stream_id,
+                event_id,
+                f"{name}, line {number}: event {due[stream_id]} of the stream is missing before it.",
+            )
+        due[stream_id] = max(due[stream_id], event_id + 1)
