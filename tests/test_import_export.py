@@ -1,15 +1,13 @@
-"""Import and export: round trips, resuming, killing, and files that are not what they should be."""
+"""Import: round trips with export, repeating, killing, and files that are not what they should be."""
 
 from __future__ import annotations
 
 import gzip
 import io
-import os
-import signal
-import subprocess
-import sys
+import itertools
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,31 +17,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mainstem
-from mainstem import Append, ImportConflict, InvalidInput, InvalidLine, NewEvent, RecordedEvent
-from mainstem.cli.app import run
-from mainstem.codec import JsonCodec
-from mainstem.events import EncodedEvent
-from mainstem.jsonlines import commit_by, decode_line, encode_line
-from mainstem.transfer import ExportCounts, ImportSummary, export_events, import_events
+from jsonlines_help import line
+from mainstem import Append, ImportConflict, InvalidLine, NewEvent
+from mainstem.jsonlines import commit_by, decode_line
+from mainstem.port import ImportedEvent, Limits
+from mainstem.transfer import ImportSummary, export_events, import_events
 from mainstem.transfer.compression import Compression, compress
-from mainstem.transfer.exporting import PIECE
+from mainstem.transfer.importing import CHUNK_SIZE, _chunks
+from process_help import kill_when, mainstem_process
+from transfer_help import COMPRESSIONS, MEMORY, exported, fill_shop
 
 INCIDENTS = Path(mainstem.__file__).parent / "demo" / "incidents-small.jsonl.gz"
-COMPRESSIONS: list[Compression] = ["none", "gzip", "zstd"]
-MEMORY = "sqlite://:memory:"
-
-
-def line(event_id: Any = 0, stream_id: Any = "a", **fields: Any) -> bytes:
-    """A line as another program would write it."""
-    record = {
-        "stream_id": stream_id,
-        "event_id": event_id,
-        "event_name": "Tested",
-        "recorded_at": "2026-01-01T00:00:00Z",
-        "payload": {"n": event_id},
-        **fields,
-    }
-    return msgspec.json.encode({k: v for k, v in record.items() if v is not ...}) + b"\n"
 
 
 def import_bytes(store: mainstem.Store | None, data: bytes, **options: Any) -> ImportSummary:
@@ -58,68 +42,8 @@ def store() -> Iterator[mainstem.Store]:
 
 @pytest.fixture
 def shop(store: mainstem.Store) -> mainstem.Store:
-    """Commits over several streams, metadata, texts in other scripts."""
-    store.append(
-        "order-1", [NewEvent("OrderPlaced", {"é": [1, None, 0.5]}, {"by": "☃"})], expected=0
-    )
-    store.append_many(
-        [
-            Append("order-2", [NewEvent("OrderPlaced", "text"), NewEvent("OrderPaid", None)], 0),
-            Append("order-1", [NewEvent("OrderPaid", 7)], 1),
-        ],
-        commit_id="both",
-    )
-    store.append("x/\n☃", [NewEvent("Odd", {"a": '"\\\n'})], expected=0)
+    fill_shop(store)
     return store
-
-
-def exported(store: mainstem.Store, compression: Compression = "none") -> bytes:
-    file = io.BytesIO()
-    export_events(store, file, compression=compression)
-    return file.getvalue()
-
-
-text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
-
-
-@given(
-    stream_id=text,
-    event_id=st.integers(0, 2**63 - 1),
-    name=text,
-    payload=st.none() | text | st.dictionaries(text, st.integers() | text, max_size=3),
-    metadata=st.none() | st.dictionaries(text, st.booleans(), max_size=3),
-    recorded_at=st.datetimes(timezones=st.just(UTC)),
-    commit_id=text,
-)
-def test_a_line_holds_all_of_an_event(
-    stream_id: str,
-    event_id: int,
-    name: str,
-    payload: Any,
-    metadata: dict[str, bool] | None,
-    recorded_at: datetime,
-    commit_id: str,
-) -> None:
-    event = RecordedEvent(
-        stream_id,
-        mainstem.EventId(event_id),
-        mainstem.Position(3),
-        mainstem.Partition(0),
-        name,
-        msgspec.json.encode(payload).decode(),
-        None if metadata is None else msgspec.json.encode(metadata).decode(),
-        (recorded_at - datetime(1970, 1, 1, tzinfo=UTC)) // (datetime.resolution),
-        commit_id,
-        JsonCodec(),
-    )
-    encoded = encode_line(event)
-    assert encoded.count(b"\n") == 1
-    imported = decode_line(encoded)
-    assert imported.stream_id == event.stream_id
-    assert imported.event_id == event.event_id
-    assert imported.recorded_us == event.recorded_us
-    assert imported.commit_id == event.commit_id
-    assert imported.event == EncodedEvent(event.name, event.data, event.metadata_json)
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
@@ -129,6 +53,40 @@ def test_an_imported_export_replays_the_same(
     with mainstem.connect(MEMORY) as copy:
         assert import_bytes(copy, exported(shop, compression)) == ImportSummary(5, 5, 0)
         assert list(copy.read_all()) == list(shop.read_all())
+
+
+ids = st.sampled_from(["a", "a-1", "a-2", "é\n☃"])
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=5,
+)
+names = st.sampled_from(["Placed", "Paid"])
+metadata = st.none() | st.dictionaries(st.sampled_from(["by", "é"]), texts, max_size=2)
+new_events = st.lists(st.builds(NewEvent, names, values, metadata), min_size=1, max_size=3)
+commits = st.lists(st.dictionaries(ids, new_events, min_size=1, max_size=3), max_size=5)
+
+
+@given(commits, st.sampled_from(COMPRESSIONS), st.data())
+def test_any_log_comes_through_whole_after_any_interruption(
+    commits: list[dict[str, list[NewEvent]]], compression: Compression, data: st.DataObject
+) -> None:
+    with mainstem.connect(MEMORY) as ours, mainstem.connect(MEMORY) as copy:
+        for commit in commits:
+            ours.append_many([Append(name, new, mainstem.ANY) for name, new in commit.items()])
+        whole = exported(ours, compression)
+        file = io.BytesIO(whole[: data.draw(st.integers(0, len(whole)))])
+        with suppress(InvalidLine):
+            import_bytes(copy, file.getvalue())
+        export_events(ours, file, compression=compression, resume=True)
+        assert file.getvalue() == whole
+        import_bytes(copy, whole)
+        assert list(copy.read_all()) == list(ours.read_all())
 
 
 def test_importing_again_changes_nothing(shop: mainstem.Store) -> None:
@@ -171,12 +129,6 @@ def test_real_data_is_imported_and_exported_whole(store: mainstem.Store) -> None
             )
 
 
-def test_lines_without_a_commit_id_get_the_same_one_each_time() -> None:
-    first, again, other = decode_line(line()), decode_line(line()), decode_line(line(1))
-    assert first.commit_id == again.commit_id
-    assert first.commit_id != other.commit_id
-
-
 def test_lines_may_be_spaced_and_empty_ones_passed_over(store: mainstem.Store) -> None:
     spaced = (
         line()
@@ -202,6 +154,47 @@ def test_a_commit_with_a_bad_line_is_not_written_in_part(store: mainstem.Store) 
     with pytest.raises(ImportConflict, match=r"test\.jsonl, line 3: .* event 2 is due"):
         import_bytes(store, data, summary=summary)
     assert [event.commit_id for event in store.read_all()] == ["good"]
+    assert summary == ImportSummary(1, 1, 0)
+
+
+def test_all_before_an_event_that_is_refused_is_written_and_counted(store: mainstem.Store) -> None:
+    data = b"".join(map(line, range(700))) + line(701) + line(0, "b")
+    import_bytes(store, b"".join(map(line, range(100))))
+    for written in (600, 0):
+        summary = ImportSummary()
+        with pytest.raises(ImportConflict, match=r"test\.jsonl, line 701: .* event 700 is due"):
+            import_bytes(store, data, summary=summary)
+        assert summary == ImportSummary(700, written, 700 - written)
+    assert store.head() == 700
+
+
+def test_an_event_that_comes_twice_and_differs_is_told_by_its_second_line(
+    store: mainstem.Store,
+) -> None:
+    data = line(0) + line(0, event_name="Other", commit_id="b") + line(1)
+    with pytest.raises(ImportConflict, match=r"line 2: .* another name"):
+        import_bytes(store, data)
+    assert store.head() == 1
+
+
+def test_a_commit_that_no_store_takes_is_refused_before_it_fills_the_memory() -> None:
+    limits = Limits(event_bytes=1000, commit_events=3)
+
+    def endless() -> Iterator[tuple[int, ImportedEvent]]:
+        for number in itertools.count():
+            yield number + 1, decode_line(line(number, commit_id="big" if number else "small"))
+
+    chunks = _chunks(endless(), limits, "test.jsonl")
+    assert [number for number, _ in next(chunks)] == [1]
+    with pytest.raises(InvalidLine, match=r"line 2 .* 'big' begins here and has over 3 events"):
+        next(chunks)
+
+
+def test_large_events_make_small_chunks() -> None:
+    limits = Limits(event_bytes=CHUNK_SIZE, commit_events=100)
+    large = decode_line(line(payload="x" * (CHUNK_SIZE // 2), commit_id="a"))
+    events = [(number, large._replace(commit_id=str(number))) for number in range(5)]
+    assert [len(chunk) for chunk in _chunks(events, limits, "")] == [2, 2, 1]
 
 
 @pytest.mark.parametrize(
@@ -221,6 +214,10 @@ def test_a_commit_with_a_bad_line_is_not_written_in_part(store: mainstem.Store) 
         (line(payload=..., payload_base64="?"), "base64|Non-base64"),
         (line(metadata=[1]), "metadata"),
         (line(commit_id=""), "commit id"),
+        (line(recorded_at="0001-01-01T00:00:00+01:00"), "years 1 to 9999"),
+        (line(payload=msgspec.Raw(b"1e999")), "out of range"),
+        (line(payload=msgspec.Raw(b"[" * 5000 + b"]" * 5000)), "recursion|Maximum"),
+        (line(metadata={"a": msgspec.Raw(b"1e999")}), "out of range"),
         (line(commit_id="x" * 129), "commit id"),
         (line(stream_id=...), "stream_id"),
         (b'{"stream_id": "\xff"}\n', "utf-8|UTF-8|codec"),
@@ -260,6 +257,13 @@ def test_a_dry_run_writes_nothing(store: mainstem.Store) -> None:
     assert import_bytes(None, line() + line(1)) == ImportSummary(2, 0, 0)
 
 
+def test_a_dry_run_finds_holes() -> None:
+    # A stream may go on from what a store has, and an event may come again.
+    assert import_bytes(None, line(7) + line(0, "b") + line(7) + line(8)).lines == 4
+    with pytest.raises(ImportConflict, match="line 3: event 8 of the stream is missing"):
+        import_bytes(None, line(7) + line(0, "b") + line(9))
+
+
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
 def test_a_file_that_is_cut_off_is_an_error_behind_its_whole_lines(
     store: mainstem.Store, compression: Compression
@@ -273,71 +277,23 @@ def test_a_file_that_is_cut_off_is_an_error_behind_its_whole_lines(
     assert store.head() == 3001
 
 
-def filled(store: mainstem.Store, count: int) -> None:
-    events = [NewEvent("Tested", {"n": number}) for number in range(count)]
-    store.append("a", events, expected=0)
-
-
 @pytest.mark.parametrize("compression", COMPRESSIONS)
-def test_an_export_goes_on_wherever_it_was_cut(
-    store: mainstem.Store, compression: Compression
-) -> None:
-    filled(store, PIECE + 10)
-    whole = exported(store, compression)
-    for cut in (0, 1, 100, len(whole) // 2, len(whole) - 1, len(whole)):
-        file = io.BytesIO(whole[:cut])
-        counts = export_events(store, file, compression=compression, resume=True)
-        assert file.getvalue() == whole
-        assert sum(counts) == PIECE + 10
+def test_a_file_may_come_in_any_portions(store: mainstem.Store, compression: Compression) -> None:
+    whole = b"".join(map(line, range(50)))
+    pieces = compress(whole[:1000], compression) + compress(whole[1000:], compression)
+    assert import_events(store, Dripping(pieces), name="pipe").written == 50
 
 
-def test_an_export_takes_what_has_come_since(shop: mainstem.Store) -> None:
-    file = io.BytesIO()
-    export_events(shop, file, compression="zstd", category="order")
-    shop.append("order-3", [NewEvent("OrderPlaced", {})], expected=0)
-    shop.append("other-3", [NewEvent("OrderPlaced", {})], expected=0)
-    counts = export_events(shop, file, compression="zstd", resume=True, category="order")
-    assert counts == ExportCounts(written=1, already=4)
+class Dripping(io.BytesIO):
+    """A pipe that has one byte at a time."""
+
+    def read1(self, size: int | None = -1) -> bytes:
+        return super().read(1)
 
 
-def test_a_file_that_is_no_export_is_not_resumed(shop: mainstem.Store) -> None:
-    file = io.BytesIO(b"my notes\n")
-    with pytest.raises(InvalidInput, match="not an export"):
-        export_events(shop, file, resume=True)
-    assert file.getvalue() == b"my notes\n"
-
-
-def test_an_existing_file_is_not_overwritten_unasked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("MAINSTEM_URL", f"sqlite:///{tmp_path}/shop.db")
-    with mainstem.connect(os.environ["MAINSTEM_URL"]) as store:
-        filled(store, 3)
-    target = tmp_path / "out.jsonl"
-    target.write_text("mine")
-    assert run(["export", str(target)]) == 2
-    assert target.read_text() == "mine"
-    assert "--resume" in capfd.readouterr().err
-    assert run(["export", str(target), "--force"]) == 0
-    assert target.read_text().count("\n") == 3
-    assert run(["import", str(target), "--json"]) == 0
-    assert '"already":3' in capfd.readouterr().out
-
-
-def mainstem_process(*arguments: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "mainstem", *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-
-def kill_when(process: subprocess.Popen[bytes], reached: Any) -> None:
-    """SIGKILL as soon as ``reached()``; fails where the process ends before."""
-    while not reached():
-        assert process.poll() is None, "it ended before it could be killed"
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+def test_zstd_frames_without_content_are_passed_over(store: mainstem.Store) -> None:
+    empty = b"\x50\x2a\x4d\x18\x04\x00\x00\x00size"
+    assert import_bytes(store, empty + compress(line(), "zstd") + empty).written == 1
 
 
 def test_a_killed_import_is_finished_by_another(tmp_path: Path) -> None:
@@ -353,18 +309,3 @@ def test_a_killed_import_is_finished_by_another(tmp_path: Path) -> None:
         with mainstem.connect(MEMORY) as whole, INCIDENTS.open("rb") as file:
             import_events(whole, file, name="incidents")
             assert list(store.read_all()) == list(whole.read_all())
-
-
-@pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz", "jsonl.zst"])
-def test_a_killed_export_is_finished_by_another(tmp_path: Path, ending: str) -> None:
-    url = f"sqlite:///{tmp_path}/shop.db"
-    with mainstem.connect(url) as store:
-        for number in range(6):
-            events = [NewEvent("Tested", {"n": n}) for n in range(PIECE)]
-            store.append(f"a-{number}", events, expected=0)
-    broken, whole = tmp_path / f"broken.{ending}", tmp_path / f"whole.{ending}"
-    process = mainstem_process("--url", url, "export", str(broken))
-    kill_when(process, lambda: broken.exists() and broken.stat().st_size > 0)
-    assert run(["--url", url, "export", str(broken), "--resume"]) == 0
-    assert run(["--url", url, "export", str(whole)]) == 0
-    assert broken.read_bytes() == whole.read_bytes()
