@@ -74,6 +74,11 @@ def _payload_shown(data: str | bytes) -> str:
     return printable(data[:1000]) if isinstance(data, str) else f"{len(data):,} bytes"
 
 
+def events_shown(count: int) -> str:
+    """So many events, in words."""
+    return "1 event" if count == 1 else f"{count:,} events"
+
+
 def bytes_shown(size: int) -> str:
     """A size for people."""
     value = float(size)

@@ -21,7 +21,7 @@ from rich.progress import (
 
 import mainstem
 from mainstem.cli.options import json_option, log_options
-from mainstem.cli.output import print_json, progress_console
+from mainstem.cli.output import events_shown, print_json, progress_console
 from mainstem.cli.store import Place, pass_place
 from mainstem.jsonlines import commit_by
 from mainstem.transfer import ImportSummary, export_events, import_events
@@ -133,9 +133,9 @@ def _print_summary(total: ImportSummary, *, dry_run: bool, for_programs: bool) -
             }
         )
     elif dry_run:
-        click.echo(f"{total.lines:,} events checked, nothing written.")
+        click.echo(f"{events_shown(total.lines)} checked, nothing written.")
     else:
-        click.echo(f"{total.written:,} events written, {total.already:,} were there already.")
+        click.echo(f"{events_shown(total.written)} written, {total.already:,} were there already.")
 
 
 @click.command("export", epilog="Example: mainstem export orders.jsonl.gz --category order")
@@ -178,7 +178,7 @@ def export(
         print_json(counts._asdict())
     else:
         before = f", {counts.already:,} were there already" if counts.already else ""
-        click.echo(f"{counts.written:,} events written to {file}{before}.")
+        click.echo(f"{events_shown(counts.written)} written to {file}{before}.")
 
 
 def _writable(path: Path, *, resume: bool, force: bool) -> IO[bytes]:
