@@ -21,6 +21,7 @@
         ├── StoreBusy               others kept it locked for the whole deadline; nothing was written
         ├── StoreFull               no room; nothing was written
         ├── StoreReadOnly
+        ├── StoreDenied             no credentials, or no permission
         ├── StoreDamaged
         └── StoreClosed
 
@@ -216,8 +217,12 @@ class StoreReadOnly(StoreError):
     """The store can be read but not written."""
 
 
+class StoreDenied(StoreError):
+    """There are no credentials, or they do not permit what is asked for. Nothing was written."""
+
+
 class StoreDamaged(StoreError):
-    """The store's file is damaged. Stop writing and restore a copy."""
+    """The store is damaged. Stop writing and restore a copy."""
 
 
 class StoreClosed(StoreError):

@@ -1,0 +1,261 @@
+"""What the operations ask of DynamoDB, and what they are answered. Plain values, no I/O.
+
+Each operation is a generator that yields these and is sent the answer named beside each. A driver
+carries a request out once, with no retry of its own: it sends the answer, or throws one of
+`mainstem.dynamodb.faults` (which `attempts.call` may retry) or a `mainstem.errors.StoreError`
+(which it may not). Attribute values are `str` (DynamoDB's S), `int` (N) and `bytes` (B); attributes
+of other types, which only users' own fields can have, are left out of the answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+Value: TypeAlias = str | int | bytes
+Item: TypeAlias = Mapping[str, Value]
+
+
+class Table(NamedTuple):
+    """A table's name and the names of its key attributes: the first is text, the second a number."""
+
+    name: str
+    hash_key: str
+    sort_key: str
+
+
+class Index(NamedTuple):
+    """A secondary index whose two key attributes are text."""
+
+    name: str
+    hash_key: str
+    sort_key: str
+
+
+class Key(NamedTuple):
+    """The primary key of one item."""
+
+    hash: str
+    sort: int
+
+
+# Conditions
+
+
+class Absent(NamedTuple):
+    """No item has that key."""
+
+
+class Equals(NamedTuple):
+    """There is an item with that key, and its attribute has that value."""
+
+    attribute: str
+    value: Value
+
+
+class AtMost(NamedTuple):
+    """The attribute is missing (as it is where there is no item) or not above that number."""
+
+    attribute: str
+    value: int
+
+
+Condition: TypeAlias = Absent | Equals | AtMost
+
+
+# Reads
+
+
+class Get(NamedTuple):
+    """Answer: `Got`."""
+
+    table: Table
+    key: Key
+    attributes: tuple[str, ...] | None = None
+    """Only these; None: all."""
+    consistent: bool = True
+
+
+class Got(NamedTuple):
+    item: Item | None
+    read_units: float
+
+
+class BatchGet(NamedTuple):
+    """Up to 100 different keys, in no order. Answer: `BatchGot`."""
+
+    table: Table
+    keys: tuple[Key, ...]
+    attributes: tuple[str, ...] | None = None
+    """Only these and the keys; None: all."""
+    consistent: bool = True
+
+
+class BatchGot(NamedTuple):
+    items: Sequence[Item]
+    """Those that exist, key attributes included."""
+    unprocessed: tuple[Key, ...]
+    """To be asked for again, after a pause."""
+    read_units: float
+
+
+class Query(NamedTuple):
+    """Items of one partition key by sort key, one page. Answer: `Page`."""
+
+    table: Table
+    hash: str
+    first: int | None = None
+    """The lowest sort key, inclusive."""
+    last: int | None = None
+    """The highest sort key, inclusive."""
+    backwards: bool = False
+    limit: int | None = None
+    attributes: tuple[str, ...] | None = None
+    consistent: bool = True
+
+
+class QueryIndex(NamedTuple):
+    """Entries of a secondary index by its sort key, one page, eventually consistent. Answer: `Page`.
+
+    The items have the keys of the index and of the table.
+    """
+
+    table: Table
+    index: Index
+    hash: str
+    prefix: str = ""
+    """What the sort key begins with."""
+    exactly: str | None = None
+    """The sort key itself, instead of a prefix."""
+    after: Item | None = None
+    """Go on behind this entry: a `Page.last` or any four keys of index and table."""
+    limit: int | None = None
+    count_only: bool = False
+
+
+class Page(NamedTuple):
+    items: Sequence[Item]
+    """Empty where only the count was asked for."""
+    count: int
+    last: Item | None
+    """The key after which the next page goes on; None: this was the last page. An empty page may
+    have one, and a full last page may have one as well."""
+    read_units: float
+
+
+# Writes
+
+
+class Put(NamedTuple):
+    """Write one item whole. Answer: None where written, `Refused` where the condition failed."""
+
+    table: Table
+    item: Item
+    condition: Condition | None = None
+
+
+class Update(NamedTuple):
+    """Change some attributes of one item, or make it. Answer: the item as it is now (all of its
+    attributes), or `Refused`.
+    """
+
+    table: Table
+    key: Key
+    set: Item
+    add: Mapping[str, int]
+    """Numbers to be added to attributes; a missing one counts as 0."""
+    remove: tuple[str, ...] = ()
+    condition: Condition | None = None
+
+
+class Refused(NamedTuple):
+    """The condition failed; nothing was written."""
+
+    item: Item | None
+    """The item that is there."""
+
+
+class Check(NamedTuple):
+    """Part of a `Transact`: only a condition."""
+
+    table: Table
+    key: Key
+    condition: Condition
+
+
+class Transact(NamedTuple):
+    """Up to 100 actions on different items, all or none. Answer: None where carried out, or
+    `Cancelled`.
+    """
+
+    actions: tuple[Put | Update | Check, ...]
+    token: str
+    """1 to 36 characters, as DynamoDB's ClientRequestToken: the same request sent again with the same
+    token within ten minutes takes effect once and is answered alike."""
+
+
+class Reason(NamedTuple):
+    """Why one action stopped its transaction."""
+
+    code: str
+    """`CONDITION_FAILED`, or a code of `TRANSIENT_CODES`."""
+    item: Item | None
+    """With `CONDITION_FAILED`: the item that is there."""
+
+
+class Cancelled(NamedTuple):
+    """Nothing of the transaction was written."""
+
+    reasons: tuple[Reason | None, ...]
+    """One for each action, in their order; None for those that were not in the way."""
+
+
+class PutNew(NamedTuple):
+    """Write up to 25 items, each unless its key is taken; not atomic. Answer: `tuple[str | None, ...]`,
+    for each item None where written, `TAKEN`, or a code of `TRANSIENT_CODES` where it is to be sent
+    again.
+    """
+
+    table: Table
+    items: tuple[Item, ...]
+
+
+CONDITION_FAILED = "ConditionalCheckFailed"
+TAKEN = "DuplicateItem"
+TRANSIENT_CODES = frozenset(
+    {
+        "TransactionConflict",
+        "ProvisionedThroughputExceeded",
+        "ThrottlingError",
+        "RequestLimitExceeded",
+        "InternalServerError",
+    }
+)
+
+
+# What is not an item
+
+
+class Control(NamedTuple):
+    """An operation on tables, as DynamoDB's API has it. Answer: its JSON as a dictionary."""
+
+    operation: str
+    """``CreateTable``, ``DescribeTable`` …"""
+    parameters: Mapping[str, Any]
+
+
+class Lock(Protocol):
+    """A lock of the driver's own kind (threading's, asyncio's)."""
+
+    def release(self) -> None: ...
+
+
+class Acquire(NamedTuple):
+    """Wait until this operation holds the lock. Answer: None. It is released by `Lock.release`."""
+
+    lock: Any
+
+
+Read: TypeAlias = Get | BatchGet | Query | QueryIndex
+Write: TypeAlias = Put | Update | Transact | PutNew
+Request: TypeAlias = Read | Write | Control
