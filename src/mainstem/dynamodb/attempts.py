@@ -1,0 +1,102 @@
+"""Trying again: throttles, conflicts between transactions, lost replies, under one deadline."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from mainstem.dynamodb import faults, metering
+from mainstem.dynamodb.context import Context
+from mainstem.dynamodb.requests import (
+    TRANSIENT_CODES,
+    BatchGet,
+    BatchGot,
+    Cancelled,
+    Get,
+    Item,
+    Key,
+    Query,
+    QueryIndex,
+    Request,
+)
+from mainstem.dynamodb.sizes import MAX_BATCH_GET
+from mainstem.errors import StoreBusy
+from mainstem.port import Op, Sleep
+
+_FIRST_PAUSE: Final = 0.01
+_LONGEST_PAUSE: Final = 1.0
+"""Seconds. Doubled from the first to the longest, each taken at random between half and whole."""
+
+
+class OutcomeUnknown(StoreBusy):
+    """The deadline passed, and an attempt without a reply may have been carried out."""
+
+
+class Attempts:
+    """The tries of one operation, all of its requests together."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._deadline = context.monotonic() + context.timeout
+        self._pause = _FIRST_PAUSE
+
+    def call(self, request: Request) -> Op[Any]:
+        """The answer to a request, which is sent again as long as it fails for passing reasons.
+
+        A write whose reply was lost is sent again too, so a condition may fail because the first
+        try had succeeded. Raises `StoreBusy` at the deadline, `OutcomeUnknown` where the write may
+        have been carried out.
+        """
+        meter = metering.current()
+        unanswered = False
+        while True:
+            try:
+                answer = yield request
+            except faults.Fault as fault:
+                unanswered |= isinstance(fault, faults.NoReply)
+                problem: Exception = fault
+                if meter is not None:
+                    meter.add(request, None)
+            else:
+                if meter is not None:
+                    meter.add(request, answer)
+                if not (isinstance(answer, Cancelled) and _will_pass(answer)):
+                    return answer
+                problem = faults.Conflicted("other transactions were under way on its items")
+            try:
+                yield from self.pause(str(problem))
+            except StoreBusy as busy:
+                if unanswered and not isinstance(request, (Get, BatchGet, Query, QueryIndex)):
+                    raise OutcomeUnknown(f"no reply came within the deadline ({problem})") from busy
+                raise
+
+    def pause(self, problem: str) -> Op[None]:
+        """Wait a little, longer each time. Raises `StoreBusy` where the deadline would pass."""
+        context = self._context
+        seconds = self._pause * (0.5 + 0.5 * context.random.random())
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        if context.monotonic() + seconds > self._deadline:
+            raise StoreBusy(
+                f"DynamoDB did not carry it out within {context.timeout:g} seconds: {problem}. "
+                "Nothing was written; trying again is safe."
+            )
+        yield Sleep(seconds)
+
+    def batch_get(self, request: BatchGet) -> Op[dict[Key, Item]]:
+        """The items of any number of keys that exist, however many requests it takes."""
+        found: dict[Key, Item] = {}
+        table = request.table
+        left = list(dict.fromkeys(request.keys))
+        while left:
+            some, left = left[:MAX_BATCH_GET], left[MAX_BATCH_GET:]
+            got: BatchGot = yield from self.call(request._replace(keys=tuple(some)))
+            for item in got.items:
+                found[Key(str(item[table.hash_key]), int(item[table.sort_key]))] = item
+            if got.unprocessed:
+                left += got.unprocessed
+                if len(got.unprocessed) == len(some):
+                    yield from self.pause("DynamoDB left every key of a batch unprocessed")
+        return found
+
+
+def _will_pass(answer: Cancelled) -> bool:
+    return all(reason is None or reason.code in TRANSIENT_CODES for reason in answer.reasons)

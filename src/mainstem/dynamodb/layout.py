@@ -1,0 +1,139 @@
+"""Where everything is: the two tables, their keys, and which partition a stream is in.
+
+Every key of the log table is made here and nowhere else:
+
+=========================  =================================  ==================================
+pk                         sk                                 holds
+=========================  =================================  ==================================
+log#<partition>#<epoch>    position of the first event        a batch of events (`batches`)
+cursor#<stream_id>         0                                  how much of a stream is in the log
+checkpoint#<subscription>  partition                          where a subscription is
+snapshot#<schema>#<id>     0                                  the newest state of a stream
+table                      0                                  format and settings (`tables`)
+=========================  =================================  ==================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from functools import cached_property, lru_cache
+from hashlib import blake2b
+from typing import Final
+from urllib.parse import quote
+
+from mainstem.dynamodb.requests import Index, Item, Key, Table
+from mainstem.positions import Partition
+
+EPOCH_BITS: Final = 20
+"""``epoch = position >> 20``: the log moves on to a new partition key each 1,048,576 positions, so
+that no key grows without end. Recorded in the table; changing it changes every key."""
+
+LISTING: Final = Index("listing", "Listing", "Name")
+"""The sparse index that lists streams (by their cursors) and subscriptions (by their checkpoints).
+Its keys never change, so only the first write of an entry costs a write to it."""
+
+_LISTING_SHARDS: Final = 8
+"""Streams are listed under so many keys, by hash: a key takes 1,000 new streams a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeNames:
+    """What the attributes of the events table are called. All are to be different."""
+
+    stream_id: str = "StreamId"
+    event_id: str = "EventId"
+    name: str = "EventName"
+    payload: str = "Payload"
+    metadata: str = "Metadata"
+    recorded_at: str = "RecordedAt"
+    commit_id: str = "CommitId"
+    commit_first: str = "CommitFirst"
+    commit_last: str = "CommitLast"
+    position: str = "Position"
+
+    def as_dict(self) -> dict[str, str]:
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The tables of one store. ``epoch_bits`` is changed by tests only."""
+
+    name: str
+    partitions: int = 1
+    attributes: AttributeNames = field(default_factory=AttributeNames)
+    epoch_bits: int = EPOCH_BITS
+
+    @cached_property
+    def events(self) -> Table:
+        return Table(f"{self.name}-events", self.attributes.stream_id, self.attributes.event_id)
+
+    @cached_property
+    def log(self) -> Table:
+        return Table(f"{self.name}-log", "pk", "sk")
+
+    def partition(self, stream_id: str) -> Partition:
+        """The partition that all of a stream's events are in."""
+        return Partition(0 if self.partitions == 1 else hash_of(stream_id) % self.partitions)
+
+    def epoch_of(self, position: int) -> int:
+        return position >> self.epoch_bits
+
+    def epoch_start(self, epoch: int) -> int:
+        return epoch << self.epoch_bits
+
+    def epoch_end(self, position: int) -> int:
+        """The first position of the next epoch."""
+        return self.epoch_start(self.epoch_of(position) + 1)
+
+
+@lru_cache(8192)
+def hash_of(stream_id: str) -> int:
+    """The same on every machine and for all time: it decides in which partition a stream is."""
+    return int.from_bytes(blake2b(stream_id.encode(), digest_size=8).digest())
+
+
+def log_hash(partition: int, epoch: int) -> str:
+    """The partition key of the batches of one epoch."""
+    return f"log#{partition}#{epoch}"
+
+
+def cursor_key(stream_id: str) -> Key:
+    return Key(f"cursor#{stream_id}", 0)
+
+
+def checkpoint_hash(subscription: str) -> str:
+    """The partition key of a subscription's checkpoints; the sort key is the partition."""
+    return f"checkpoint#{subscription}"
+
+
+def snapshot_key(stream_id: str, schema: str) -> Key:
+    # A schema may contain "#", so it is quoted: no two pairs have the same key.
+    return Key(f"snapshot#{quote(schema, safe='')}#{stream_id}", 0)
+
+
+TABLE_KEY: Final = Key("table", 0)
+
+
+def stream_listings() -> list[str]:
+    """The index keys under which streams are listed, in the order of the list."""
+    return [f"streams#{shard}" for shard in range(_LISTING_SHARDS)]
+
+
+def stream_listing(stream_id: str) -> str:
+    """The index key under which this stream is listed."""
+    # Other bits of the hash than those that choose the partition.
+    return f"streams#{(hash_of(stream_id) >> 32) % _LISTING_SHARDS}"
+
+
+CHECKPOINT_LISTING: Final = "checkpoints"
+
+
+def listed(listing: str, name: str) -> dict[str, str]:
+    """The attributes that put an item into the index."""
+    return {LISTING.hash_key: listing, LISTING.sort_key: name}
+
+
+def listing_start(listing: str, name: str, key: Key) -> Item:
+    """The index's place of an item, to go on behind it."""
+    return {LISTING.hash_key: listing, LISTING.sort_key: name, "pk": key.hash, "sk": key.sort}
