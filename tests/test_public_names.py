@@ -141,7 +141,7 @@ LAYERS = (
     ("operations", "restoring", "scan", "snapshots", "subscriptions", "decider"),
     ("blocking_subscription", "async_subscription"),
     ("store", "async_store"),
-    ("sqlite",),
+    ("sqlite", "dynamodb"),
     ("connect",),
     ("__init__",),
     ("jsonlines", "transfer", "cli", "demo", "testing", "__main__"),

@@ -121,7 +121,7 @@ class QueryIndex(NamedTuple):
     """
 
     table: Table
-    index: Index
+    on: Index
     hash: str
     prefix: str = ""
     """What the sort key begins with."""
@@ -135,8 +135,9 @@ class QueryIndex(NamedTuple):
 
 class Page(NamedTuple):
     items: Sequence[Item]
-    """Empty where only the count was asked for."""
-    count: int
+    """Empty where only their number was asked for."""
+    counted: int
+    """How many items matched, also where only the count was asked for."""
     last: Item | None
     """The key after which the next page goes on; None: this was the last page. An empty page may
     have one, and a full last page may have one as well."""
