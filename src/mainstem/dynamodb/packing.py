@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from mainstem.errors import StoreDamaged
-from mainstem.events import EncodedEvent
+from mainstem.events import EncodedEvent, utf8_length
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -64,8 +64,7 @@ def unpack(data: bytes, where: str) -> list[Packed]:
         ) from error
 
 
-def raw_bytes(event: EncodedEvent, stream_id: str, commit_id: str) -> int:
-    """At most so many bytes does an event add to a block before compression."""
-    # Four bytes is the longest that UTF-8 makes of a character; exact only where it matters.
-    characters = len(stream_id) + len(commit_id) + len(event.name) + len(event.data)
-    return 4 * (characters + len(event.metadata or "")) + 64
+def raw_bytes(event: Packed) -> int:
+    """At most so many bytes does an event add to a block, before compression."""
+    texts = (event.stream_id, event.commit_id, event.name, event.data, event.metadata or "")
+    return 64 + sum(len(text) if isinstance(text, bytes) else utf8_length(text) for text in texts)

@@ -1,0 +1,138 @@
+"""The items of the events table, and what they mean."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+from mainstem.codec import Codec
+from mainstem.dynamodb.layout import AttributeNames, Layout
+from mainstem.dynamodb.packing import Packed
+from mainstem.dynamodb.requests import Item, Value
+from mainstem.events import RecordedEvent
+from mainstem.positions import EventId, Position
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class Entry(NamedTuple):
+    """One event on its way into the tables."""
+
+    event: Packed
+    commit_first: int
+    """The id of the first event of its commit in this stream."""
+    commit_last: int
+
+
+class Placed(NamedTuple):
+    """What an item tells about its place: the id of its event and its commit's extent."""
+
+    event_id: int
+    commit_id: str
+    commit_first: int
+    commit_last: int
+    position: int | None
+    """None where the event was written without a place in the log."""
+    recorded_us: int
+
+    @property
+    def version(self) -> int:
+        """The stream's version with the whole of this commit."""
+        return self.commit_last + 1
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no event of its commit comes behind it."""
+        return self.event_id >= self.commit_last
+
+
+class EventItems:
+    """Turns events into items and back, under the attribute names of one store."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._names = layout.attributes
+        self.place_attributes: Final = _place_attributes(layout.attributes)
+        """The attributes that `place` looks at."""
+
+    def item(self, entry: Entry, position: int) -> dict[str, Value]:
+        """The item of one event."""
+        event, first, last = entry
+        names = self._names
+        item: dict[str, Value] = {
+            names.stream_id: event.stream_id,
+            names.event_id: event.event_id,
+            names.name: event.name,
+            names.payload: event.data,
+            names.recorded_at: iso_time(event.recorded_us),
+            names.commit_id: event.commit_id,
+            names.position: position,
+        }
+        if event.metadata is not None:
+            item[names.metadata] = event.metadata
+        if last > first:
+            item[names.commit_first] = first
+            item[names.commit_last] = last
+        return item
+
+    def place(self, item: Item) -> Placed:
+        """Which commit an item belongs to."""
+        names = self._names
+        event_id = int(item[names.event_id])
+        position = item.get(names.position)
+        return Placed(
+            event_id,
+            str(item.get(names.commit_id, "")),
+            int(item.get(names.commit_first, event_id)),
+            int(item.get(names.commit_last, event_id)),
+            None if position is None else int(position),
+            from_iso_time(item.get(names.recorded_at)),
+        )
+
+    def recorded(self, item: Item, codec: Codec) -> RecordedEvent:
+        """The event of an item."""
+        names = self._names
+        stream_id = str(item[names.stream_id])
+        position = item.get(names.position)
+        data, metadata = item.get(names.payload, ""), item.get(names.metadata)
+        return RecordedEvent(
+            stream_id,
+            EventId(int(item[names.event_id])),
+            None if position is None else Position(int(position)),
+            self._layout.partition(stream_id),
+            str(item.get(names.name, "")),
+            data if isinstance(data, bytes) else str(data),
+            metadata if metadata is None else str(metadata),
+            from_iso_time(item.get(names.recorded_at)),
+            str(item.get(names.commit_id, "")),
+            codec,
+        )
+
+
+def iso_time(recorded_us: int) -> str:
+    """ISO 8601 in UTC, exact to the microsecond."""
+    moment = _EPOCH + timedelta(microseconds=recorded_us)
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def from_iso_time(value: Value | None) -> int:
+    """Microseconds since 1970-01-01 UTC; 0 where the item says no time that can be understood."""
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        return 0
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def _place_attributes(names: AttributeNames) -> tuple[str, ...]:
+    return (
+        names.event_id,
+        names.commit_id,
+        names.commit_first,
+        names.commit_last,
+        names.position,
+        names.recorded_at,
+    )
