@@ -34,9 +34,11 @@ class OutcomeUnknown(StoreBusy):
 class Attempts:
     """The tries of one operation, all of its requests together."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, timeout: float | None = None) -> None:
+        """``timeout`` is in seconds, that of the context by default."""
         self._context = context
-        self._deadline = context.monotonic() + context.timeout
+        self._timeout = context.timeout if timeout is None else timeout
+        self._deadline = context.monotonic() + self._timeout
         self._pause = _FIRST_PAUSE
 
     def call(self, request: Request) -> Op[Any]:
@@ -76,7 +78,7 @@ class Attempts:
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
         if context.monotonic() + seconds > self._deadline:
             raise StoreBusy(
-                f"DynamoDB did not carry it out within {context.timeout:g} seconds: {problem}. "
+                f"DynamoDB did not carry it out within {self._timeout:g} seconds: {problem}. "
                 "Nothing was written; trying again is safe."
             )
         yield Sleep(seconds)

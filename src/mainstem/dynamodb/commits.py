@@ -148,7 +148,7 @@ def _most_batches(layout: Layout, entries: Sequence[Entry], bounds: Bounds) -> i
     counts: dict[int, int] = {}
     cuts: dict[int, int] = {}
     for event, _, _ in entries:
-        partition: int = layout.partition(event.stream_id)
+        partition = int(layout.partition(event.stream_id))
         size = raw_bytes(event)
         counts[partition] = counts.get(partition, 0) + 1
         if partition not in sizes or sizes[partition] + size > bounds.batch_bytes:
@@ -167,10 +167,10 @@ def _place(
     positions: list[int] = []
     collected: dict[int, list[Entry]] = {}
     for entry in entries:
-        partition = layout.partition(entry.event.stream_id)
-        of_partition = collected.setdefault(partition, [])
-        positions.append(heads[partition].position + len(of_partition))
-        of_partition.append(entry)
+        home = layout.partition(entry.event.stream_id)
+        before = collected.setdefault(home, [])
+        positions.append(heads[home].position + len(before))
+        before.append(entry)
     batches: list[tuple[int, dict[str, Value]]] = []
     for partition, of_partition in collected.items():
         for run in _runs(layout, of_partition, heads[partition].position, bounds):

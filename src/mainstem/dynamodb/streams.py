@@ -1,0 +1,130 @@
+"""The end of a stream, and completing a commit whose items are not all written yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Final
+
+from mainstem.dynamodb.attempts import Attempts
+from mainstem.dynamodb.batches import events_of_commit
+from mainstem.dynamodb.event_items import Entry, EventItems, Placed
+from mainstem.dynamodb.layout import Layout
+from mainstem.dynamodb.requests import TAKEN, Get, Got, Item, Key, Page, PutNew, Query
+from mainstem.dynamodb.sizes import MAX_STATEMENTS
+from mainstem.errors import StoreDamaged
+from mainstem.port import Op
+
+_TOGETHER_BYTES: Final = 1024 * 1024
+"""Of items written by one request, so that a slow line does not run into the timeout."""
+
+
+class Streams:
+    """What the events table says about whole streams."""
+
+    def __init__(self, layout: Layout, items: EventItems) -> None:
+        self._layout = layout
+        self._items = items
+
+    def last(self, attempts: Attempts, stream_id: str) -> Op[Placed | None]:
+        """The place of the last event that is an item. Its ``version`` is the stream's, even where
+        the rest of its commit is still to be rolled forward; None where there is no such stream.
+        """
+        page: Page = yield from attempts.call(
+            Query(
+                self._layout.events,
+                stream_id,
+                backwards=True,
+                limit=1,
+                attributes=self._items.place_attributes,
+            )
+        )
+        return self._items.place(page.items[0]) if page.items else None
+
+    def at(self, attempts: Attempts, stream_id: str, event_id: int) -> Op[Placed | None]:
+        """The place of one event; None where there is no such item."""
+        if event_id > _LARGEST_ID:
+            return None
+        got: Got = yield from attempts.call(
+            Get(
+                self._layout.events,
+                Key(stream_id, event_id),
+                attributes=self._items.place_attributes,
+            )
+        )
+        return None if got.item is None else self._items.place(got.item)
+
+    def settled_version(self, attempts: Attempts, stream_id: str) -> Op[int]:
+        """The stream's version, once all of its events are items."""
+        last = yield from self.last(attempts, stream_id)
+        if last is None:
+            return 0
+        if not last.is_whole:
+            # Perhaps a query saw half of a transaction; to get an item is never half-way.
+            whole = yield from self.at(attempts, stream_id, last.commit_last)
+            if whole is None:
+                yield from self.roll_forward(attempts, stream_id, last)
+        return last.version
+
+    def roll_forward(self, attempts: Attempts, stream_id: str, placed: Placed) -> Op[None]:
+        """Write the items that are missing behind this one, from the log."""
+        if placed.position is None:
+            raise StoreDamaged(
+                f"Stream {stream_id!r} ends in the middle of commit {placed.commit_id!r}, at event "
+                f"{placed.event_id} of {placed.commit_first} to {placed.commit_last}, and its item "
+                "does not say where the log has the rest. Restore the table from a backup."
+            )
+        events = yield from events_of_commit(
+            self._layout,
+            attempts,
+            stream_id,
+            placed.position,
+            placed.event_id + 1,
+            placed.commit_last,
+        )
+        items = [
+            self._items.item(Entry(event, placed.commit_first, placed.commit_last), position)
+            for position, event in events
+        ]
+        yield from self.write_rest(attempts, items)
+
+    def write_rest(self, attempts: Attempts, items: Sequence[Item]) -> Op[None]:
+        """Write the items of one stream behind the first one of their commit.
+
+        The last one is written when all others are, so that where it is, none is missing.
+        """
+        yield from self._write_new(attempts, items[:-1])
+        yield from self._write_new(attempts, items[-1:])
+
+    def _write_new(self, attempts: Attempts, items: Sequence[Item]) -> Op[None]:
+        for some in _portions(items):
+            left = tuple(some)
+            while left:
+                codes = yield from attempts.call(PutNew(self._layout.events, left))
+                again = [
+                    (item, code)
+                    for item, code in zip(left, codes, strict=True)
+                    if code is not None and code != TAKEN
+                ]
+                left = tuple(item for item, _ in again)
+                if again:
+                    yield from attempts.pause(f"{len(again)} items were refused: {again[0][1]}")
+
+
+_LARGEST_ID: Final = 10**37
+"""DynamoDB keeps 38 digits of a number."""
+
+
+def _portions(items: Sequence[Item]) -> Iterator[list[Item]]:
+    left = iter(items)
+    while some := list(islice(left, MAX_STATEMENTS)):
+        while some:
+            size = 0
+            count = 0
+            for item in some:
+                size += sum(len(value) for value in item.values() if not isinstance(value, int))
+                if count and size > _TOGETHER_BYTES:
+                    break
+                count += 1
+            yield some[:count]
+            some = some[count:]
