@@ -89,8 +89,6 @@ class LogPage(NamedTuple):
     """Those that the filter let through."""
     next_position: Position
     """Where to go on: every event below it, and not below the position asked for, was looked at."""
-    head: Position
-    """The position that the partition's next event would have got when the page was read."""
 
 
 class StoredCheckpoint(NamedTuple):
@@ -216,7 +214,8 @@ class Adapter(Protocol):
         max_count: int,
     ) -> Op[LogPage]:
         """Events at and after a position, at most ``max_count``. May look at only a part of the
-        log and answer with few or none; the log has ended when ``next_position == head``.
+        log and answer with few or none; the log has ended when ``next_position`` is the position
+        asked for.
         """
         ...
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from mainstem.errors import EncodeError, InvalidInput, TooLarge
+from mainstem.errors import EncodeError, ImportConflict, InvalidInput, TooLarge
 from mainstem.events import (
     EncodedEvent,
     check_commit_id,
@@ -91,3 +91,38 @@ def _check_text(event_name: str, what: str, text: str, check: Any) -> None:
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def check_due(imported: ImportedEvent, version: int) -> None:
+    """Raise `ImportConflict` unless it is the next event of its stream, which has that version."""
+    if imported.event_id != version:
+        raise ImportConflict(
+            imported.stream_id,
+            imported.event_id,
+            f"the stream has {version} events, so event {version} is due. Import the events before it "
+            "first; the file may be cut or out of order.",
+        )
+
+
+def compare(ours: ImportedEvent, theirs: ImportedEvent) -> None:
+    """Raise `ImportConflict` unless both have the same contents."""
+    for what, our, their in (
+        ("name", ours.event.name, theirs.event.name),
+        ("payload", ours.event.data, theirs.event.data),
+        ("metadata", ours.event.metadata, theirs.event.metadata),
+        ("recorded_at", ours.recorded_us, theirs.recorded_us),
+        ("commit_id", ours.commit_id, theirs.commit_id),
+    ):
+        if our != their and not (what in ("payload", "metadata") and _same_json(our, their)):
+            raise ImportConflict(
+                theirs.stream_id,
+                theirs.event_id,
+                f"the store's event of that id has another {what}. These are two different "
+                "histories of one stream; import into an empty store, or under other stream ids.",
+            )
+
+
+def _same_json(ours: object, theirs: object) -> bool:
+    if not isinstance(ours, str) or not isinstance(theirs, str):
+        return False
+    return bool(msgspec.json.decode(ours) == msgspec.json.decode(theirs))

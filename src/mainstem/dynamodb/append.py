@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from mainstem.dynamodb.attempts import Attempts, OutcomeUnknown
-from mainstem.dynamodb.commits import Bounds, check_fits, fits
+from mainstem.dynamodb.commits import Bounds, check_fits_begun, fits
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.event_items import Entry, EventItems
 from mainstem.dynamodb.layout import Layout
@@ -63,19 +63,20 @@ class Appender:
         attempts = Attempts(self._context)
         recorded_us = self._context.clock()
         whole = self._check_size(writes, commit_id, recorded_us)
+        earlier: list[AppendResult] = []
         if may_repeat and any(not isinstance(write.expected, int) for write in writes):
             earlier = yield from self._earlier(attempts, writes, commit_id)
             if earlier:
                 return all_or_mismatch(writes, earlier, commit_id)
         while True:
-            versions = yield from self._versions_to_write_at(attempts, writes)
-            if versions is None:
-                results = yield from self._examine(
-                    attempts, writes, commit_id, may_repeat=may_repeat
-                )
-                if results is not None:
-                    return results
-                continue
+            versions, conflict = yield from self._versions_to_write_at(attempts, writes)
+            if conflict is not None:
+                # Unless it is a repeat, which is at another version as well.
+                if may_repeat:
+                    earlier = yield from self._earlier(attempts, writes, commit_id)
+                if earlier:
+                    return all_or_mismatch(writes, earlier, commit_id)
+                raise conflict
             entries = _entries(writes, versions, commit_id, recorded_us)
             pending = Pending(self._layout, entries, whole=whole)
             try:
@@ -87,11 +88,11 @@ class Appender:
                 results = self._results(writes, commit_id, pending)
                 yield from self._complete(pending)
                 return results
-            results = yield from self._refused(
+            repeats = yield from self._refused(
                 attempts, writes, versions, commit_id, pending, may_repeat=may_repeat
             )
-            if results is not None:
-                return results
+            if repeats is not None:
+                return repeats
 
     def _check_size(self, writes: Sequence[StreamWrite], commit_id: str, recorded_us: int) -> bool:
         """Whether one transaction can hold every item. Raises `TooLarge` where none can hold even
@@ -102,13 +103,13 @@ class Appender:
         entries = _entries(writes, [_LATE_VERSION] * len(writes), commit_id, recorded_us)
         if fits(self._layout, self._items, entries, self._bounds):
             return True
-        check_fits(self._layout, self._items, entries, self._bounds)
+        check_fits_begun(self._layout, self._items, entries, self._bounds)
         return False
 
     def _versions_to_write_at(
         self, attempts: Attempts, writes: Sequence[StreamWrite]
-    ) -> Op[list[int] | None]:
-        """The version of each stream to write at; None where one is not as expected."""
+    ) -> Op[tuple[list[int], VersionConflict | None]]:
+        """The version of each stream to write at, or what to raise where one is not as expected."""
         versions: list[int] = []
         for stream_id, _, expected in writes:
             known = self._versions.get(stream_id)
@@ -116,15 +117,15 @@ class Appender:
                 if expected > 0 and (known is None or known < expected):
                     known = yield from self._look_up(attempts, stream_id)
                     if known != expected:
-                        return None
+                        return versions, VersionConflict(stream_id, expected, Version(known))
                 versions.append(expected)
                 continue
             if known is None:
                 known = yield from self._look_up(attempts, stream_id)
             if known == 0 and expected is EXISTS:
-                return None
+                return versions, VersionConflict(stream_id, expected, Version(0))
             versions.append(known)
-        return versions
+        return versions, None
 
     def _look_up(self, attempts: Attempts, stream_id: str) -> Op[int]:
         version = yield from self._streams.settled_version(attempts, stream_id)
@@ -153,8 +154,7 @@ class Appender:
                 placed = self._items.place(refusal.event)
                 if is_first_of(placed, commit_id):
                     result = yield from self._repeats.result(attempts, stream_id, placed)
-                    # Whoever gave us the id anew for this call can't have used it before.
-                    return [result._replace(repeated=may_repeat and not pending.uncertain)]
+                    return [result._replace(repeated=may_repeat and not attempts.lost_reply)]
             if isinstance(expected, int):
                 actual = self._actual(refusal, versions[0])
                 if actual is not None:
@@ -163,12 +163,11 @@ class Appender:
             # What was known is out of date.
             if not isinstance(expected, int) and stream_id in pending.refusals:
                 yield from self._look_up(attempts, stream_id)
-        results = yield from self._examine(
-            attempts, writes, commit_id, may_repeat=True, refused=pending
-        )
-        if results is not None and (pending.uncertain or not may_repeat):
-            return [result._replace(repeated=False) for result in results]
-        return results
+        results = yield from self._examine(attempts, writes, commit_id, pending)
+        if results is None:
+            return None
+        repeated = may_repeat and not attempts.lost_reply
+        return [result._replace(repeated=repeated) for result in results]
 
     def _actual(self, refusal: Refusal, version: int) -> int | None:
         """The stream's version, where the refusal tells it."""
@@ -182,24 +181,21 @@ class Appender:
         attempts: Attempts,
         writes: Sequence[StreamWrite],
         commit_id: str,
-        *,
-        may_repeat: bool,
-        refused: Pending | None = None,
+        refused: Pending,
     ) -> Op[list[AppendResult] | None]:
         """Look at every stream: results where the commit was written before, None where all are as
         expected. Raises `VersionConflict` for the first that is not, `CommitMismatch`.
         """
-        if may_repeat:
-            earlier = yield from self._earlier(attempts, writes, commit_id)
-            if earlier:
-                return all_or_mismatch(writes, earlier, commit_id)
+        earlier = yield from self._earlier(attempts, writes, commit_id)
+        if earlier:
+            return all_or_mismatch(writes, earlier, commit_id)
         for stream_id, _, expected in writes:
             version = yield from self._look_up(attempts, stream_id)
             if not _is_as_expected(expected, version):
                 raise VersionConflict(stream_id, expected, Version(version))
-            if refused is not None and stream_id in refused.refusals:
+            if stream_id in refused.refusals:
                 self._check_cursor(stream_id, version, refused.refusals[stream_id])
-        # Somebody was faster and has undone nothing: with ANY and EXISTS, try at the new versions.
+        # With ANY and EXISTS: others were faster, so try at the new versions.
         yield from attempts.pause("other writers were faster at every try")
         return None
 
@@ -237,24 +233,26 @@ class Appender:
         """After the deadline: find out what became of a commit whose reply never came."""
         attempts = Attempts(self._context, min(_READ_BACK_SECONDS, self._context.timeout))
         results: list[AppendResult] = []
+        taken: StreamWrite | None = None
         try:
-            for (stream_id, _, expected), version in zip(writes, versions, strict=True):
-                placed = yield from self._streams.at(attempts, stream_id, version)
+            for write, version in zip(writes, versions, strict=True):
+                placed = yield from self._streams.at(attempts, write.stream_id, version)
                 if placed is None:
-                    raise AppendOutcomeUnknown(stream_id, commit_id, str(unknown))
+                    raise AppendOutcomeUnknown(write.stream_id, commit_id, str(unknown))
                 if not is_first_of(placed, commit_id):
-                    # The place is taken, so what we sent can't be carried out any more.
-                    if not isinstance(expected, int):
-                        raise StoreBusy("Other writers were faster at every try.")
-                    actual = yield from self._look_up(attempts, stream_id)
-                    raise VersionConflict(stream_id, expected, Version(actual))
-                result = yield from self._repeats.result(attempts, stream_id, placed)
+                    taken = write
+                    break
+                result = yield from self._repeats.result(attempts, write.stream_id, placed)
                 results.append(result._replace(repeated=False))
         except StoreError as error:
-            if isinstance(error, StoreBusy) and not results:
-                raise
             raise AppendOutcomeUnknown(writes[0].stream_id, commit_id, str(error)) from error
-        return results
+        if taken is None:
+            return results
+        # Its place is taken, so what was sent can't be carried out any more.
+        if not isinstance(taken.expected, int):
+            raise StoreBusy("Other writers were faster at every try. Nothing was written.")
+        actual = yield from self._look_up(attempts, taken.stream_id)
+        raise VersionConflict(taken.stream_id, taken.expected, Version(actual))
 
     def _results(
         self, writes: Sequence[StreamWrite], commit_id: str, pending: Pending
@@ -281,23 +279,19 @@ class Appender:
 
     def _complete(self, pending: Pending) -> Op[None]:
         """Roll forward what the transaction had no room for, and remember the versions."""
-        by_stream: dict[str, list[dict[str, str | int | bytes]]] = {}
-        versions: dict[str, int] = {}
-        positions = pending.positions or ()
-        for entry, position in zip(pending.entries, positions, strict=True):
-            stream_id, event_id = entry.event.stream_id, entry.event.event_id
-            versions[stream_id] = event_id + 1
-            if not pending.whole:
-                by_stream.setdefault(stream_id, []).append(self._items.item(entry, position))
         try:
-            for items in by_stream.values():
-                yield from self._streams.write_rest(Attempts(self._context), items[1:])
+            if not pending.whole:
+                positions = pending.positions or ()
+                attempts = Attempts(self._context)
+                yield from self._streams.complete(attempts, pending.entries, positions)
         except StoreError as error:
             # The commit is in the log, whole; its other items are written by whoever meets it.
             _log.warning("A large commit was written, but not all of its items: %s", error)
             return
-        for stream_id, version in versions.items():
-            self._versions.learn(stream_id, version)
+        for stream_id, event_id in {
+            entry.event.stream_id: entry.event.event_id for entry in pending.entries
+        }.items():
+            self._versions.learn(stream_id, event_id + 1)
 
 
 _LATE_VERSION: Final = 2**40

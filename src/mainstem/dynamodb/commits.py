@@ -106,7 +106,9 @@ def fits(layout: Layout, items: EventItems, entries: Sequence[Entry], bounds: Bo
     return _bytes_of(layout, items, entries, bounds, whole=True) <= bounds.bytes
 
 
-def check_fits(layout: Layout, items: EventItems, entries: Sequence[Entry], bounds: Bounds) -> None:
+def check_fits_begun(
+    layout: Layout, items: EventItems, entries: Sequence[Entry], bounds: Bounds
+) -> None:
     """Raise `TooLarge` where not even first items, batches and cursors fit into a transaction."""
     streams = {entry.event.stream_id for entry in entries}
     needed = 2 * len(streams) + _most_batches(layout, entries, bounds)
@@ -124,6 +126,15 @@ def check_fits(layout: Layout, items: EventItems, entries: Sequence[Entry], boun
             raise TooLarge(
                 "The commit's transaction", size, bounds.bytes, "bytes", "Split it into several."
             )
+
+
+def fits_begun(layout: Layout, items: EventItems, entries: Sequence[Entry], bounds: Bounds) -> bool:
+    """Whether the entries fit with the first item of each stream, the others rolled forward."""
+    try:
+        check_fits_begun(layout, items, entries, bounds)
+    except TooLarge:
+        return False
+    return True
 
 
 def raw_size(entries: Iterable[Entry]) -> int:

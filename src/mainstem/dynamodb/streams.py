@@ -86,9 +86,21 @@ class Streams:
             self._items.item(Entry(event, placed.commit_first, placed.commit_last), position)
             for position, event in events
         ]
-        yield from self.write_rest(attempts, items)
+        yield from self._write_rest(attempts, items)
 
-    def write_rest(self, attempts: Attempts, items: Sequence[Item]) -> Op[None]:
+    def complete(
+        self, attempts: Attempts, entries: Sequence[Entry], positions: Sequence[int]
+    ) -> Op[None]:
+        """Write the items that the transaction of these entries had no room for."""
+        by_stream: dict[str, list[Item]] = {}
+        for entry, position in zip(entries, positions, strict=True):
+            by_stream.setdefault(entry.event.stream_id, []).append(
+                self._items.item(entry, position)
+            )
+        for items in by_stream.values():
+            yield from self._write_rest(attempts, items[1:])
+
+    def _write_rest(self, attempts: Attempts, items: Sequence[Item]) -> Op[None]:
         """Write the items of one stream behind the first one of their commit.
 
         The last one is written when all others are, so that where it is, none is missing.

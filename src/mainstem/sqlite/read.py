@@ -75,7 +75,7 @@ def read_log(
     window = max_count if log_filter.passes_all else max(max_count, _FILTERED_WINDOW)
     end = min(head, from_position + window)
     if from_position >= end:
-        return LogPage([], Position(from_position), Position(head))
+        return LogPage([], Position(from_position))
     conditions, values = log_conditions(log_filter)
     cursor = connection.execute(
         f"SELECT {_EVENT} FROM events WHERE position >= ? AND position < ?{conditions} "
@@ -85,7 +85,7 @@ def read_log(
     events = _fetch(cursor, codec)
     reached_end = len(events) < max_count and cursor.fetchone() is None
     next_position = end if reached_end else (events[-1].position or 0) + 1
-    return LogPage(events, Position(next_position), Position(head))
+    return LogPage(events, Position(next_position))
 
 
 def position_at(connection: sqlite3.Connection, recorded_us: int) -> Position:

@@ -7,12 +7,10 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Final
 
-import msgspec
-
-from mainstem.errors import ImportConflict
 from mainstem.events import EncodedEvent
 from mainstem.port import ImportCounts, ImportedEvent
 from mainstem.positions import EventId
+from mainstem.restoring import check_due, compare
 from mainstem.sqlite.append import Row, insert, log_end
 
 _TOGETHER: Final = 500
@@ -28,7 +26,7 @@ def restore(connection: sqlite3.Connection, events: Sequence[ImportedEvent]) -> 
         stream_id, event_id, event, recorded_us, commit_id = imported
         stream = streams[stream_id]
         if event_id < stream.version:
-            _compare(stream.event(event_id), imported)
+            compare(stream.event(event_id), imported)
             continue
         commit_first = stream.add(imported)
         latest = max(latest, recorded_us)
@@ -110,40 +108,10 @@ class _Restored:
         """Put it behind the last one. Answers with its commit's first event id, or None where it is
         itself the first: events of one commit follow each other, though perhaps not in one call.
         """
-        if imported.event_id != self.version:
-            raise ImportConflict(
-                imported.stream_id,
-                imported.event_id,
-                f"the stream has {self.version} events, so event {self.version} is due. Import the "
-                "events before it first; the file may be cut or out of order.",
-            )
+        check_due(imported, self.version)
         self._added.append(imported)
         self.version += 1
         if imported.commit_id == self._commit:
             return self._commit_first
         self._commit, self._commit_first = imported.commit_id, imported.event_id
         return None
-
-
-def _compare(ours: ImportedEvent, theirs: ImportedEvent) -> None:
-    """Raise `ImportConflict` unless both have the same contents."""
-    for what, our, their in (
-        ("name", ours.event.name, theirs.event.name),
-        ("payload", ours.event.data, theirs.event.data),
-        ("metadata", ours.event.metadata, theirs.event.metadata),
-        ("recorded_at", ours.recorded_us, theirs.recorded_us),
-        ("commit_id", ours.commit_id, theirs.commit_id),
-    ):
-        if our != their and not (what in ("payload", "metadata") and _same_json(our, their)):
-            raise ImportConflict(
-                theirs.stream_id,
-                theirs.event_id,
-                f"the store's event of that id has another {what}. These are two different "
-                "histories of one stream; import into an empty store, or under other stream ids.",
-            )
-
-
-def _same_json(ours: object, theirs: object) -> bool:
-    if not isinstance(ours, str) or not isinstance(theirs, str):
-        return False
-    return bool(msgspec.json.decode(ours) == msgspec.json.decode(theirs))

@@ -1,0 +1,171 @@
+"""The port on DynamoDB: what each operation is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from mainstem.codec import Codec
+from mainstem.dynamodb import listing, snapshots
+from mainstem.dynamodb.append import Appender
+from mainstem.dynamodb.attempts import Attempts
+from mainstem.dynamodb.checkpoints import Checkpoints
+from mainstem.dynamodb.commits import Bounds
+from mainstem.dynamodb.context import Context
+from mainstem.dynamodb.event_items import EventItems
+from mainstem.dynamodb.heads import Heads
+from mainstem.dynamodb.layout import Layout
+from mainstem.dynamodb.read_log import LogReader
+from mainstem.dynamodb.read_stream import StreamReader
+from mainstem.dynamodb.repeats import Repeats
+from mainstem.dynamodb.restore import Restorer
+from mainstem.dynamodb.streams import Streams
+from mainstem.dynamodb.tables import FORMAT_VERSION
+from mainstem.dynamodb.turns import Turns
+from mainstem.dynamodb.versions import KnownVersions
+from mainstem.events import AppendResult, StreamInfo
+from mainstem.port import (
+    Claim,
+    ImportCounts,
+    ImportedEvent,
+    Limits,
+    LogPage,
+    Op,
+    Polling,
+    StoredCheckpoint,
+    StoredSnapshot,
+    StoreStatus,
+    StreamPage,
+    StreamWrite,
+)
+from mainstem.positions import Partition, Position, Version
+from mainstem.streams import LogFilter
+
+_LIMITS: Final = Limits(event_bytes=400_000, commit_events=5_000)
+"""An item may have 409,600 bytes: what is left is for ids and attribute names."""
+_POLLING: Final = Polling(shortest=0.02, longest=1.0)
+"""A look at the log costs half a read unit or one; once a second is two million a month."""
+
+
+class DynamoAdapter:
+    """Implements `mainstem.port.Adapter`. ``bounds`` are other than DynamoDB's in tests only."""
+
+    def __init__(
+        self, url: str, layout: Layout, context: Context, bounds: Bounds | None = None
+    ) -> None:
+        bounds = bounds or Bounds()
+        items = EventItems(layout)
+        streams = Streams(layout, items)
+        versions = KnownVersions()
+        self._url = url
+        self._layout = layout
+        self._context = context
+        self._heads = Heads(layout)
+        self._repeats = Repeats(layout, items, streams)
+        turns = Turns(layout, items, self._heads, context, bounds)
+        self._appender = Appender(
+            layout, items, streams, self._repeats, turns, versions, context, bounds
+        )
+        self._restorer = Restorer(layout, items, streams, turns, context, bounds)
+        self._stream_reader = StreamReader(layout, items, streams, versions, context)
+        self._log_reader = LogReader(layout, self._heads, context)
+        self._checkpoints = Checkpoints(layout, context)
+
+    @property
+    def partitions(self) -> int:
+        return self._layout.partitions
+
+    @property
+    def limits(self) -> Limits:
+        return _LIMITS
+
+    @property
+    def polling(self) -> Polling:
+        return _POLLING
+
+    def append(
+        self, writes: Sequence[StreamWrite], commit_id: str, *, may_repeat: bool
+    ) -> Op[list[AppendResult]]:
+        return self._appender.append(writes, commit_id, may_repeat=may_repeat)
+
+    def find_commit(self, stream_id: str, commit_id: str) -> Op[AppendResult | None]:
+        return self._repeats.find(Attempts(self._context), stream_id, commit_id)
+
+    def read_stream(
+        self,
+        stream_id: str,
+        codec: Codec,
+        *,
+        from_version: int,
+        to_version: int | None,
+        backwards: bool,
+        max_count: int,
+    ) -> Op[StreamPage]:
+        return self._stream_reader.read(
+            stream_id,
+            codec,
+            from_version=from_version,
+            to_version=to_version,
+            backwards=backwards,
+            max_count=max_count,
+        )
+
+    def read_log(
+        self,
+        partition: Partition,
+        from_position: int,
+        log_filter: LogFilter,
+        codec: Codec,
+        *,
+        max_count: int,
+    ) -> Op[LogPage]:
+        return self._log_reader.read(
+            partition, from_position, log_filter, codec, max_count=max_count
+        )
+
+    def head(self, partition: Partition) -> Op[Position]:
+        head = yield from self._heads.find(Attempts(self._context), partition)
+        return Position(head.position)
+
+    def position_at(self, partition: Partition, recorded_us: int) -> Op[Position]:
+        return self._log_reader.position_at(partition, recorded_us)
+
+    def version(self, stream_id: str) -> Op[Version]:
+        return self._stream_reader.version(stream_id)
+
+    def streams(
+        self, category: str | None, prefix: str | None, after: str | None, max_count: int
+    ) -> Op[list[StreamInfo]]:
+        return listing.streams(self._layout, self._context, category, prefix, after, max_count)
+
+    def claim_checkpoint(self, subscription: str, partition: Partition) -> Op[Claim]:
+        return self._checkpoints.claim(subscription, partition)
+
+    def save_checkpoint(self, claim: Claim, position: Position) -> Op[None]:
+        return self._checkpoints.save(claim, position)
+
+    def checkpoints(self, subscription: str | None) -> Op[list[StoredCheckpoint]]:
+        return self._checkpoints.saved(subscription)
+
+    def delete_checkpoints(self, subscription: str) -> Op[bool]:
+        return self._checkpoints.delete(subscription)
+
+    def save_snapshot(self, snapshot: StoredSnapshot) -> Op[None]:
+        return snapshots.save(self._layout, self._context, snapshot)
+
+    def load_snapshot(self, stream_id: str, schema: str) -> Op[StoredSnapshot | None]:
+        return snapshots.load(self._layout, self._context, stream_id, schema)
+
+    def restore(self, events: Sequence[ImportedEvent]) -> Op[ImportCounts]:
+        return self._restorer.restore(events)
+
+    def status(self) -> Op[StoreStatus]:
+        attempts = Attempts(self._context)
+        heads = []
+        for partition in range(self._layout.partitions):
+            head = yield from self._heads.find(attempts, partition)
+            heads.append(Position(head.position))
+        streams = yield from listing.count(self._layout, attempts)
+        return StoreStatus(
+            self._url, FORMAT_VERSION, sum(heads), streams, tuple(heads), size_bytes=None
+        )

@@ -1,0 +1,45 @@
+"""Snapshots: one item for each stream and schema, the newest."""
+
+from __future__ import annotations
+
+from mainstem.dynamodb.attempts import Attempts
+from mainstem.dynamodb.context import Context
+from mainstem.dynamodb.layout import Layout, snapshot_key
+from mainstem.dynamodb.requests import AtMost, Get, Got, Put, Value
+from mainstem.dynamodb.sizes import MAX_ITEM_BYTES, item_bytes
+from mainstem.errors import TooLarge
+from mainstem.port import Op, StoredSnapshot
+from mainstem.positions import Version
+
+
+def save(layout: Layout, context: Context, snapshot: StoredSnapshot) -> Op[None]:
+    """Keep it, unless one of a later version is there. Raises `TooLarge`."""
+    key = snapshot_key(snapshot.stream_id, snapshot.schema)
+    item: dict[str, Value] = {
+        "pk": key.hash,
+        "sk": key.sort,
+        "Version": snapshot.version,
+        "State": snapshot.data,
+    }
+    size = item_bytes(item)
+    if size > MAX_ITEM_BYTES:
+        raise TooLarge(
+            f"The snapshot of stream {snapshot.stream_id!r}",
+            size,
+            MAX_ITEM_BYTES,
+            "bytes",
+            "Keep less in the state, or fold the stream without snapshots.",
+        )
+    yield from Attempts(context).call(Put(layout.log, item, AtMost("Version", snapshot.version)))
+
+
+def load(
+    layout: Layout, context: Context, stream_id: str, schema: str
+) -> Op[StoredSnapshot | None]:
+    """The newest one; None where there is none."""
+    got: Got = yield from Attempts(context).call(Get(layout.log, snapshot_key(stream_id, schema)))
+    if got.item is None:
+        return None
+    state = got.item["State"]
+    assert not isinstance(state, int)
+    return StoredSnapshot(stream_id, schema, Version(int(got.item["Version"])), state)

@@ -1,0 +1,268 @@
+"""The two tables: how they are made, and how they are looked at when a store is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+import msgspec
+
+from mainstem.dynamodb.attempts import Attempts
+from mainstem.dynamodb.context import Context
+from mainstem.dynamodb.event_items import iso_time
+from mainstem.dynamodb.layout import LISTING, TABLE_KEY, AttributeNames, Layout
+from mainstem.dynamodb.requests import Absent, Control, Get, Got, Item, Put, Refused, Value
+from mainstem.errors import InvalidInput, StoreFormatError, StoreNotFound
+from mainstem.port import Op
+
+FORMAT_VERSION: Final = 1
+MAX_PARTITIONS: Final = 1024
+MAX_NAME: Final = 248
+"""Characters of a store's name: DynamoDB takes 255 for a table's, and ours end in ``-events``."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableOptions:
+    """How the tables are protected."""
+
+    deletion_protection: bool = False
+    point_in_time_recovery: bool = False
+
+
+def create(layout: Layout, context: Context, options: TableOptions) -> Op[bool]:
+    """Make whatever is missing of the two tables, and wait until they can be used.
+
+    Answers whether anything was made. What is there already is checked and left as it is, so a call
+    that was broken off can be repeated. Raises `StoreFormatError` where it does not fit.
+    """
+    attempts = Attempts(context, _CREATION_SECONDS)
+    made = False
+    for definition in (_events_table(layout, options), _log_table(layout, options)):
+        name = definition["TableName"]
+        description = yield from _describe(attempts, name)
+        if description is None:
+            yield from attempts.call(Control("CreateTable", definition))
+            made = True
+        yield from _wait(attempts, name)
+    if made and options.point_in_time_recovery:
+        for table in (layout.events, layout.log):
+            yield from attempts.call(
+                Control(
+                    "UpdateContinuousBackups",
+                    {
+                        "TableName": table.name,
+                        "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
+                    },
+                )
+            )
+    refused = yield from attempts.call(Put(layout.log, _table_item(layout, context), Absent()))
+    made |= not isinstance(refused, Refused)
+    there = yield from check(layout.name, context)
+    if there != layout:
+        raise StoreFormatError(
+            f"The tables of {layout.name!r} were made with {there.partitions} partitions and the "
+            f"attributes {there.attributes.as_dict()}: that can't be changed any more. Ask for the "
+            "same, or take another name."
+        )
+    return made
+
+
+def check(name: str, context: Context) -> Op[Layout]:
+    """Look at the tables of a store; answers with the layout they were made with.
+
+    Raises `StoreNotFound`, `StoreFormatError` where something is not as it has to be.
+    """
+    attempts = Attempts(context)
+    basis = Layout(name)
+    log = yield from _described(attempts, basis.log.name)
+    _check_keys(log, basis.log.name, (("pk", "S"), ("sk", "N")))
+    _check_index(log, basis.log.name)
+    got: Got = yield from attempts.call(Get(basis.log, TABLE_KEY))
+    if got.item is None:
+        raise StoreFormatError(
+            f"Table {basis.log.name!r} says nothing about its store: it was made by something else, or "
+            "by a run that was broken off. Run mainstem create-tables to finish it."
+        )
+    layout = _layout(name, got.item)
+    events = yield from _described(attempts, layout.events.name)
+    names = layout.attributes
+    _check_keys(events, layout.events.name, ((names.stream_id, "S"), (names.event_id, "N")))
+    _check_stream(events, layout.events.name)
+    return layout
+
+
+def check_name(name: str) -> None:
+    """Raise `InvalidInput` for a name that no two tables could have."""
+    allowed = name.isascii() and all(char.isalnum() or char in "-_." for char in name)
+    if not name or len(name) > MAX_NAME or not allowed:
+        raise InvalidInput(
+            f"{name!r:.80} is not the name of a store: give 1 to {MAX_NAME} letters, digits, '-', '_' "
+            "and '.'; its tables are called after it."
+        )
+
+
+def check_layout(layout: Layout) -> None:
+    """Raise `InvalidInput` for what no tables can be made with."""
+    check_name(layout.name)
+    if isinstance(layout.partitions, bool) or not 1 <= layout.partitions <= MAX_PARTITIONS:
+        raise InvalidInput(
+            f"partitions={layout.partitions!r}: give a whole number from 1 to {MAX_PARTITIONS:,}."
+        )
+    names = list(layout.attributes.as_dict().values())
+    for name in names:
+        if not isinstance(name, str) or not 0 < len(name.encode()) <= 255:
+            raise InvalidInput(f"Attribute name {name!r:.80}: give text of 1 to 255 bytes.")
+    if len(set(names)) < len(names):
+        raise InvalidInput(f"Two attributes of the events table have one name: {sorted(names)}.")
+
+
+_CREATION_SECONDS: Final = 300.0
+
+
+def _table_item(layout: Layout, context: Context) -> dict[str, Value]:
+    return {
+        "pk": TABLE_KEY.hash,
+        "sk": TABLE_KEY.sort,
+        "Format": FORMAT_VERSION,
+        "Partitions": layout.partitions,
+        "EpochBits": layout.epoch_bits,
+        "Attributes": msgspec.json.encode(layout.attributes.as_dict()).decode(),
+        "MadeAt": iso_time(context.clock()),
+    }
+
+
+def _layout(name: str, item: Item) -> Layout:
+    version = item.get("Format")
+    if version != FORMAT_VERSION:
+        raise StoreFormatError(
+            f"The tables of {name!r} are of format version {version}; this release of Mainstem knows "
+            f"version {FORMAT_VERSION}. Use the release that they were made for."
+        )
+    try:
+        names = msgspec.json.decode(str(item["Attributes"]), type=dict[str, str])
+        known = {each.name for each in fields(AttributeNames)}
+        attributes = AttributeNames(**{key: names[key] for key in known})
+        return Layout(name, int(item["Partitions"]), attributes, int(item["EpochBits"]))
+    except (KeyError, ValueError, msgspec.MsgspecError) as error:
+        raise StoreFormatError(
+            f"What table {name}-log says about its store can't be understood ({error}). Restore the "
+            "item with the key 'table' from a backup."
+        ) from error
+
+
+def _events_table(layout: Layout, options: TableOptions) -> dict[str, Any]:
+    return {
+        **_table(layout.events.name, layout.events[1:], options),
+        "AttributeDefinitions": _attributes(layout.events[1], layout.events[2]),
+        "StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+    }
+
+
+def _log_table(layout: Layout, options: TableOptions) -> dict[str, Any]:
+    listing = [LISTING.hash_key, LISTING.sort_key]
+    return {
+        **_table(layout.log.name, layout.log[1:], options),
+        "AttributeDefinitions": [
+            *_attributes(layout.log[1], layout.log[2]),
+            *({"AttributeName": name, "AttributeType": "S"} for name in listing),
+        ],
+        "GlobalSecondaryIndexes": [
+            {
+                "IndexName": LISTING.name,
+                "KeySchema": _keys(listing),
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            }
+        ],
+        # Not used by Mainstem itself: those who publish the log read it from here.
+        "StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+    }
+
+
+def _table(name: str, keys: Sequence[str], options: TableOptions) -> dict[str, Any]:
+    return {
+        "TableName": name,
+        "BillingMode": "PAY_PER_REQUEST",
+        "KeySchema": _keys(keys),
+        "DeletionProtectionEnabled": options.deletion_protection,
+    }
+
+
+def _keys(names: Sequence[str]) -> list[dict[str, str]]:
+    return [
+        {"AttributeName": name, "KeyType": kind}
+        for name, kind in zip(names, ("HASH", "RANGE"), strict=True)
+    ]
+
+
+def _attributes(hash_key: str, sort_key: str) -> list[dict[str, str]]:
+    return [
+        {"AttributeName": hash_key, "AttributeType": "S"},
+        {"AttributeName": sort_key, "AttributeType": "N"},
+    ]
+
+
+def _describe(attempts: Attempts, name: str) -> Op[Mapping[str, Any] | None]:
+    try:
+        answer = yield from attempts.call(Control("DescribeTable", {"TableName": name}))
+    except StoreNotFound:
+        return None
+    table: Mapping[str, Any] = answer["Table"]
+    return table
+
+
+def _described(attempts: Attempts, name: str) -> Op[Mapping[str, Any]]:
+    answer = yield from attempts.call(Control("DescribeTable", {"TableName": name}))
+    table: Mapping[str, Any] = answer["Table"]
+    return table
+
+
+def _wait(attempts: Attempts, name: str) -> Op[None]:
+    while True:
+        description = yield from _describe(attempts, name)
+        if description is not None and description["TableStatus"] in ("ACTIVE", "UPDATING"):
+            return
+        yield from attempts.pause(f"table {name!r} is still being made")
+
+
+def _check_keys(
+    description: Mapping[str, Any], name: str, wanted: Sequence[tuple[str, str]]
+) -> None:
+    types = {
+        each["AttributeName"]: each["AttributeType"] for each in description["AttributeDefinitions"]
+    }
+    keys = [(key["AttributeName"], types[key["AttributeName"]]) for key in description["KeySchema"]]
+    if keys != list(wanted):
+        raise StoreFormatError(
+            f"Table {name!r} has the key {_spelt(keys)}; Mainstem needs {_spelt(wanted)}. Take another "
+            "name for the store, or say which attributes the table has."
+        )
+
+
+def _check_index(description: Mapping[str, Any], name: str) -> None:
+    for index in description.get("GlobalSecondaryIndexes", ()):
+        if index["IndexName"] == LISTING.name:
+            keys = [key["AttributeName"] for key in index["KeySchema"]]
+            if keys == [LISTING.hash_key, LISTING.sort_key]:
+                return
+    raise StoreFormatError(
+        f"Table {name!r} lacks the index {LISTING.name!r} on {LISTING.hash_key} and "
+        f"{LISTING.sort_key}, so it is not a log of Mainstem's. Take another name for the store."
+    )
+
+
+def _check_stream(description: Mapping[str, Any], name: str) -> None:
+    stream = description.get("StreamSpecification") or {}
+    if not stream.get("StreamEnabled") or stream.get("StreamViewType") not in (
+        "NEW_IMAGE",
+        "NEW_AND_OLD_IMAGES",
+    ):
+        raise StoreFormatError(
+            f"Table {name!r} has no stream of new images, so its events could not be published. Turn "
+            "it on: aws dynamodb update-table --table-name "
+            f"{name} --stream-specification StreamEnabled=true,StreamViewType=NEW_IMAGE"
+        )
+
+
+def _spelt(keys: Sequence[tuple[str, str]]) -> str:
+    return " + ".join(f"{name} ({kind})" for name, kind in keys)
