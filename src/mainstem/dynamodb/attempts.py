@@ -40,6 +40,8 @@ class Attempts:
         self._timeout = context.timeout if timeout is None else timeout
         self._deadline = context.monotonic() + self._timeout
         self._pause = _FIRST_PAUSE
+        self.lost_reply = False
+        """Whether a request was left without an answer, so that it may have been carried out."""
 
     def call(self, request: Request) -> Op[Any]:
         """The answer to a request, which is sent again as long as it fails for passing reasons.
@@ -55,6 +57,7 @@ class Attempts:
                 answer = yield request
             except faults.Fault as fault:
                 unanswered |= isinstance(fault, faults.NoReply)
+                self.lost_reply |= unanswered
                 problem: Exception = fault
                 if meter is not None:
                     meter.add(request, None)

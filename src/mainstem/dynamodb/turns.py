@@ -45,7 +45,7 @@ class Refusal:
 class Pending:
     """One commit that is to be written at known versions."""
 
-    __slots__ = ("entries", "partitions", "positions", "refusals", "streams", "uncertain", "whole")
+    __slots__ = ("entries", "partitions", "positions", "refusals", "streams", "whole")
 
     def __init__(self, layout: Layout, entries: Sequence[Entry], *, whole: bool) -> None:
         self.entries = entries
@@ -57,8 +57,6 @@ class Pending:
         """Those of the entries, once they are written."""
         self.refusals: dict[str, Refusal] = {}
         """By stream, where it can't be written at these versions."""
-        self.uncertain = False
-        """Whether an earlier try may have been carried out unnoticed."""
 
     @property
     def is_settled(self) -> bool:
@@ -109,7 +107,6 @@ class Turns:
                     # Whoever waits shall not share what befell this one: it tries for itself.
                     for other in reversed(group):
                         if other is not pending and not other.is_settled:
-                            other.uncertain = True
                             waiting.appendleft(other)
                     raise
         finally:
