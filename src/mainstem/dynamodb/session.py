@@ -1,0 +1,183 @@
+"""Where DynamoDB is and who asks: region, endpoint, credentials, clock. All from botocore."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+import botocore.config
+import botocore.exceptions
+import botocore.httpsession
+import botocore.session
+import botocore.utils
+
+from mainstem.dynamodb.signing import FrozenCredentials, Signer
+from mainstem.errors import InvalidInput, StoreDenied, StoreError
+
+_NO_CREDENTIALS: Final = (
+    "There are no AWS credentials. Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+    "or run where a role gives them."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to reach DynamoDB. What is None comes from botocore: environment, profile, machine."""
+
+    region: str | None = None
+    endpoint: str | None = None
+    """A URL, where it is not the region's own."""
+    profile: str | None = None
+    connect_timeout: float = 3.0
+    """Seconds."""
+    read_timeout: float = 10.0
+    """Seconds without a byte of the reply."""
+    max_connections: int = 64
+    """Connections kept open; the async driver opens no more than these at a time."""
+
+
+class Session:
+    """One endpoint, the credentials for it, and how far this machine's clock is off."""
+
+    def __init__(self, client: Any, find_credentials: Callable[[], Any] | None = None) -> None:
+        """``client`` is a DynamoDB client of botocore's or boto3's. ``find_credentials`` looks for
+        credentials again, where those that the client has can't be refreshed.
+        """
+        config = client.meta.config
+        self.endpoint: str = client.meta.endpoint_url
+        self.region: str = client.meta.region_name
+        self.connect_timeout: float | None = config.connect_timeout
+        self.read_timeout: float | None = config.read_timeout
+        self.max_connections: int = config.max_pool_connections
+        self.proxy: str | None = _proxy(self.endpoint, config.proxies)
+        # botocore has no public name for these two.
+        self._verify: Any = getattr(client._endpoint.http_session, "_verify", True)
+        self._credentials: Any = client._request_signer._credentials
+        self._client_cert = config.client_cert
+        self._find_credentials = find_credentials
+        self._refreshing = threading.Lock()
+        self._signer = Signer(self.endpoint, self.region)
+        self._clock_offset = 0.0
+
+    def sign(self, operation: str, body: bytes) -> dict[str, str]:
+        """The headers for a request. May look for fresh credentials, unless `needs_refresh` denies."""
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() + self._clock_offset))
+        return self._signer.headers(self._frozen(), stamp, operation, body)
+
+    def needs_refresh(self) -> bool:
+        """Whether getting the credentials may take long: they expire soon, or were never asked for."""
+        refresh_needed = getattr(self._credentials, "refresh_needed", None)
+        return refresh_needed is not None and bool(refresh_needed())
+
+    def refresh(self) -> None:
+        """Get fresh credentials if they expire soon. Blocks."""
+        self._frozen()
+
+    def renew(self, refused: str | None) -> bool:
+        """Get other credentials than those with this token, which were called expired. Blocks.
+
+        False: there are none.
+        """
+        with self._refreshing:
+            if self._frozen().token == refused:
+                try:
+                    if hasattr(self._credentials, "_protected_refresh"):
+                        self._credentials._protected_refresh(is_mandatory=True)
+                    elif self._find_credentials is not None:
+                        self._credentials = self._find_credentials()
+                except botocore.exceptions.BotoCoreError as error:
+                    raise StoreDenied(f"The AWS credentials have expired: {error}") from error
+            return self._frozen().token != refused
+
+    def set_clock(self, date: str | None) -> bool:
+        """Go by a reply's Date from now on. False: it tells nothing."""
+        try:
+            self._clock_offset = parsedate_to_datetime(date or "").timestamp() - time.time()
+        except ValueError:
+            return False
+        return True
+
+    def tls(self) -> ssl.SSLContext | None:
+        """How to trust the endpoint; None where it is spoken to in the clear."""
+        if not self.endpoint.startswith("https:"):
+            return None
+        context = ssl.create_default_context(
+            cafile=botocore.httpsession.get_cert_path(self._verify)
+        )
+        if self._verify is False:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if isinstance(self._client_cert, str):
+            context.load_cert_chain(self._client_cert)
+        elif self._client_cert:
+            context.load_cert_chain(*self._client_cert)
+        return context
+
+    def _frozen(self) -> FrozenCredentials:
+        if self._credentials is None:
+            raise StoreDenied(_NO_CREDENTIALS)
+        try:
+            frozen: FrozenCredentials = self._credentials.get_frozen_credentials()
+        except botocore.exceptions.BotoCoreError as error:
+            raise StoreDenied(f"The AWS credentials can't be had: {error}") from error
+        return frozen
+
+
+def open_session(settings: Settings | None = None, client: Any = None) -> Session:
+    """A session as the settings say, or as a client or session of the user's own is set up.
+
+    ``client`` may be a DynamoDB client or a session, of botocore or boto3. A client brings
+    everything with it; a session takes the settings besides.
+    """
+    settings = settings or Settings()
+    if hasattr(client, "meta"):
+        client = getattr(client.meta, "client", client)  # a resource has a client
+        if client.meta.service_model.service_name != "dynamodb":
+            raise InvalidInput(f"{client!r} is not a client for DynamoDB.")
+        return Session(client)
+    try:
+        if client is not None:
+            make = getattr(client, "create_client", None) or getattr(client, "client", None)
+            if make is None:
+                raise InvalidInput(f"{client!r} is not a client or session of botocore or boto3.")
+            return Session(_new_client(make, settings))
+
+        made = botocore.session.Session(profile=settings.profile)
+
+        def find_credentials() -> Any:
+            return botocore.session.Session(profile=settings.profile).get_credentials()
+
+        return Session(_new_client(made.create_client, settings), find_credentials)
+    except botocore.exceptions.NoRegionError as error:
+        raise StoreError(
+            "No AWS region is set. Give one to the store, or set AWS_REGION or the profile's region."
+        ) from error
+    except botocore.exceptions.ProfileNotFound as error:
+        raise StoreDenied(f"{error}. Set another profile.") from error
+    except botocore.exceptions.BotoCoreError as error:
+        raise StoreError(f"DynamoDB can't be reached as it is set up: {error}") from error
+
+
+def _new_client(make: Callable[..., Any], settings: Settings) -> Any:
+    return make(
+        "dynamodb",
+        region_name=settings.region,
+        endpoint_url=settings.endpoint,
+        config=botocore.config.Config(
+            connect_timeout=settings.connect_timeout,
+            read_timeout=settings.read_timeout,
+            max_pool_connections=settings.max_connections,
+        ),
+    )
+
+
+def _proxy(endpoint: str, configured: dict[str, str] | None) -> str | None:
+    """The URL of the proxy to go through, as botocore finds it."""
+    proxies = botocore.utils.get_environ_proxies(endpoint) if configured is None else configured
+    proxy: str | None = proxies.get(endpoint.partition(":")[0])
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"

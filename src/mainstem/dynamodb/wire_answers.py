@@ -1,0 +1,221 @@
+"""What DynamoDB answered: bodies to the answers of `requests`. No I/O.
+
+Bodies are read straight into the few fields that matter, base64 included; attributes of types that
+Mainstem never writes come out empty and are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from mainstem.dynamodb.requests import (
+    BatchGet,
+    BatchGot,
+    Control,
+    Get,
+    Got,
+    Item,
+    Key,
+    Page,
+    Put,
+    PutNew,
+    Query,
+    QueryIndex,
+    Request,
+    Transact,
+    Update,
+    Value,
+)
+from mainstem.dynamodb.wire_errors import Failure, statement_code
+
+
+class Attribute(msgspec.Struct, gc=False):
+    """One value, in the field of its type."""
+
+    text: str | None = msgspec.field(default=None, name="S")
+    number: str | None = msgspec.field(default=None, name="N")
+    binary: bytes | None = msgspec.field(default=None, name="B")
+
+
+Attributes = dict[str, Attribute]
+
+
+class _Units(msgspec.Struct, rename="pascal"):
+    capacity_units: float = 0.0
+
+
+class _GetReply(msgspec.Struct, rename="pascal"):
+    item: Attributes | None = None
+    consumed_capacity: _Units = msgspec.field(default_factory=_Units)
+
+
+class _Keys(msgspec.Struct, rename="pascal"):
+    keys: list[Attributes]
+
+
+class _BatchGetReply(msgspec.Struct, rename="pascal"):
+    responses: dict[str, list[Attributes]]
+    unprocessed_keys: dict[str, _Keys] = msgspec.field(default_factory=dict)
+    consumed_capacity: list[_Units] = msgspec.field(default_factory=list)
+
+
+class _PageReply(msgspec.Struct, rename="pascal"):
+    count: int
+    items: list[Attributes] = msgspec.field(default_factory=list)
+    last_evaluated_key: Attributes | None = None
+    consumed_capacity: _Units = msgspec.field(default_factory=_Units)
+
+
+class _UpdateReply(msgspec.Struct, rename="pascal"):
+    attributes: Attributes
+
+
+class _StatementError(msgspec.Struct, rename="pascal"):
+    code: str
+    message: str = ""
+
+
+class _StatementReply(msgspec.Struct, rename="pascal"):
+    error: _StatementError | None = None
+
+
+class _StatementsReply(msgspec.Struct, rename="pascal"):
+    responses: list[_StatementReply]
+
+
+class _Reason(msgspec.Struct, rename="pascal"):
+    code: str | None = None
+    message: str | None = None
+    item: Attributes | None = None
+
+
+class _ErrorReply(msgspec.Struct):
+    """DynamoDB spells ``message`` either way."""
+
+    type: str = msgspec.field(default="", name="__type")
+    message: str | None = None
+    other_message: str | None = msgspec.field(default=None, name="Message")
+    item: Attributes | None = msgspec.field(default=None, name="Item")
+    reasons: list[_Reason] | None = msgspec.field(default=None, name="CancellationReasons")
+
+
+def decode(request: Request, body: bytes) -> Any:
+    """The answer to a request from the body of status 200.
+
+    Raises `msgspec.MsgspecError` where it is none, and a `StoreError` or fault for a failure inside.
+    """
+    if isinstance(request, Control):
+        return _decode_any(body)
+    return _DECODERS[type(request)](request, body)
+
+
+def decode_error(body: bytes) -> Failure | None:
+    """What the body of another status tells; None where it is not an error of DynamoDB's."""
+    try:
+        reply = _decode_error(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    code = reply.type.rpartition("#")[2]
+    if not code:
+        return None
+    reasons = None
+    if reply.reasons is not None:
+        reasons = [
+            (found.code or "None", found.message or "", _item_or_none(found.item))
+            for found in reply.reasons
+        ]
+    message = reply.message or reply.other_message or ""
+    return Failure(code, message, _item_or_none(reply.item), reasons)
+
+
+def item_of(attributes: Attributes) -> Item:
+    """Its text, whole numbers and bytes."""
+    item: dict[str, Value] = {}
+    for name, value in attributes.items():
+        if value.text is not None:
+            item[name] = value.text
+        elif value.number is not None:
+            try:
+                item[name] = int(value.number)
+            except ValueError:
+                continue  # a fraction: only users' own fields can have one
+        elif value.binary is not None:
+            item[name] = value.binary
+    return item
+
+
+def _item_or_none(attributes: Attributes | None) -> Item | None:
+    return None if attributes is None else item_of(attributes)
+
+
+_decode_any = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_error = msgspec.json.Decoder(_ErrorReply).decode
+_decode_get = msgspec.json.Decoder(_GetReply).decode
+_decode_batch_get = msgspec.json.Decoder(_BatchGetReply).decode
+_decode_page = msgspec.json.Decoder(_PageReply).decode
+_decode_update = msgspec.json.Decoder(_UpdateReply).decode
+_decode_statements = msgspec.json.Decoder(_StatementsReply).decode
+
+
+def _got(_: Get, body: bytes) -> Got:
+    reply = _decode_get(body)
+    return Got(_item_or_none(reply.item), reply.consumed_capacity.capacity_units)
+
+
+def _batch_got(request: BatchGet, body: bytes) -> BatchGot:
+    reply = _decode_batch_get(body)
+    table = request.table
+    left = reply.unprocessed_keys.get(table.name)
+    keys = [] if left is None else [item_of(key) for key in left.keys]
+    return BatchGot(
+        [item_of(item) for item in reply.responses.get(table.name, ())],
+        tuple(Key(str(key[table.hash_key]), int(key[table.sort_key])) for key in keys),
+        sum(units.capacity_units for units in reply.consumed_capacity),
+    )
+
+
+def _page(_: Query | QueryIndex, body: bytes) -> Page:
+    reply = _decode_page(body)
+    return Page(
+        [item_of(item) for item in reply.items],
+        reply.count,
+        _item_or_none(reply.last_evaluated_key),
+        reply.consumed_capacity.capacity_units,
+    )
+
+
+def _updated(_: Update, body: bytes) -> Item:
+    return item_of(_decode_update(body).attributes)
+
+
+def _nothing(_: Put | Transact, body: bytes) -> None:
+    _decode_any(body)
+
+
+def _put_new(request: PutNew, body: bytes) -> tuple[str | None, ...]:
+    replies = _decode_statements(body).responses
+    if len(replies) != len(request.items):
+        raise msgspec.ValidationError(
+            f"{len(replies)} answers came to {len(request.items)} statements"
+        )
+    return tuple(
+        None
+        if reply.error is None
+        else statement_code(reply.error.code, reply.error.message, request.table.name)
+        for reply in replies
+    )
+
+
+_DECODERS: Final[Mapping[type, Callable[[Any, bytes], Any]]] = {
+    Get: _got,
+    BatchGet: _batch_got,
+    Query: _page,
+    QueryIndex: _page,
+    Put: _nothing,
+    Update: _updated,
+    Transact: _nothing,
+    PutNew: _put_new,
+}
