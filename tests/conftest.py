@@ -1,0 +1,59 @@
+"""What any test may ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import dynamodb_local
+
+_SERVER = pytest.StashKey[dynamodb_local.Starting]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Start one DynamoDB Local for all workers of pytest-xdist, while they collect their tests."""
+    config: pytest.Config = node.config
+    if _SERVER not in config.stash:
+        try:
+            config.stash[_SERVER] = dynamodb_local.Starting()
+        except FileNotFoundError:
+            return  # the tests that need it tell
+    node.workerinput["dynamodb"] = config.stash[_SERVER].server.endpoint
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _SERVER in config.stash:
+        config.stash[_SERVER].stop()
+
+
+@pytest.fixture(scope="session")
+def dynamodb(pytestconfig: pytest.Config) -> Iterator[dynamodb_local.Server]:
+    """DynamoDB Local, shared by all tests: each makes tables with names of its own.
+
+    The environment has its region and credentials, but not its endpoint.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        endpoint = getattr(pytestconfig, "workerinput", {}).get("dynamodb")
+        if endpoint is not None:
+            server = dynamodb_local.wait_for(dynamodb_local.Server(endpoint))
+            _set_environment(patch, server)
+            yield server
+        else:
+            with dynamodb_local.running() as server:
+                _set_environment(patch, server)
+                yield server
+
+
+def _set_environment(patch: pytest.MonkeyPatch, server: dynamodb_local.Server) -> None:
+    for name, value in dynamodb_local.environment(server).items():
+        patch.setenv(name, value)
+    for name in (
+        "AWS_PROFILE",
+        "AWS_SESSION_TOKEN",
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_DYNAMODB",
+    ):
+        patch.delenv(name, raising=False)
