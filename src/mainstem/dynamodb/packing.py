@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -38,7 +38,7 @@ class Packed(NamedTuple):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(list[Packed]).decode
+_decode = msgspec.msgpack.Decoder(list[list[Any]]).decode  # no type of msgspec's is text or bytes
 _local = threading.local()
 
 
@@ -56,8 +56,8 @@ def pack(events: Sequence[Packed]) -> bytes:
 def unpack(data: bytes, where: str) -> list[Packed]:
     """The events again. Raises `StoreDamaged`, which names ``where``."""
     try:
-        return _decode(zstd.decompress(data))
-    except (zstd.ZstdError, msgspec.MsgspecError) as error:
+        return [Packed(*row) for row in _decode(zstd.decompress(data))]
+    except (zstd.ZstdError, msgspec.MsgspecError, TypeError) as error:
         raise StoreDamaged(
             f"{where} can't be unpacked: {error}. Somebody has changed the item; restore the table "
             "from a backup."

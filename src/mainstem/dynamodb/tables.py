@@ -136,7 +136,7 @@ def _layout(name: str, item: Item) -> Layout:
     version = item.get("Format")
     if version != FORMAT_VERSION:
         raise StoreFormatError(
-            f"The tables of {name!r} are of format version {version}; this release of Mainstem knows "
+            f"The tables of {name!r} are of format version {version!r}; this release of Mainstem knows "
             f"version {FORMAT_VERSION}. Use the release that they were made for."
         )
     try:
@@ -174,8 +174,6 @@ def _log_table(layout: Layout, options: TableOptions) -> dict[str, Any]:
                 "Projection": {"ProjectionType": "KEYS_ONLY"},
             }
         ],
-        # Not used by Mainstem itself: those who publish the log read it from here.
-        "StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
     }
 
 
