@@ -65,6 +65,7 @@ class Starting:
         self.port = _free_port()
         self._guard = subprocess.Popen(
             [sys.executable, __file__, "--guard", *_command(folder, self.port)],
+            cwd=folder,  # where it keeps a file of its own
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
