@@ -178,7 +178,7 @@ def test_an_event_that_comes_twice_and_differs_is_told_by_its_second_line(
 
 
 def test_a_commit_that_no_store_takes_is_refused_before_it_fills_the_memory() -> None:
-    limits = Limits(event_bytes=1000, commit_events=3)
+    limits = Limits(event_bytes=1000, commit_events=3, commit_streams=3)
 
     def endless() -> Iterator[tuple[int, ImportedEvent]]:
         for number in itertools.count():
@@ -191,7 +191,7 @@ def test_a_commit_that_no_store_takes_is_refused_before_it_fills_the_memory() ->
 
 
 def test_large_events_make_small_chunks() -> None:
-    limits = Limits(event_bytes=CHUNK_SIZE, commit_events=100)
+    limits = Limits(event_bytes=CHUNK_SIZE, commit_events=100, commit_streams=100)
     large = decode_line(line(payload="x" * (CHUNK_SIZE // 2), commit_id="a"))
     events = [(number, large._replace(commit_id=str(number))) for number in range(5)]
     assert [len(chunk) for chunk in _chunks(events, limits, "")] == [2, 2, 1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from mainstem.async_store import AsyncStore
 from mainstem.codec import Codec, JsonCodec
@@ -11,35 +11,76 @@ from mainstem.sqlite.open import open_async as open_sqlite_async
 from mainstem.sqlite.open import open_blocking as open_sqlite
 from mainstem.store import Store
 
-_SCHEMES: Final = "sqlite:///shop.db, sqlite:////var/lib/shop.db or sqlite://:memory:"
+_EXAMPLES: Final = (
+    "sqlite:///shop.db, sqlite:////var/lib/shop.db, sqlite://:memory: or "
+    "dynamodb://shop?region=eu-west-1"
+)
 
 
-def connect(url: str, *, codec: Codec | None = None, create: bool = True) -> Store:
-    """Open the store at a URL, and make it where there is none.
+def connect(
+    url: str, *, codec: Codec | None = None, create: bool = True, client: Any = None
+) -> Store:
+    """Open the store at a URL.
 
     ``sqlite:///shop.db`` is a file in the working directory, ``sqlite:////var/lib/shop.db`` one by
-    its whole path, ``sqlite://:memory:`` a store that lives as long as its `Store`. Options follow
-    a ``?``: ``mode`` (``rwc``: made if missing, the default; ``rw``; ``ro``), ``synchronous``
-    (``FULL``: what was acknowledged survives a power cut, the default; ``NORMAL``: faster, the last
-    commits may be lost in one, the store stays whole), ``timeout`` (seconds to wait for others'
-    locks, 30 by default).
+    its whole path, ``sqlite://:memory:`` a store that lives as long as its `Store`; made where there
+    is none, unless ``create=False``. Options follow a ``?``: ``mode`` (``rwc``: made if missing, the
+    default; ``rw``; ``ro``), ``synchronous`` (``FULL``: what was acknowledged survives a power cut,
+    the default; ``NORMAL``: faster, the last commits may be lost in one, the store stays whole),
+    ``timeout`` (seconds to wait for others' locks, 30 by default).
 
-    ``codec`` encodes and decodes payloads; plain JSON by default. With ``create=False`` a store
-    that is not there is a `StoreNotFound`, whatever the URL says.
+    ``dynamodb://shop`` is the tables ``shop-events`` and ``shop-log``, made by ``mainstem
+    create-tables``, never by connecting. Options: ``region``, ``endpoint`` and ``profile`` (by
+    default as everywhere with AWS), ``timeout`` (seconds after which an operation stops trying
+    again, 30 by default), ``connect_timeout`` and ``read_timeout`` (seconds, of each single
+    request), ``partitions`` (has to be what the tables were made with), ``sequencing``
+    (``transactional``). ``client`` may be a DynamoDB client or a session, of boto3 or botocore,
+    whose credentials and settings are used.
+
+    ``codec`` encodes and decodes payloads; plain JSON by default.
 
     Raises `InvalidInput` for a URL that can't be understood, `StoreNotFound`, `StoreFormatError`
-    for what is not a store of this format, `StoreBusy` where others lock it for the whole timeout.
+    for what is not a store of this format, `StoreDenied` without credentials or permission,
+    `StoreBusy` where it can't be reached, or others lock it, for the whole timeout.
     """
-    _check_scheme(url)
+    if _is_dynamodb(url):
+        from mainstem.dynamodb.open import open_blocking as open_dynamodb
+
+        return open_dynamodb(url, codec or JsonCodec(), client=client)
+    _refuse_client(client)
     return open_sqlite(url, codec or JsonCodec(), create=create)
 
 
-def connect_async(url: str, *, codec: Codec | None = None, create: bool = True) -> AsyncStore:
-    """As `connect`, for asyncio. Opening is quick and done at once, so it is not awaited."""
-    _check_scheme(url)
+def connect_async(
+    url: str, *, codec: Codec | None = None, create: bool = True, client: Any = None
+) -> AsyncStore:
+    """As `connect`, for asyncio. It is not awaited: a SQLite store is open at once, and one on DynamoDB
+    after three requests, so connect where the program begins.
+    """
+    if _is_dynamodb(url):
+        from mainstem.dynamodb.open import open_async as open_dynamodb_async
+
+        return open_dynamodb_async(url, codec or JsonCodec(), client=client)
+    _refuse_client(client)
     return open_sqlite_async(url, codec or JsonCodec(), create=create)
 
 
-def _check_scheme(url: str) -> None:
-    if not isinstance(url, str) or not url.startswith("sqlite:"):
-        raise InvalidInput(f"{url!r:.200} is not the URL of a store. Give one such as {_SCHEMES}.")
+def _is_dynamodb(url: str) -> bool:
+    """Whether it is a DynamoDB URL, or else a SQLite one. Raises `InvalidInput`."""
+    if isinstance(url, str) and url.startswith("sqlite:"):
+        return False
+    if not isinstance(url, str) or not url.startswith("dynamodb:"):
+        raise InvalidInput(f"{url!r:.200} is not the URL of a store. Give one such as {_EXAMPLES}.")
+    # Not imported with Mainstem: whoever uses the embedded store needs none of it.
+    try:
+        import mainstem.dynamodb  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise InvalidInput(
+            f"{url!r:.200} needs {error.name}, which is not installed: pip install 'mainstem[dynamodb]'"
+        ) from error
+    return True
+
+
+def _refuse_client(client: Any) -> None:
+    if client is not None:
+        raise InvalidInput("A client is for stores on DynamoDB; leave it out here.")

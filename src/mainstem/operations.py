@@ -84,6 +84,14 @@ def encode_commit(
         raise TooLarge(
             "The commit", count, limits.commit_events, "events", "Split it into several commits."
         )
+    if len(encoded) > limits.commit_streams:
+        raise TooLarge(
+            "The commit",
+            len(encoded),
+            limits.commit_streams,
+            "streams",
+            "Split it into several commits.",
+        )
     return encoded
 
 

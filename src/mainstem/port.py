@@ -52,6 +52,8 @@ class Limits:
     """Name, payload and metadata of one event together, as UTF-8."""
     commit_events: int
     """Events in one commit, over all its streams."""
+    commit_streams: int
+    """Streams in one commit."""
 
 
 @dataclass(frozen=True, slots=True)

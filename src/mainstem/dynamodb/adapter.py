@@ -10,7 +10,7 @@ from mainstem.dynamodb import listing, snapshots
 from mainstem.dynamodb.append import Appender
 from mainstem.dynamodb.attempts import Attempts
 from mainstem.dynamodb.checkpoints import Checkpoints
-from mainstem.dynamodb.commits import Bounds
+from mainstem.dynamodb.commits import Bounds, most_streams
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.event_items import EventItems
 from mainstem.dynamodb.heads import Heads
@@ -41,8 +41,9 @@ from mainstem.port import (
 from mainstem.positions import Partition, Position, Version
 from mainstem.streams import LogFilter
 
-_LIMITS: Final = Limits(event_bytes=400_000, commit_events=5_000)
+_EVENT_BYTES: Final = 400_000
 """An item may have 409,600 bytes: what is left is for ids and attribute names."""
+_COMMIT_EVENTS: Final = 5_000
 _POLLING: Final = Polling(shortest=0.02, longest=1.0)
 """A look at the log costs half a read unit or one; once a second is two million a month."""
 
@@ -70,6 +71,9 @@ class DynamoAdapter:
         self._stream_reader = StreamReader(layout, items, streams, versions, context)
         self._log_reader = LogReader(layout, self._heads, context)
         self._checkpoints = Checkpoints(layout, context)
+        self._limits = Limits(
+            _EVENT_BYTES, _COMMIT_EVENTS, most_streams(layout.partitions, bounds.items)
+        )
 
     @property
     def partitions(self) -> int:
@@ -77,7 +81,7 @@ class DynamoAdapter:
 
     @property
     def limits(self) -> Limits:
-        return _LIMITS
+        return self._limits
 
     @property
     def polling(self) -> Polling:

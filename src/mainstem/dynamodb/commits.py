@@ -94,6 +94,13 @@ def plan(
     return Plan(tuple(actions), firsts, cursors, batch_places, ends, positions, tuple(unwritten))
 
 
+def most_streams(partitions: int, items: int) -> int:
+    """Streams that one commit can surely have: each takes an event item and a cursor, and each
+    partition that they are in takes a batch.
+    """
+    return max((items - partitions) // 2, items // 3)
+
+
 def fits(layout: Layout, items: EventItems, entries: Sequence[Entry], bounds: Bounds) -> bool:
     """Whether the entries can be written by one transaction, every item of theirs."""
     if len(entries) >= bounds.items:

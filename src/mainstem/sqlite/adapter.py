@@ -31,7 +31,7 @@ from mainstem.sqlite.drivers import Read, Write
 from mainstem.sqlite.faults import UncertainCommit
 from mainstem.streams import LogFilter
 
-_LIMITS: Final = Limits(event_bytes=16 * 1024 * 1024, commit_events=100_000)
+_LIMITS: Final = Limits(event_bytes=16 * 1024 * 1024, commit_events=100_000, commit_streams=100_000)
 _POLLING: Final = Polling(shortest=0.001, longest=0.04)
 """Asking for the head costs some ten microseconds, so 25 times a second are hardly felt."""
 

@@ -71,7 +71,9 @@ def import_events(
     return summary
 
 
-UNKNOWN_LIMITS: Final = Limits(event_bytes=16 * 1024 * 1024, commit_events=100_000)
+UNKNOWN_LIMITS: Final = Limits(
+    event_bytes=16 * 1024 * 1024, commit_events=100_000, commit_streams=100_000
+)
 """Those of the embedded store, for checking a file without a store."""
 
 Numbered = tuple[int, ImportedEvent]

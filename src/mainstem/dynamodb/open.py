@@ -1,0 +1,194 @@
+"""From a ``dynamodb:`` URL to an open store, and to the tables that it needs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any, Final, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
+
+from mainstem.async_store import AsyncStore
+from mainstem.codec import Codec
+from mainstem.dynamodb.adapter import DynamoAdapter
+from mainstem.dynamodb.context import Context, system_clock
+from mainstem.dynamodb.drivers import connect_async, connect_blocking
+from mainstem.dynamodb.layout import AttributeNames, Layout
+from mainstem.dynamodb.session import Settings
+from mainstem.dynamodb.tables import TableOptions, check, check_layout, check_name, create
+from mainstem.errors import InvalidInput, StoreFormatError
+from mainstem.store import Store
+
+_OPTIONS: Final = (
+    "region",
+    "endpoint",
+    "profile",
+    "partitions",
+    "sequencing",
+    "timeout",
+    "connect_timeout",
+    "read_timeout",
+)
+_LONGEST_TIMEOUT: Final = 3600.0
+
+
+class Place(NamedTuple):
+    """What a URL says."""
+
+    url: str
+    name: str
+    partitions: int | None
+    timeout: float
+    settings: Settings
+
+
+def open_blocking(
+    url: str, codec: Codec, *, client: Any = None, clock: Callable[[], int] = system_clock
+) -> Store:
+    """Look at the tables and open the store. Raises `StoreNotFound`, `StoreFormatError`,
+    `StoreDenied`.
+    """
+    place = parse(url)
+    driver = connect_blocking(place.settings, client)
+    try:
+        context = Context(driver.new_lock, clock, timeout=place.timeout)
+        layout = driver.run(check(place.name, context))
+        _check_partitions(place, layout)
+    except BaseException:
+        driver.close()
+        raise
+    return Store(DynamoAdapter(place.url, layout, context), driver, codec)
+
+
+def open_async(
+    url: str, codec: Codec, *, client: Any = None, clock: Callable[[], int] = system_clock
+) -> AsyncStore:
+    """As `open_blocking`. The tables are looked at before it returns, which takes three requests."""
+    place = parse(url)
+    looking = connect_blocking(place.settings, client)
+    try:
+        layout = looking.run(check(place.name, Context(threading.Lock, timeout=place.timeout)))
+    finally:
+        looking.close()
+    _check_partitions(place, layout)
+    driver = connect_async(place.settings, client)
+    context = Context(driver.new_lock, clock, timeout=place.timeout)
+    return AsyncStore(DynamoAdapter(place.url, layout, context), driver, codec)
+
+
+def create_tables(
+    url: str,
+    *,
+    attributes: Mapping[str, str] | None = None,
+    deletion_protection: bool = False,
+    point_in_time_recovery: bool = False,
+    client: Any = None,
+) -> bool:
+    """Make the two tables of the store at a ``dynamodb:`` URL, and wait until they can be used.
+
+    Its option ``partitions`` (1 by default, at most 1,024) is fixed from then on. ``attributes``
+    renames attributes of the events table: ``{"stream_id": "AggregateId"}``; the names are those
+    of `mainstem.dynamodb.AttributeNames`. The tables are on-demand.
+
+    Answers whether anything was made: to repeat the call is safe, and what is there is left as it
+    is. Raises `InvalidInput`, `StoreFormatError` where there are tables that do not fit,
+    `StoreDenied`.
+    """
+    place = parse(url)
+    layout = Layout(
+        place.name,
+        1 if place.partitions is None else place.partitions,
+        _attribute_names(attributes or {}),
+    )
+    check_layout(layout)
+    driver = connect_blocking(place.settings, client)
+    try:
+        options = TableOptions(deletion_protection, point_in_time_recovery)
+        context = Context(driver.new_lock, timeout=place.timeout)
+        return driver.run(create(layout, context, options))
+    finally:
+        driver.close()
+
+
+def parse(url: str) -> Place:
+    """What a URL means. Raises `InvalidInput` with what is wrong with it."""
+    parts = urlsplit(url, allow_fragments=False)
+    name = parts.netloc
+    if parts.scheme != "dynamodb" or parts.path not in ("", "/") or not name:
+        raise InvalidInput(
+            f"{url!r:.200}: a DynamoDB URL is dynamodb:// and the name of the store, such as "
+            "dynamodb://shop?region=eu-west-1 for the tables shop-events and shop-log."
+        )
+    check_name(name)
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    unknown = sorted(options.keys() - set(_OPTIONS))
+    if unknown:
+        raise InvalidInput(
+            f"{url!r:.200}: unknown option {unknown[0]!r}. Known are {', '.join(_OPTIONS)}."
+        )
+    for option, value in options.items():
+        if not value:
+            raise InvalidInput(f"{url!r:.200}: {option} is empty. Give it a value or leave it out.")
+    if options.get("sequencing", "transactional") != "transactional":
+        raise InvalidInput(
+            f"sequencing={options['sequencing']!r}: this release writes the log in the transaction of "
+            "the append, which is called 'transactional'."
+        )
+    defaults = Settings()
+    settings = Settings(
+        options.get("region"),
+        _endpoint(options.get("endpoint")),
+        options.get("profile"),
+        _seconds(options, "connect_timeout", defaults.connect_timeout),
+        _seconds(options, "read_timeout", defaults.read_timeout),
+    )
+    partitions = _whole(options, "partitions")
+    return Place(url, name, partitions, _seconds(options, "timeout", 30.0), settings)
+
+
+def _attribute_names(names: Mapping[str, str]) -> AttributeNames:
+    known = [each.name for each in fields(AttributeNames)]
+    for name in names:
+        if name not in known:
+            raise InvalidInput(
+                f"attributes: there is no attribute {name!r:.80}. Known are {', '.join(known)}."
+            )
+    return AttributeNames(**names)
+
+
+def _check_partitions(place: Place, layout: Layout) -> None:
+    if place.partitions not in (None, layout.partitions):
+        raise StoreFormatError(
+            f"The store {place.name!r} was made with {layout.partitions} partitions, not with "
+            f"{place.partitions}, and that can't be changed. Leave the option out of the URL."
+        )
+
+
+def _endpoint(endpoint: str | None) -> str | None:
+    if endpoint is not None and not endpoint.startswith(("http://", "https://")):
+        raise InvalidInput(f"endpoint={endpoint!r:.200}: give a URL such as http://localhost:8000.")
+    return endpoint
+
+
+def _whole(options: Mapping[str, str], name: str) -> int | None:
+    text = options.get(name)
+    if text is None:
+        return None
+    if not text.isdecimal():
+        raise InvalidInput(f"{name}={text!r:.80}: give a whole number.")
+    return int(text)
+
+
+def _seconds(options: Mapping[str, str], name: str, default: float) -> float:
+    text = options.get(name)
+    if text is None:
+        return default
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= _LONGEST_TIMEOUT:
+        raise InvalidInput(
+            f"{name}={text!r:.80}: give seconds, above 0 and up to {_LONGEST_TIMEOUT:g}."
+        )
+    return seconds
