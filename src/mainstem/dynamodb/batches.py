@@ -21,6 +21,20 @@ def batch_at(
     attributes: tuple[str, ...] | None = None,
 ) -> Op[Item | None]:
     """The batch that holds a position; None where it is not (yet) to be seen."""
+    batch = yield from batch_upto(layout, attempts, partition, position, attributes)
+    if batch is not None and position < head_behind(batch).position:
+        return batch
+    return None
+
+
+def batch_upto(
+    layout: Layout,
+    attempts: Attempts,
+    partition: int,
+    position: int,
+    attributes: tuple[str, ...] | None = None,
+) -> Op[Item | None]:
+    """The last batch, of the position's epoch, that begins at or before it."""
     page: Page = yield from attempts.call(
         Query(
             layout.log,
@@ -31,9 +45,7 @@ def batch_at(
             attributes=attributes,
         )
     )
-    if page.items and position < head_behind(page.items[0]).position:
-        return page.items[0]
-    return None
+    return page.items[0] if page.items else None
 
 
 def place_of_batch_at(

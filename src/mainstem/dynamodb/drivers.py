@@ -29,6 +29,8 @@ class BlockingDriver:
         self._closed = False
 
     def run(self, operation: Op[Result]) -> Result:
+        if self._closed:
+            raise StoreClosed
         try:
             request = next(operation)
             while True:
@@ -78,6 +80,8 @@ class AsyncDriver:
         self._closed = False
 
     async def run(self, operation: Op[Result]) -> Result:
+        if self._closed:
+            raise StoreClosed
         try:
             request = next(operation)
             while True:

@@ -82,13 +82,16 @@ def create_tables(
     attributes: Mapping[str, str] | None = None,
     deletion_protection: bool = False,
     point_in_time_recovery: bool = False,
+    stream: bool = True,
     client: Any = None,
 ) -> bool:
     """Make the two tables of the store at a ``dynamodb:`` URL, and wait until they can be used.
 
     Its option ``partitions`` (1 by default, at most 1,024) is fixed from then on. ``attributes``
     renames attributes of the events table: ``{"stream_id": "AggregateId"}``; the names are those
-    of `mainstem.dynamodb.AttributeNames`. The tables are on-demand.
+    of `mainstem.dynamodb.AttributeNames`. The tables are on-demand. ``stream=False`` leaves out the
+    events table's change stream, which only those who publish by it need; DynamoDB Local gets slower
+    with every event that it keeps in one.
 
     Answers whether anything was made: to repeat the call is safe, and what is there is left as it
     is. Raises `InvalidInput`, `StoreFormatError` where there are tables that do not fit,
@@ -103,7 +106,7 @@ def create_tables(
     check_layout(layout)
     driver = connect_blocking(place.settings, client)
     try:
-        options = TableOptions(deletion_protection, point_in_time_recovery)
+        options = TableOptions(deletion_protection, point_in_time_recovery, stream)
         context = Context(driver.new_lock, timeout=place.timeout)
         return driver.run(create(layout, context, options))
     finally:

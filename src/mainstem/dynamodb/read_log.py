@@ -14,7 +14,7 @@ from typing import Final, Generic, TypeVar
 
 from mainstem.codec import Codec
 from mainstem.dynamodb.attempts import Attempts
-from mainstem.dynamodb.batches import batch_at, missing, place_of_batch_at
+from mainstem.dynamodb.batches import batch_at, batch_upto, missing, place_of_batch_at
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.heads import Heads
 from mainstem.dynamodb.layout import Layout, log_hash
@@ -108,6 +108,8 @@ class LogReader:
         """Batches from the one that holds the position on, without a hole; none at the log's end."""
         attempts = Attempts(self._context)
         border = self._borders.get((partition, position))
+        if border is None and position == self._layout.epoch_start(self._layout.epoch_of(position)):
+            border = False  # no batch crosses an epoch
         consistent = not border and position >= self._heads.lowest(partition)
         while True:
             page: Page = yield from attempts.call(
@@ -121,15 +123,19 @@ class LogReader:
             )
             batches = list(page.items)
             begins_here = bool(batches) and int(batches[0]["sk"]) == position
-            if not begins_here and position and border is None:
-                inside = yield from batch_at(self._layout, attempts, partition, position)
-                if inside is not None:
-                    batches.insert(0, inside)
+            if not begins_here and border is None:
+                before = yield from batch_upto(self._layout, attempts, partition, position)
+                end = 0 if before is None else head_behind(before).position
+                if before is not None and end > position:
+                    batches.insert(0, before)
                     begins_here = True
+                elif end == position:
+                    border = False
             if begins_here:
                 return self._without_hole(partition, batches, more=page.last is not None)
             if not batches and consistent:
-                self._borders.put((partition, position), value=False)
+                if border is not None:
+                    self._borders.put((partition, position), value=False)
                 return []
             if consistent:
                 # A later batch is there already: this one will be seen in a moment.

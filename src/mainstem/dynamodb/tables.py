@@ -24,10 +24,12 @@ MAX_NAME: Final = 248
 
 @dataclass(frozen=True, slots=True)
 class TableOptions:
-    """How the tables are protected."""
+    """What the tables have besides their keys."""
 
     deletion_protection: bool = False
     point_in_time_recovery: bool = False
+    stream: bool = True
+    """Whether the events table has a change stream."""
 
 
 def create(layout: Layout, context: Context, options: TableOptions) -> Op[bool]:
@@ -56,7 +58,9 @@ def create(layout: Layout, context: Context, options: TableOptions) -> Op[bool]:
                     },
                 )
             )
-    refused = yield from attempts.call(Put(layout.log, _table_item(layout, context), Absent()))
+    refused = yield from attempts.call(
+        Put(layout.log, _table_item(layout, context, options), Absent())
+    )
     made |= not isinstance(refused, Refused)
     there = yield from check(layout.name, context)
     if there != layout:
@@ -88,7 +92,8 @@ def check(name: str, context: Context) -> Op[Layout]:
     events = yield from _described(attempts, layout.events.name)
     names = layout.attributes
     _check_keys(events, layout.events.name, ((names.stream_id, "S"), (names.event_id, "N")))
-    _check_stream(events, layout.events.name)
+    if got.item.get("Stream", 1):
+        _check_stream(events, layout.events.name)
     return layout
 
 
@@ -120,7 +125,7 @@ def check_layout(layout: Layout) -> None:
 _CREATION_SECONDS: Final = 300.0
 
 
-def _table_item(layout: Layout, context: Context) -> dict[str, Value]:
+def _table_item(layout: Layout, context: Context, options: TableOptions) -> dict[str, Value]:
     return {
         "pk": TABLE_KEY.hash,
         "sk": TABLE_KEY.sort,
@@ -128,6 +133,7 @@ def _table_item(layout: Layout, context: Context) -> dict[str, Value]:
         "Partitions": layout.partitions,
         "EpochBits": layout.epoch_bits,
         "Attributes": msgspec.json.encode(layout.attributes.as_dict()).decode(),
+        "Stream": int(options.stream),
         "MadeAt": iso_time(context.clock()),
     }
 
@@ -152,11 +158,13 @@ def _layout(name: str, item: Item) -> Layout:
 
 
 def _events_table(layout: Layout, options: TableOptions) -> dict[str, Any]:
-    return {
+    table = {
         **_table(layout.events.name, layout.events[1:], options),
         "AttributeDefinitions": _attributes(layout.events[1], layout.events[2]),
-        "StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
     }
+    if options.stream:
+        table["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}
+    return table
 
 
 def _log_table(layout: Layout, options: TableOptions) -> dict[str, Any]:

@@ -179,7 +179,7 @@ class AppendManyContract(Base):
         assert {info.stream_id for info in store.streams()} == {"a", "b"}
 
     def test_many_streams_fit_one_commit(self, store: Store) -> None:
-        count = min(500, store._adapter.limits.commit_events)
+        count = min(500, store.limits.commit_streams)
         results = store.append_many(
             [Append(f"s-{number}", [NewEvent("Born", number)], 0) for number in range(count)]
         )

@@ -1,0 +1,102 @@
+"""The contract on DynamoDB Local: blocking and asynchronous, with 1, 4 and 16 partitions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+from uuid import uuid4
+
+import botocore.session
+import pytest
+
+import dynamodb_local
+from mainstem import JsonCodec, Store
+from mainstem.dynamodb import create_tables
+from mainstem.dynamodb.context import system_clock
+from mainstem.dynamodb.drivers import connect_blocking
+from mainstem.dynamodb.open import open_async, open_blocking, parse
+from mainstem.dynamodb.requests import Control
+from mainstem.port import Op
+from mainstem.testing import contract
+from mainstem.testing.portal import Portal
+
+
+@cache
+def client(endpoint: str) -> Any:
+    """One for all stores of this process: to make one takes longer than most tests."""
+    return botocore.session.get_session().create_client("dynamodb", endpoint_url=endpoint)
+
+
+class Local(contract.Backend):
+    partitions = 1
+
+    def __init__(self, server: dynamodb_local.Server) -> None:
+        super().__init__()
+        self.endpoint = server.endpoint
+        self.url: str = (
+            f"dynamodb://test-{uuid4().hex}?endpoint={server.endpoint}&partitions={self.partitions}"
+        )
+        create_tables(self.url, stream=False, client=client(self.endpoint))
+
+    def connect(self, clock: contract.Clock | None) -> Store:
+        return open_blocking(
+            self.url, JsonCodec(), client=client(self.endpoint), clock=clock or system_clock
+        )
+
+    def remove(self) -> None:
+        place = parse(self.url)
+        driver = connect_blocking(place.settings, client(self.endpoint))
+        for table in ("events", "log"):
+            driver.run(_delete(f"{place.name}-{table}"))
+        driver.close()
+
+
+def _delete(table: str) -> Op[None]:
+    # DynamoDB Local gets slower with each table that it has.
+    yield Control("DeleteTable", {"TableName": table})
+
+
+class Local4(Local):
+    partitions = 4
+
+
+class Local16(Local):
+    partitions = 16
+
+
+class AsyncLocal(Local):
+    def connect(self, clock: contract.Clock | None) -> Store:
+        return Portal(
+            lambda: open_async(
+                self.url, JsonCodec(), client=client(self.endpoint), clock=clock or system_clock
+            )
+        )
+
+
+class AsyncLocal4(AsyncLocal):
+    partitions = 4
+
+
+def on(
+    kind: Callable[[dynamodb_local.Server], contract.Backend], server: dynamodb_local.Server
+) -> contract.MakeBackend:
+    return lambda: kind(server)
+
+
+class TestOnePartition(contract.Contract, contract.ProcessContract):
+    @pytest.fixture
+    def make_backend(self, dynamodb: dynamodb_local.Server) -> contract.MakeBackend:
+        return on(Local, dynamodb)
+
+
+class TestFourPartitionsAsync(contract.Contract, contract.ProcessContract):
+    @pytest.fixture
+    def make_backend(self, dynamodb: dynamodb_local.Server) -> contract.MakeBackend:
+        return on(AsyncLocal4, dynamodb)
+
+
+class TestSixteenPartitions(contract.Contract):
+    @pytest.fixture
+    def make_backend(self, dynamodb: dynamodb_local.Server) -> contract.MakeBackend:
+        return on(Local16, dynamodb)
