@@ -10,7 +10,7 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import follow, memory, scale, speed
+from benchmarks import dynamodb_client, follow, memory, scale, speed
 
 
 def main() -> None:
@@ -49,6 +49,7 @@ PARTS = {
     "memory": memory.report,
     "follow": follow.report,
     "scale": scale.report,
+    "dynamodb": dynamodb_client.report,
 }
 
 if __name__ == "__main__":

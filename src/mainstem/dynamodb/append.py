@@ -76,6 +76,8 @@ class Appender:
                     earlier = yield from self._earlier(attempts, writes, commit_id)
                 if earlier:
                     return all_or_mismatch(writes, earlier, commit_id)
+                if len(writes) > 1:
+                    yield from self._check_all(attempts, writes)
                 raise conflict
             entries = _entries(writes, versions, commit_id, recorded_us)
             pending = Pending(self._layout, entries, whole=whole)
@@ -189,15 +191,22 @@ class Appender:
         earlier = yield from self._earlier(attempts, writes, commit_id)
         if earlier:
             return all_or_mismatch(writes, earlier, commit_id)
+        versions = yield from self._check_all(attempts, writes)
+        for stream_id, refusal in refused.refusals.items():
+            self._check_cursor(stream_id, versions[stream_id], refusal)
+        # With ANY and EXISTS: others were faster, so try at the new versions.
+        yield from attempts.pause("other writers were faster at every try")
+        return None
+
+    def _check_all(self, attempts: Attempts, writes: Sequence[StreamWrite]) -> Op[dict[str, int]]:
+        """The versions of all streams. Raises `VersionConflict` for the first not as expected."""
+        versions = {}
         for stream_id, _, expected in writes:
             version = yield from self._look_up(attempts, stream_id)
             if not _is_as_expected(expected, version):
                 raise VersionConflict(stream_id, expected, Version(version))
-            if stream_id in refused.refusals:
-                self._check_cursor(stream_id, version, refused.refusals[stream_id])
-        # With ANY and EXISTS: others were faster, so try at the new versions.
-        yield from attempts.pause("other writers were faster at every try")
-        return None
+            versions[stream_id] = version
+        return versions
 
     def _check_cursor(self, stream_id: str, version: int, refusal: Refusal) -> None:
         if refusal.event is not None:
