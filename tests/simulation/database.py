@@ -1,0 +1,390 @@
+"""DynamoDB in memory: what each request does, and who sees it when.
+
+A write takes effect at once for conditions, transactions and `Get`. A query may see a part of a
+transaction until its sender is answered, and an eventually consistent read lags behind, each item
+for itself. ``now`` is moved by whoever uses the database.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from mainstem.dynamodb import faults
+from mainstem.dynamodb.requests import (
+    CONDITION_FAILED,
+    TAKEN,
+    Absent,
+    AtMost,
+    BatchGet,
+    BatchGot,
+    Cancelled,
+    Check,
+    Condition,
+    Control,
+    Equals,
+    Get,
+    Got,
+    Item,
+    Key,
+    Page,
+    Put,
+    PutNew,
+    Query,
+    QueryIndex,
+    Reason,
+    Refused,
+    Table,
+    Transact,
+    Update,
+)
+from mainstem.dynamodb.sizes import (
+    MAX_BATCH_GET,
+    MAX_ITEM_BYTES,
+    MAX_STATEMENTS,
+    MAX_TRANSACTION_BYTES,
+    MAX_TRANSACTION_ITEMS,
+    item_bytes,
+    read_units,
+)
+from mainstem.errors import StoreError, StoreNotFound
+
+PAGE_BYTES = 1024 * 1024
+TOKEN_SECONDS = 600.0
+
+
+class State(NamedTuple):
+    """An item as it was written, and from when on queries see it."""
+
+    visible: float
+    item: Item
+
+
+class Rows:
+    """One table: the history of each item."""
+
+    def __init__(self) -> None:
+        self.items: dict[Key, list[State]] = {}
+        self.by_hash: dict[str, dict[int, list[State]]] = {}
+        self.locked: dict[Key, float] = {}
+        """Until when a transaction is under way on the item."""
+
+    def newest(self, key: Key) -> Item | None:
+        history = self.items.get(key)
+        return history[-1].item if history else None
+
+    def write(self, key: Key, item: Item, visible: float) -> None:
+        if key not in self.items:
+            self.items[key] = []
+            self.by_hash.setdefault(key.hash, {})[key.sort] = self.items[key]
+        self.items[key].append(State(visible, item))
+
+
+class Database:
+    """Any number of tables. ``random`` decides what is seen late."""
+
+    def __init__(self, random: random.Random, *, lag: float = 0.0) -> None:
+        self.now = 0.0
+        """Seconds."""
+        self._random = random
+        self._lag = lag
+        """Seconds that eventually consistent reads are behind at most."""
+        self._tables: dict[str, Rows] = {}
+        self._descriptions: dict[str, Mapping[str, Any]] = {}
+        self._tokens: dict[str, tuple[float, Transact]] = {}
+        self.watch: Callable[[Table, Item, Item | None], None] | None = None
+        """Told of every item written, and what it took the place of."""
+
+    def rows(self, table: Table | str) -> Rows:
+        name = table if isinstance(table, str) else table.name
+        try:
+            return self._tables[name]
+        except KeyError:
+            raise StoreNotFound(f"There is no table {name!r}") from None
+
+    def add_table(self, name: str) -> None:
+        self._tables[name] = Rows()
+
+    def execute(self, request: Any, answered: float | None = None) -> Any:
+        """Carry a request out. ``answered`` is when its sender hears of it: until then a transaction
+        may be seen in part, and is in the way of others.
+        """
+        execute: Callable[..., Any] = _EXECUTE[type(request)]
+        if isinstance(request, Transact):
+            return execute(self, request, self.now if answered is None else answered)
+        return execute(self, request)
+
+    # Reads
+
+    def get(self, request: Get) -> Got:
+        _check_key(request.key)
+        rows = self.rows(request.table)
+        if request.consistent:
+            item = rows.newest(request.key)
+        else:
+            item = self._seen(rows.items.get(request.key, []), consistent=False)
+        size = 0 if item is None else item_bytes(item)
+        units = read_units(size, consistent=request.consistent)
+        return Got(None if item is None else _project(item, request.attributes), units)
+
+    def batch_get(self, request: BatchGet) -> BatchGot:
+        if not 1 <= len(request.keys) <= MAX_BATCH_GET:
+            raise StoreError(f"BatchGetItem of {len(request.keys)} keys")
+        if len(set(request.keys)) < len(request.keys):
+            raise StoreError("BatchGetItem with a key twice")
+        rows, table = self.rows(request.table), request.table
+        items, units = [], 0.0
+        for key in request.keys:
+            _check_key(key)
+            item = self._seen(rows.items.get(key, []), consistent=request.consistent)
+            units += read_units(
+                0 if item is None else item_bytes(item), consistent=request.consistent
+            )
+            if item is not None:
+                names = request.attributes
+                keyed = None if names is None else (table.hash_key, table.sort_key, *names)
+                items.append(_project(item, keyed))
+        return BatchGot(items, (), units)
+
+    def query(self, request: Query) -> Page:
+        _check_key(Key(request.hash, 0))
+        rows = self.rows(request.table).by_hash.get(request.hash, {})
+        sorts = sorted(
+            sort
+            for sort in rows
+            if (request.first is None or request.first <= sort)
+            and (request.last is None or sort <= request.last)
+        )
+        if request.backwards:
+            sorts.reverse()
+        seen = (self._seen(rows[sort], consistent=request.consistent) for sort in sorts)
+        table = request.table
+        page = self._page(
+            (item for item in seen if item is not None),
+            request.limit,
+            (table.hash_key, table.sort_key),
+            consistent=request.consistent,
+        )
+        return page._replace(items=[_project(item, request.attributes) for item in page.items])
+
+    def query_index(self, request: QueryIndex) -> Page:
+        index, table = request.on, request.table
+        names = (index.hash_key, index.sort_key, table.hash_key, table.sort_key)
+        entries = []
+        for history in self.rows(table).items.values():
+            item = self._seen(history, consistent=False)
+            if item is None or item.get(index.hash_key) != request.hash:
+                continue
+            name = item.get(index.sort_key)
+            if not isinstance(name, str) or not name.startswith(request.prefix):
+                continue
+            if request.exactly is None or name == request.exactly:
+                entries.append({each: item[each] for each in names})
+        entries.sort(key=_place_in_index(names))
+        if request.after is not None:
+            after = _place_in_index(names)(request.after)
+            entries = [entry for entry in entries if _place_in_index(names)(entry) > after]
+        page = self._page(iter(entries), request.limit, names, consistent=False)
+        return page._replace(items=()) if request.count_only else page
+
+    def _page(
+        self,
+        items: Iterable[Item],
+        limit: int | None,
+        names: tuple[str, ...],
+        *,
+        consistent: bool,
+    ) -> Page:
+        found: list[Item] = []
+        size = 0
+        last = None
+        for item in items:
+            found.append(item)
+            size += item_bytes(item)
+            if len(found) == limit or size >= PAGE_BYTES:
+                last = {name: item[name] for name in names}
+                break
+        return Page(found, len(found), last, read_units(size, consistent=consistent))
+
+    def _seen(self, history: list[State], *, consistent: bool) -> Item | None:
+        at = self.now if consistent else self.now - self._random.random() * self._lag
+        for visible, item in reversed(history):
+            if visible <= at:
+                return item
+        return None
+
+    # Writes
+
+    def put(self, request: Put) -> Refused | None:
+        key = self._check_item(request.table, request.item)
+        rows = self.rows(request.table)
+        self._refuse_locked(rows, key)
+        there = rows.newest(key)
+        if not _holds(request.condition, there):
+            return Refused(there)
+        self._write(request.table, key, request.item, self.now)
+        return None
+
+    def update(self, request: Update) -> Item | Refused:
+        rows = self.rows(request.table)
+        _check_key(request.key)
+        self._refuse_locked(rows, request.key)
+        there = rows.newest(request.key)
+        if not _holds(request.condition, there):
+            return Refused(there)
+        item = _updated(request, there)
+        self._check_item(request.table, item)
+        self._write(request.table, request.key, item, self.now)
+        return item
+
+    def put_new(self, request: PutNew) -> tuple[str | None, ...]:
+        if not 1 <= len(request.items) <= MAX_STATEMENTS:
+            raise StoreError(f"BatchExecuteStatement of {len(request.items)} statements")
+        codes: list[str | None] = []
+        for item in request.items:
+            try:
+                refused = self.put(Put(request.table, item, Absent()))
+            except faults.Conflicted:
+                codes.append("TransactionConflict")
+            else:
+                codes.append(None if refused is None else TAKEN)
+        return tuple(codes)
+
+    def transact(self, request: Transact, answered: float) -> Cancelled | None:
+        known = self._tokens.get(request.token)
+        if known is not None and self.now < known[0] + TOKEN_SECONDS:
+            if known[1] != request:
+                raise StoreError("IdempotentParameterMismatchException")
+            return None
+        keys = self._check_transaction(request)
+        reasons = [
+            self._reason(action, key) for action, key in zip(request.actions, keys, strict=True)
+        ]
+        if any(reason is not None for reason in reasons):
+            return Cancelled(tuple(reasons))
+        for action, key in zip(request.actions, keys, strict=True):
+            rows = self.rows(action.table)
+            rows.locked[key] = answered
+            visible = self.now + self._random.random() * (answered - self.now)
+            if isinstance(action, Put):
+                self._write(action.table, key, action.item, visible)
+            elif isinstance(action, Update):
+                item = _updated(action, rows.newest(key))
+                self._write(action.table, key, item, visible)
+        self._tokens[request.token] = (answered, request)
+        return None
+
+    def control(self, request: Control) -> Mapping[str, Any]:
+        name = request.parameters["TableName"]
+        if request.operation == "CreateTable":
+            self.add_table(name)
+            self._descriptions[name] = {**request.parameters, "TableStatus": "ACTIVE"}
+        elif request.operation != "DescribeTable":
+            raise StoreError(f"{request.operation} is not simulated")
+        if name not in self._descriptions:
+            raise StoreNotFound(f"There is no table {name!r}")
+        return {"Table": self._descriptions[name]}
+
+    def _write(self, table: Table, key: Key, item: Item, visible: float) -> None:
+        rows = self.rows(table)
+        if self.watch is not None:
+            self.watch(table, item, rows.newest(key))
+        rows.write(key, dict(item), visible)
+
+    def _reason(self, action: Put | Update | Check, key: Key) -> Reason | None:
+        rows = self.rows(action.table)
+        if rows.locked.get(key, 0.0) > self.now:
+            return Reason("TransactionConflict", None)
+        there = rows.newest(key)
+        return None if _holds(action.condition, there) else Reason(CONDITION_FAILED, there)
+
+    def _refuse_locked(self, rows: Rows, key: Key) -> None:
+        if rows.locked.get(key, 0.0) > self.now:
+            raise faults.Conflicted("a transaction is under way on the item")
+
+    def _check_transaction(self, request: Transact) -> list[Key]:
+        if not 1 <= len(request.actions) <= MAX_TRANSACTION_ITEMS:
+            raise StoreError(f"a transaction of {len(request.actions)} items")
+        if not 1 <= len(request.token) <= 36:
+            raise StoreError(f"a token of {len(request.token)} characters")
+        keys, size = [], 0
+        for action in request.actions:
+            if isinstance(action, Put):
+                keys.append(self._check_item(action.table, action.item))
+                size += item_bytes(action.item)
+            else:
+                keys.append(action.key)
+        places = {
+            (action.table.name, key) for action, key in zip(request.actions, keys, strict=True)
+        }
+        if len(places) < len(keys):
+            raise StoreError("a transaction with an item twice")
+        if size > MAX_TRANSACTION_BYTES:
+            raise StoreError(f"a transaction of {size} bytes")
+        return keys
+
+    def _check_item(self, table: Table, item: Item) -> Key:
+        key = Key(str(item[table.hash_key]), int(item[table.sort_key]))
+        _check_key(key)
+        size = item_bytes(item)
+        if size > MAX_ITEM_BYTES:
+            raise StoreError(f"an item of {size} bytes")
+        return key
+
+
+_EXECUTE: dict[type, Callable[..., Any]] = {
+    Get: Database.get,
+    BatchGet: Database.batch_get,
+    Query: Database.query,
+    QueryIndex: Database.query_index,
+    Put: Database.put,
+    Update: Database.update,
+    PutNew: Database.put_new,
+    Transact: Database.transact,
+    Control: Database.control,
+}
+
+
+def _holds(condition: Condition | None, there: Item | None) -> bool:
+    match condition:
+        case None:
+            return True
+        case Absent():
+            return there is None
+        case Equals(attribute, value):
+            return there is not None and there.get(attribute) == value
+        case AtMost(attribute, value):
+            found = None if there is None else there.get(attribute)
+            return found is None or (isinstance(found, int) and found <= value)
+
+
+def _updated(request: Update, there: Item | None) -> Item:
+    table, key = request.table, request.key
+    item = {table.hash_key: key.hash, table.sort_key: key.sort, **(there or {}), **request.set}
+    for name, number in request.add.items():
+        item[name] = int(item.get(name, 0)) + number
+    for name in request.remove:
+        item.pop(name, None)
+    return item
+
+
+def _project(item: Item, attributes: tuple[str, ...] | None) -> Item:
+    if attributes is None:
+        return dict(item)
+    return {name: item[name] for name in attributes if name in item}
+
+
+def _place_in_index(names: tuple[str, ...]) -> Callable[[Item], tuple[Any, ...]]:
+    def place(entry: Item) -> tuple[Any, ...]:
+        return tuple(
+            value.encode() if isinstance(value, str) else value
+            for value in (entry[name] for name in names[1:])
+        )
+
+    return place
+
+
+def _check_key(key: Key) -> None:
+    if not 1 <= len(key.hash.encode()) <= 2048:
+        raise StoreError(f"a partition key of {len(key.hash.encode())} bytes")
