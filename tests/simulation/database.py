@@ -84,12 +84,23 @@ class Rows:
 class Database:
     """Any number of tables. ``random`` decides what is seen late."""
 
-    def __init__(self, random: random.Random, *, lag: float = 0.0) -> None:
+    def __init__(
+        self,
+        random: random.Random,
+        *,
+        lag: float = 0.0,
+        page_bytes: int = PAGE_BYTES,
+        partial: float = 0.0,
+    ) -> None:
+        """``lag``: how many seconds eventually consistent reads are behind at most. ``partial``: how
+        often a key or an item of a batch is left for another request, as a probability.
+        """
         self.now = 0.0
         """Seconds."""
         self._random = random
         self._lag = lag
-        """Seconds that eventually consistent reads are behind at most."""
+        self._page_bytes = page_bytes
+        self._partial = partial
         self._tables: dict[str, Rows] = {}
         self._descriptions: dict[str, Mapping[str, Any]] = {}
         self._tokens: dict[str, tuple[float, Transact]] = {}
@@ -135,8 +146,12 @@ class Database:
             raise StoreError("BatchGetItem with a key twice")
         rows, table = self.rows(request.table), request.table
         items, units = [], 0.0
+        left = []
         for key in request.keys:
             _check_key(key)
+            if self._is_left_out():
+                left.append(key)
+                continue
             item = self._seen(rows.items.get(key, []), consistent=request.consistent)
             units += read_units(
                 0 if item is None else item_bytes(item), consistent=request.consistent
@@ -145,7 +160,7 @@ class Database:
                 names = request.attributes
                 keyed = None if names is None else (table.hash_key, table.sort_key, *names)
                 items.append(_project(item, keyed))
-        return BatchGot(items, (), units)
+        return BatchGot(items, tuple(left), units)
 
     def query(self, request: Query) -> Page:
         _check_key(Key(request.hash, 0))
@@ -202,7 +217,7 @@ class Database:
         for item in items:
             found.append(item)
             size += item_bytes(item)
-            if len(found) == limit or size >= PAGE_BYTES:
+            if len(found) == limit or size >= self._page_bytes:
                 last = {name: item[name] for name in names}
                 break
         return Page(found, len(found), last, read_units(size, consistent=consistent))
@@ -213,6 +228,9 @@ class Database:
             if visible <= at:
                 return item
         return None
+
+    def _is_left_out(self) -> bool:
+        return self._partial > 0 and self._random.random() < self._partial
 
     # Writes
 
@@ -243,6 +261,9 @@ class Database:
             raise StoreError(f"BatchExecuteStatement of {len(request.items)} statements")
         codes: list[str | None] = []
         for item in request.items:
+            if self._is_left_out():
+                codes.append("ProvisionedThroughputExceeded")
+                continue
             try:
                 refused = self.put(Put(request.table, item, Absent()))
             except faults.Conflicted:

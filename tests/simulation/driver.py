@@ -69,8 +69,10 @@ class Lock:
 class Process:
     """Lives until it crashes."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, crashed: Callable[[], None] | None = None) -> None:
+        """``crashed`` is called when it dies."""
         self.number = number
+        self.crashed = crashed
         self.is_alive = True
 
 
@@ -94,12 +96,14 @@ class Task:
 class Simulation:
     """The clock, the network and the processes on one database."""
 
-    def __init__(self, seed: int, database: Database, weather: Weather) -> None:
+    def __init__(self, seed: int, database: Database, weather: Weather, most_requests: int) -> None:
         self.random = random.Random(seed)
         self.database = database
         self.weather = weather
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
+        self._tasks: list[Task] = []
+        self._most_requests = most_requests
         self.requests = 0
         self.trace: Callable[[str], None] | None = None
 
@@ -114,11 +118,14 @@ class Simulation:
         return Lock(self)
 
     def run(self) -> None:
-        """Until nothing is left to happen."""
+        """Until nothing is left to happen, and every task has ended or died."""
         while self._events:
             at, _, event = heapq.heappop(self._events)
             self.database.now = max(self.now, at)
             event()
+        stuck = [task for task in self._tasks if task.is_running and task.process.is_alive]
+        assert not stuck, f"{len(stuck)} tasks wait for ever"
+        self._tasks.clear()
 
     def at(self, delay: float, event: Callable[[], None]) -> None:
         """Have something happen after so many seconds."""
@@ -131,6 +138,7 @@ class Simulation:
         done: Callable[[Any, BaseException | None], None],
     ) -> Task:
         task = Task(process, operation, done)
+        self._tasks.append(task)
         self.resume(task, None)
         return task
 
@@ -140,7 +148,10 @@ class Simulation:
 
     def crash(self, process: Process) -> None:
         """Nothing that it had under way goes on, except requests that have left it."""
-        process.is_alive = False
+        if process.is_alive:
+            process.is_alive = False
+            if process.crashed is not None:
+                process.crashed()
 
     def _advance(self, task: Task, turn: int, answer: Any, error: BaseException | None) -> None:
         if turn != task.turn or not task.is_running or not task.process.is_alive:
@@ -173,6 +184,7 @@ class Simulation:
     def _send(self, task: Task, request: Any) -> None:
         """Decide what becomes of a request."""
         self.requests += 1
+        assert self.requests < self._most_requests, "it goes on and on"
         weather, luck = self.weather, self.random.random
         there, back = 0.001 + 0.004 * luck(), 0.001 + 0.004 * luck()
         if luck() < weather.crashes:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from mainstem.dynamodb.attempts import Attempts, OutcomeUnknown
+from mainstem.dynamodb.attempts import Attempts
 from mainstem.dynamodb.commits import Bounds, check_fits_begun, fits
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.event_items import Entry, EventItems
@@ -31,6 +31,9 @@ _log = logging.getLogger("mainstem")
 
 _READ_BACK_SECONDS: Final = 5.0
 """After the deadline of an append: how long to find out what became of it."""
+
+_LOOKS: Final = 6
+"""At a commit that is to be seen in some of its streams only: over about half a second."""
 
 
 class Appender:
@@ -83,17 +86,20 @@ class Appender:
             pending = Pending(self._layout, entries, whole=whole)
             try:
                 yield from self._turns.settle(attempts, pending)
-            except OutcomeUnknown as unknown:
-                results = yield from self._read_back(writes, versions, commit_id, unknown)
+                if pending.positions is not None:
+                    results = self._results(writes, commit_id, pending)
+                    yield from self._complete(pending)
+                    return results
+                repeats = yield from self._refused(
+                    attempts, writes, versions, commit_id, pending, may_repeat=may_repeat
+                )
+            except StoreBusy as busy:
+                if not pending.lost_reply:
+                    raise
+                results = yield from self._read_back(writes, versions, commit_id, busy)
                 return results
-            if pending.positions is not None:
-                results = self._results(writes, commit_id, pending)
-                yield from self._complete(pending)
-                return results
-            repeats = yield from self._refused(
-                attempts, writes, versions, commit_id, pending, may_repeat=may_repeat
-            )
             if repeats is not None:
+                yield from self._complete(pending)
                 return repeats
 
     def _check_size(self, writes: Sequence[StreamWrite], commit_id: str, recorded_us: int) -> bool:
@@ -156,7 +162,7 @@ class Appender:
                 placed = self._items.place(refusal.event)
                 if is_first_of(placed, commit_id):
                     result = yield from self._repeats.result(attempts, stream_id, placed)
-                    return [result._replace(repeated=may_repeat and not attempts.lost_reply)]
+                    return [result._replace(repeated=may_repeat and not pending.lost_reply)]
             if isinstance(expected, int):
                 actual = self._actual(refusal, versions[0])
                 if actual is not None:
@@ -168,7 +174,7 @@ class Appender:
         results = yield from self._examine(attempts, writes, commit_id, pending)
         if results is None:
             return None
-        repeated = may_repeat and not attempts.lost_reply
+        repeated = may_repeat and not pending.lost_reply
         return [result._replace(repeated=repeated) for result in results]
 
     def _actual(self, refusal: Refusal, version: int) -> int | None:
@@ -221,15 +227,23 @@ class Appender:
     def _earlier(
         self, attempts: Attempts, writes: Sequence[StreamWrite], commit_id: str
     ) -> Op[list[AppendResult]]:
-        """What the commit did before to those of the streams that it touched as it would now."""
-        found: list[AppendResult] = []
-        for stream_id, _, expected in writes:
-            if isinstance(expected, int):
-                result = yield from self._repeats.at(attempts, stream_id, expected, commit_id)
-            else:
-                result = yield from self._repeats.find(attempts, stream_id, commit_id)
-            if result is not None:
-                found.append(result)
+        """What the commit did before to those of the streams that it touched as it would now.
+
+        An earlier try may be carried out between the looks at two streams, so a part of it is
+        looked at again before it is taken for all that there is.
+        """
+        for _ in range(_LOOKS):
+            found: list[AppendResult] = []
+            for stream_id, _, expected in writes:
+                if isinstance(expected, int):
+                    result = yield from self._repeats.at(attempts, stream_id, expected, commit_id)
+                else:
+                    result = yield from self._repeats.find(attempts, stream_id, commit_id)
+                if result is not None:
+                    found.append(result)
+            if len(found) in (0, len(writes)):
+                break
+            yield from attempts.pause(f"commit {commit_id!r} is to be seen in some streams only")
         return found
 
     def _read_back(
@@ -237,7 +251,7 @@ class Appender:
         writes: Sequence[StreamWrite],
         versions: Sequence[int],
         commit_id: str,
-        unknown: OutcomeUnknown,
+        unknown: StoreBusy,
     ) -> Op[list[AppendResult]]:
         """After the deadline: find out what became of a commit whose reply never came."""
         attempts = Attempts(self._context, min(_READ_BACK_SECONDS, self._context.timeout))
@@ -290,17 +304,24 @@ class Appender:
         """Roll forward what the transaction had no room for, and remember the versions."""
         try:
             if not pending.whole:
-                positions = pending.positions or ()
-                attempts = Attempts(self._context)
-                yield from self._streams.complete(attempts, pending.entries, positions)
+                yield from self._roll_forward(Attempts(self._context), pending)
         except StoreError as error:
             # The commit is in the log, whole; its other items are written by whoever meets it.
             _log.warning("A large commit was written, but not all of its items: %s", error)
+            return
+        if pending.positions is None:
             return
         for stream_id, event_id in {
             entry.event.stream_id: entry.event.event_id for entry in pending.entries
         }.items():
             self._versions.learn(stream_id, event_id + 1)
+
+    def _roll_forward(self, attempts: Attempts, pending: Pending) -> Op[None]:
+        if pending.positions is not None:
+            yield from self._streams.complete(attempts, pending.entries, pending.positions)
+            return
+        for stream_id in sorted(pending.streams):  # written by an earlier try
+            yield from self._streams.settled_version(attempts, stream_id)
 
 
 _LATE_VERSION: Final = 2**40

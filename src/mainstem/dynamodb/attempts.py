@@ -40,8 +40,8 @@ class Attempts:
         self._timeout = context.timeout if timeout is None else timeout
         self._deadline = context.monotonic() + self._timeout
         self._pause = _FIRST_PAUSE
-        self.lost_reply = False
-        """Whether a request was left without an answer, so that it may have been carried out."""
+        self.lost_replies = 0
+        """Writes that were left without an answer, so that they may have been carried out."""
 
     def call(self, request: Request) -> Op[Any]:
         """The answer to a request, which is sent again as long as it fails for passing reasons.
@@ -51,13 +51,15 @@ class Attempts:
         have been carried out.
         """
         meter = metering.current()
+        is_write = not isinstance(request, (Get, BatchGet, Query, QueryIndex))
         unanswered = False
         while True:
             try:
                 answer = yield request
             except faults.Fault as fault:
-                unanswered |= isinstance(fault, faults.NoReply)
-                self.lost_reply |= unanswered
+                if is_write and isinstance(fault, faults.NoReply):
+                    unanswered = True
+                    self.lost_replies += 1
                 problem: Exception = fault
                 if meter is not None:
                     meter.add(request, None)
@@ -70,7 +72,7 @@ class Attempts:
             try:
                 yield from self.pause(str(problem))
             except StoreBusy as busy:
-                if unanswered and not isinstance(request, (Get, BatchGet, Query, QueryIndex)):
+                if unanswered:
                     raise OutcomeUnknown(f"no reply came within the deadline ({problem})") from busy
                 raise
 

@@ -95,10 +95,10 @@ def plan(
 
 
 def most_streams(partitions: int, items: int) -> int:
-    """Streams that one commit can surely have: each takes an event item and a cursor, and each
-    partition that they are in takes a batch.
+    """Streams that one commit can surely have, wherever the heads are: each takes an event item and a
+    cursor, and each partition that they are in a batch, or two where an epoch ends within.
     """
-    return max((items - partitions) // 2, items // 3)
+    return max((items - 2 * partitions) // 2, items // 4)
 
 
 def fits(layout: Layout, items: EventItems, entries: Sequence[Entry], bounds: Bounds) -> bool:

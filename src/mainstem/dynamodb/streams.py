@@ -67,26 +67,51 @@ class Streams:
         return last.version
 
     def roll_forward(self, attempts: Attempts, stream_id: str, placed: Placed) -> Op[None]:
-        """Write the items that are missing behind this one, from the log."""
-        if placed.position is None:
+        """Write the items that are missing of this one's commit, from the log: they may be missing
+        on either side of it.
+        """
+        there = yield from self._written_of(attempts, stream_id, placed)
+        first = there.get(placed.commit_first)
+        if first is None or first.position is None:
             raise StoreDamaged(
                 f"Stream {stream_id!r} ends in the middle of commit {placed.commit_id!r}, at event "
-                f"{placed.event_id} of {placed.commit_first} to {placed.commit_last}, and its item "
-                "does not say where the log has the rest. Restore the table from a backup."
+                f"{placed.event_id} of {placed.commit_first} to {placed.commit_last}, and no item "
+                "says where the log has the rest. Restore the table from a backup."
             )
         events = yield from events_of_commit(
             self._layout,
             attempts,
             stream_id,
-            placed.position,
-            placed.event_id + 1,
+            first.position,
+            placed.commit_first,
             placed.commit_last,
         )
         items = [
             self._items.item(Entry(event, placed.commit_first, placed.commit_last), position)
             for position, event in events
+            if event.event_id not in there
         ]
         yield from self._write_rest(attempts, items)
+
+    def _written_of(
+        self, attempts: Attempts, stream_id: str, placed: Placed
+    ) -> Op[dict[int, Placed]]:
+        """The items that there are of a commit, by event id."""
+        found: dict[int, Placed] = {}
+        first: int | None = placed.commit_first
+        while first is not None:
+            page: Page = yield from attempts.call(
+                Query(
+                    self._layout.events,
+                    stream_id,
+                    first=first,
+                    last=placed.commit_last,
+                    attributes=self._items.place_attributes,
+                )
+            )
+            found |= {each.event_id: each for each in map(self._items.place, page.items)}
+            first = None if page.last is None else max(found) + 1
+        return found
 
     def complete(
         self, attempts: Attempts, entries: Sequence[Entry], positions: Sequence[int]

@@ -45,7 +45,15 @@ class Refusal:
 class Pending:
     """One commit that is to be written at known versions."""
 
-    __slots__ = ("entries", "partitions", "positions", "refusals", "streams", "whole")
+    __slots__ = (
+        "entries",
+        "lost_reply",
+        "partitions",
+        "positions",
+        "refusals",
+        "streams",
+        "whole",
+    )
 
     def __init__(self, layout: Layout, entries: Sequence[Entry], *, whole: bool) -> None:
         self.entries = entries
@@ -57,6 +65,8 @@ class Pending:
         """Those of the entries, once they are written."""
         self.refusals: dict[str, Refusal] = {}
         """By stream, where it can't be written at these versions."""
+        self.lost_reply = False
+        """A try was left without an answer: it may have been written at these versions."""
 
     @property
     def is_settled(self) -> bool:
@@ -161,16 +171,23 @@ class Turns:
                 whole=group[0].whole,
             )
             token = f"{self._context.random.getrandbits(128):032x}"
+            replies_lost = attempts.lost_replies
             try:
                 answer = yield from attempts.call(Transact(planned.actions, token))
             except BaseException:
                 self._forget(heads)
                 raise
+            finally:
+                if attempts.lost_replies > replies_lost:
+                    for pending in group:
+                        pending.lost_reply = True
             if answer is None:
                 self._written(group, planned)
                 return
             behind = self._refused(group, planned, answer)
             left = [pending for pending in group if not pending.is_settled]
+            for pending in left:
+                pending.lost_reply = False  # what refused the transaction refuses it for ever
             if behind:
                 self._forget(heads)
             elif len(left) == len(group):

@@ -1,0 +1,197 @@
+"""The code broken on purpose, a step left out, reordered or made unconditional: each is to be seen."""
+
+from __future__ import annotations
+
+from simulation.mutation import Edit, Mutant
+
+MUTANTS = (
+    Mutant(
+        "an event is put whether or not its id is taken",
+        "S1",
+        [
+            Edit(
+                "commits",
+                "items.item(entry, positions[number]), Absent())",
+                "items.item(entry, positions[number]))",
+            ),
+            Edit("commits", 'Equals("Count", before) if before else Absent()', "None"),
+        ],
+    ),
+    Mutant(
+        "the version is neither looked up nor held against the cursor",
+        "S1",
+        [
+            Edit("append", "if expected > 0 and (known is None or known < expected):", "if False:"),
+            Edit("commits", 'Equals("Count", before) if before else Absent()', "None"),
+        ],
+    ),
+    Mutant(
+        "a large commit's last item is not written last",
+        "S1",
+        [
+            Edit(
+                "streams",
+                "self._write_new(attempts, items[:-1])",
+                "self._write_new(attempts, items[::-1])",
+            ),
+        ],
+    ),
+    Mutant(
+        "a commit that a dead writer left half written is taken for whole",
+        "S1",
+        [
+            Edit("streams", "            if whole is None:\n", "            if False:\n"),
+            Edit(
+                "read_stream",
+                "if self._context.clock() - before.recorded_us < _LEFT_TO_ITS_WRITER:",
+                "if True:",
+            ),
+        ],
+    ),
+    Mutant(
+        "only what is missing behind the last item is rolled forward",
+        "S1",
+        [Edit("streams", "if event.event_id not in there", "if event.event_id > placed.event_id")],
+    ),
+    Mutant(
+        "a lost reply is taken for a refusal",
+        "S2",
+        [Edit("append", "if not pending.lost_reply:", "if True:")],
+    ),
+    Mutant(
+        "the event that is in the way is not compared with the commit's own",
+        "S2",
+        [Edit("append", "if is_first_of(placed, commit_id):", "if False:")],
+    ),
+    Mutant(
+        "a repeated commit with ANY is not searched for",
+        "S2",
+        [
+            Edit(
+                "append",
+                "if may_repeat and any(not isinstance(write.expected, int) for write in writes):",
+                "if False:",
+            )
+        ],
+    ),
+    Mutant(
+        "the version is that of the last item, not that of its commit",
+        "S2",
+        [Edit("event_items", "return self.commit_last + 1", "return self.event_id + 1")],
+    ),
+    Mutant(
+        "half a commit of several streams is taken for another commit",
+        "errors",
+        [Edit("append", "if len(found) in (0, len(writes)):", "if True:")],
+    ),
+    Mutant(
+        "the head moves before the answer has come",
+        "L1",
+        [
+            Edit(
+                "turns",
+                "replies_lost = attempts.lost_replies",
+                "replies_lost = attempts.lost_replies\n"
+                "            self._written(group, planned)\n"
+                "            for each in group:\n"
+                "                each.positions = None",
+            ),
+            Edit(
+                "turns",
+                "                self._forget(heads)\n                raise",
+                "                raise",
+            ),
+        ],
+    ),
+    Mutant(
+        "a batch is put whether or not its position is taken",
+        "L2",
+        [Edit("commits", "Put(layout.log, batch, Absent())", "Put(layout.log, batch)")],
+    ),
+    Mutant(
+        "the log is written before the events, not with them",
+        "L3",
+        [
+            Edit(
+                "turns",
+                "                answer = yield from attempts.call(Transact(planned.actions, token))\n",
+                "                ahead = tuple(planned.actions[n] for n in planned.batches.values())\n"
+                "                answer = yield from attempts.call(Transact(ahead, token))\n"
+                "                if answer is None:\n"
+                "                    rest = tuple(a for a in planned.actions if a not in ahead)\n"
+                "                    answer = yield from attempts.call(Transact(rest, token[1:]))\n",
+            )
+        ],
+    ),
+    Mutant(
+        "the cursor is left out of every second commit",
+        "L3",
+        [
+            Edit(
+                "commits",
+                "actions.append(Put(layout.log, cursor, condition))",
+                "actions += [Put(layout.log, cursor, None)] if positions[number] % 2 else []",
+            )
+        ],
+    ),
+    Mutant(
+        "a hole in a page of the log is passed over",
+        "R1",
+        [
+            Edit(
+                "read_log",
+                'if kept and int(batch["sk"]) != head_behind(kept[-1]).position:',
+                "if False:",
+            )
+        ],
+    ),
+    Mutant(
+        "an eventually consistent read tells where the log ends",
+        "R1",
+        [
+            Edit(
+                "read_log",
+                "consistent = not border and position >= self._heads.lowest(partition)",
+                "consistent = False",
+            ),
+            Edit("read_log", "if not batches and consistent:", "if not batches:"),
+        ],
+    ),
+    Mutant(
+        "a stream's page is taken as it comes",
+        "R1",
+        [Edit("read_stream", "if _is_range(found, lowest, highest):", "if True:")],
+    ),
+    Mutant(
+        "a stream is read eventually consistently",
+        "R1",
+        [
+            Edit(
+                "read_stream",
+                "last=None if to_version is None else end - 1,",
+                "last=None if to_version is None else end - 1, consistent=False,",
+            )
+        ],
+    ),
+    Mutant(
+        "keys that DynamoDB left unprocessed are not asked for again",
+        "L3",
+        [Edit("attempts", "left += got.unprocessed", "pass")],
+    ),
+    Mutant(
+        "a checkpoint is saved whoever has claimed it since",
+        "fence",
+        [Edit("checkpoints", 'condition=Equals("Fence", held.fence),', "")],
+    ),
+    Mutant(
+        "a claim leaves the fencing number as it is",
+        "fence",
+        [
+            Edit(
+                "checkpoints",
+                'set=listed(CHECKPOINT_LISTING, subscription),\n                add={"Fence": 1},',
+                'set=listed(CHECKPOINT_LISTING, subscription),\n                add={"Fence": 0},',
+            )
+        ],
+    ),
+)

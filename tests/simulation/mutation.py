@@ -1,0 +1,92 @@
+"""Running the simulation on code that was changed, beside the sound code."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+_PACKAGE = "mainstem.dynamodb"
+
+
+class Edit(NamedTuple):
+    module: str
+    """Of ``mainstem.dynamodb``."""
+    old: str
+    """Stands in the module exactly once."""
+    new: str
+
+
+class Mutant(NamedTuple):
+    name: str
+    invariant: str
+    """Which one the simulation sees broken."""
+    edits: Sequence[Edit]
+
+
+def seeds_until_caught(mutant: Mutant, most: int) -> int | None:
+    """How many seeds it takes, from 0 on; None where that many did not show it."""
+    with mutated(mutant) as run_seed:
+        for seed in range(most):
+            try:
+                run_seed(seed)
+            except Exception as error:
+                if mutant.invariant in getattr(error, "invariants", {"errors"}):
+                    return seed + 1
+    return None
+
+
+@contextmanager
+def mutated(mutant: Mutant) -> Iterator[Callable[[int], Any]]:
+    """The mutant's ``run_seed``. What was imported before stays as it is."""
+    kept = {name: sys.modules.pop(name) for name in list(sys.modules) if _is_ours(name)}
+    finder = _Finder(mutant)
+    sys.meta_path.insert(0, finder)
+    try:
+        run_seed = importlib.import_module("simulation.scenario").run_seed
+        assert not finder.left, f"not imported: {finder.left}"
+        yield run_seed
+    finally:
+        sys.meta_path.remove(finder)
+        for name in [name for name in sys.modules if _is_ours(name)]:
+            del sys.modules[name]
+        sys.modules.update(kept)
+
+
+def _is_ours(name: str) -> bool:
+    return f"{name}.".startswith((f"{_PACKAGE}.", "simulation."))
+
+
+class _Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+    """Imports the modules of a mutant from changed source."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        self.left: dict[str, list[Edit]] = {}
+        for edit in mutant.edits:
+            self.left.setdefault(f"{_PACKAGE}.{edit.module}", []).append(edit)
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname not in self.left:
+            return None
+        return importlib.util.spec_from_loader(fullname, self)
+
+    def get_source(self, fullname: str) -> str:
+        found = importlib.machinery.PathFinder.find_spec(
+            fullname, importlib.import_module(_PACKAGE).__path__
+        )
+        assert found is not None
+        assert found.origin is not None
+        source = Path(found.origin).read_text(encoding="utf-8")
+        for _, old, new in self.left.pop(fullname):
+            assert source.count(old) == 1, f"{fullname} has {source.count(old)} times: {old}"
+            source = source.replace(old, new)
+        return source

@@ -1,0 +1,182 @@
+"""What one seed makes: tables, weather, processes, and what each of them does."""
+
+from __future__ import annotations
+
+import random
+from asyncio import CancelledError
+from collections.abc import Callable
+from typing import Any
+
+from mainstem.codec import JsonCodec
+from mainstem.dynamodb.adapter import DynamoAdapter
+from mainstem.dynamodb.commits import Bounds
+from mainstem.dynamodb.context import Context
+from mainstem.dynamodb.layout import Layout, cursor_key
+from mainstem.port import Op, Sleep
+from mainstem.positions import Partition
+from mainstem.streams import LogFilter
+from simulation.checks import Truth, check_answers, check_tables, watch
+from simulation.database import Database
+from simulation.driver import CALM, Process, Simulation, Weather
+from simulation.history import History, LogRead, StreamRead, Violation
+from simulation.programs import Programs, imports
+
+MOST_REQUESTS = 20_000
+"""A scenario needs some hundreds; one that needs so many runs in a circle."""
+
+
+def run_seed(seed: int, trace: Callable[[str], None] | None = None) -> History:
+    """Raises `Violation` where anything is not as promised."""
+    world = World(seed, trace)
+    world.run()
+    return world.history
+
+
+class World:
+    """Everything that one seed makes."""
+
+    def __init__(self, seed: int, trace: Callable[[str], None] | None = None) -> None:
+        luck = self.random = random.Random(seed)
+        self.layout = Layout("sim", luck.choice((1, 1, 2, 3)), epoch_bits=luck.choice((3, 4, 20)))
+        self.bounds = Bounds(
+            luck.choice((8, 12, 100)), batch_bytes=luck.choice((400, 1000, 340 * 1024))
+        )
+        # Drawn from another source than the steps: what is read late does not change what is done.
+        self.database = Database(
+            random.Random(seed + 1),
+            lag=luck.choice((0.0, 0.05, 1.0)),
+            page_bytes=luck.choice((1_000, 1024 * 1024)),
+            partial=luck.choice((0.0, 0.0, 0.2)),
+        )
+        for table in (self.layout.events, self.layout.log):
+            self.database.add_table(table.name)
+        self.simulation = Simulation(seed + 2, self.database, _weather(luck), MOST_REQUESTS)
+        self.simulation.trace = trace
+        self.timeout = luck.choice((0.25, 0.5, 5.0, 5.0))
+        self.history = History()
+        watch(self.layout, self.database, self.history)
+        self.streams = [f"{kind}-{n}" for kind in "ab" for n in range(luck.randint(1, 3))]
+        self.imports = imports(luck)
+        self.left = [luck.randint(5, 14) for _ in range(luck.randint(1, 3))]
+        """For each process, what it will still do, over all of its lives."""
+
+    def run(self) -> None:
+        for number in range(len(self.left)):
+            self._start(number)
+        self.simulation.run()
+        truth = Truth(self.layout, self.database, self.history)
+        check_tables(truth, self.database, self.history, settled=False)
+        self._raise_if_broken()
+        self._audit(truth)
+        truth = Truth(self.layout, self.database, self.history)
+        check_tables(truth, self.database, self.history, settled=True)
+        check_answers(truth, self.history)
+        self._raise_if_broken()
+
+    def actual_version(self, stream_id: str) -> int:
+        """As the tables have it at this very moment."""
+        cursor = self.database.rows(self.layout.log).newest(cursor_key(stream_id))
+        return 0 if cursor is None else int(cursor["Count"])
+
+    def adapter(self) -> DynamoAdapter:
+        """That of a new process."""
+        skew = self.random.choice((0, 0, -2_000_000, 1_500_000, 25_000_000))
+        context = Context(
+            self.simulation.new_lock,
+            clock=lambda: self.simulation.clock_us() + skew,
+            monotonic=lambda: self.simulation.now,
+            random=random.Random(self.random.getrandbits(32)),
+            timeout=self.timeout,
+        )
+        return DynamoAdapter("dynamodb://sim", self.layout, context, self.bounds)
+
+    def _start(self, number: int) -> None:
+        process = Process(number, crashed=lambda: self._restart(number))
+        adapter = self.adapter()
+        for _ in range(self.random.randint(1, 3)):
+            programs = Programs(self, adapter, random.Random(self.random.getrandbits(32)))
+            self.simulation.start(process, self._work(number, programs), _ended)
+
+    def _restart(self, number: int) -> None:
+        self.history.counts["crashed"] += 1
+        self.simulation.at(0.3 * self.random.random(), lambda: self._start(number))
+
+    def _work(self, number: int, programs: Programs) -> Op[None]:
+        while self.left[number] > 0:
+            self.left[number] -= 1
+            try:
+                yield from programs.any_one()
+            except CancelledError:
+                self.history.counts["cancelled"] += 1
+            yield Sleep(0.02 * self.random.random())
+
+    def _audit(self, truth: Truth) -> None:
+        """A new process, long after, in calm weather, reads everything."""
+        self.simulation.weather = CALM
+        self.timeout = 30.0
+        self.database.now += 100.0
+        adapter = self.adapter()
+        for operation in (self._read_streams(adapter, truth), self._read_logs(adapter, truth)):
+            self.simulation.start(Process(99), operation, _ended)
+        self.simulation.run()
+
+    def _read_streams(self, adapter: DynamoAdapter, truth: Truth) -> Op[None]:
+        for stream_id in sorted(truth.streams):
+            version = 0
+            while True:
+                page = yield from adapter.read_stream(
+                    stream_id,
+                    JsonCodec(),
+                    from_version=version,
+                    to_version=None,
+                    backwards=False,
+                    max_count=5,
+                )
+                self.history.stream_reads.append(
+                    StreamRead(stream_id, version, None, False, 5, page, truth.version(stream_id))
+                )
+                version += len(page.events)
+                if not page.more:
+                    break
+        listed = yield from adapter.streams(None, None, None, 1000)
+        found = {info.stream_id: int(info.version) for info in listed}
+        there = {stream_id: truth.version(stream_id) for stream_id in truth.streams}
+        self.history.expect("L3", found == there, f"listed {found}; there are {there}")
+
+    def _read_logs(self, adapter: DynamoAdapter, truth: Truth) -> Op[None]:
+        for partition, log in truth.logs.items():
+            position, ended = 0, False
+            while not ended:
+                page = yield from adapter.read_log(
+                    Partition(partition), position, LogFilter(), JsonCodec(), max_count=7
+                )
+                self.history.log_reads.append(
+                    LogRead(partition, position, LogFilter(), 7, page, len(log))
+                )
+                ended = page.next_position == position
+                position = int(page.next_position)
+            self.history.expect("R1", position == len(log), f"p{partition} ended at {position}")
+
+    def _raise_if_broken(self) -> None:
+        if self.history.broken:
+            raise Violation(self.history.broken)
+
+
+def _ended(result: Any, error: BaseException | None) -> None:
+    """Programs deal with every error that is allowed."""
+    if error is not None:
+        raise error
+
+
+def _weather(luck: random.Random) -> Weather:
+    if luck.random() < 0.1:
+        return CALM
+    often = (0.0, 0.0, 0.02, 0.1, 0.2)
+    return Weather(
+        throttled=luck.choice(often),
+        lost_before=luck.choice(often),
+        lost_after=luck.choice(often),
+        late=luck.choice(often),
+        cancelled=luck.choice((0.0, 0.0, 0.02)),
+        crashes=luck.choice((0.0, 0.01, 0.04)),
+    )
