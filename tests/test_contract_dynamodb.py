@@ -85,18 +85,24 @@ def on(
 
 
 class TestOnePartition(contract.Contract, contract.ProcessContract):
+    examples = 15
+
     @pytest.fixture
     def make_backend(self, dynamodb: dynamodb_local.Server) -> contract.MakeBackend:
         return on(Local, dynamodb)
 
 
 class TestFourPartitionsAsync(contract.Contract, contract.ProcessContract):
+    examples = 10
+
     @pytest.fixture
     def make_backend(self, dynamodb: dynamodb_local.Server) -> contract.MakeBackend:
         return on(AsyncLocal4, dynamodb)
 
 
-class TestSixteenPartitions(contract.Contract):
+class TestSixteenPartitions(contract.PartitionsContract):
+    examples = 5
+
     @pytest.fixture
     def make_backend(self, dynamodb: dynamodb_local.Server) -> contract.MakeBackend:
         return on(Local16, dynamodb)

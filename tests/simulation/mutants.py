@@ -82,7 +82,7 @@ MUTANTS = (
     Mutant(
         "half a commit of several streams is taken for another commit",
         "errors",
-        [Edit("append", "if len(found) in (0, len(writes)):", "if True:")],
+        [Edit("append", "if len(found) in (0, len(writes)) or not left:", "if True:")],
     ),
     Mutant(
         "the head moves before the answer has come",

@@ -68,33 +68,41 @@ from mainstem.testing.contract.snapshots import SnapshotContract  # noqa: E402
 from mainstem.testing.contract.subscriptions import SubscriptionContract  # noqa: E402
 
 
-class Contract(
-    AppendContract,
+class PartitionsContract(
     AppendManyContract,
-    CommitContract,
     CommitOfManyContract,
-    ReadContract,
     LogContract,
     FilterContract,
     TimeContract,
     ListingContract,
-    PayloadContract,
-    SnapshotContract,
     RestoreContract,
-    RestoredCommitContract,
     CheckpointContract,
     SubscriptionContract,
     AutomaticCheckpointContract,
-    ManualCheckpointContract,
     FencingContract,
     FollowContract,
-    NamelessContract,
-    ClosedContract,
     RacingContract,
     MachineContract,
+):
+    """The part that is about several streams, so that partitions matter to it: for a store that passes
+    the whole with one number of partitions, and is to be tested with more of them.
+    """
+
+
+class Contract(
+    PartitionsContract,
+    AppendContract,
+    CommitContract,
+    ReadContract,
+    PayloadContract,
+    SnapshotContract,
+    RestoredCommitContract,
+    ManualCheckpointContract,
+    NamelessContract,
+    ClosedContract,
     BadInputContract,
 ):
     """Everything that a store promises within one process."""
 
 
-__all__ = ["Backend", "Clock", "Contract", "MakeBackend", "ProcessContract"]
+__all__ = ["Backend", "Clock", "Contract", "MakeBackend", "PartitionsContract", "ProcessContract"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, Phase, settings
@@ -336,12 +336,15 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 class MachineContract(Base):
+    examples: ClassVar[int] = 40
+    """Random sequences of calls, 40 calls each. Fewer where every call is a request to a server."""
+
     def test_random_calls_do_what_the_plain_model_does(self, make_backend: MakeBackend) -> None:
         examples = os.environ.get(EXAMPLES)
         run_state_machine_as_test(
             cast("type[RuleBasedStateMachine]", partial(StoreMachine, make_backend)),
             settings=settings(
-                max_examples=int(examples) if examples else 40,
+                max_examples=int(examples) if examples else self.examples,
                 derandomize=not examples,
                 stateful_step_count=40,
                 database=None,
