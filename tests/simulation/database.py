@@ -164,12 +164,14 @@ class Database:
 
     def query(self, request: Query) -> Page:
         _check_key(Key(request.hash, 0))
+        first, last = request.first, request.last
+        if first is not None and last is not None and first > last:
+            raise StoreError(f"BETWEEN {first} AND {last}")
         rows = self.rows(request.table).by_hash.get(request.hash, {})
         sorts = sorted(
             sort
             for sort in rows
-            if (request.first is None or request.first <= sort)
-            and (request.last is None or sort <= request.last)
+            if (first is None or first <= sort) and (last is None or sort <= last)
         )
         if request.backwards:
             sorts.reverse()
@@ -198,6 +200,8 @@ class Database:
                 entries.append({each: item[each] for each in names})
         entries.sort(key=_place_in_index(names))
         if request.after is not None:
+            if not str(request.after[index.sort_key]).startswith(request.prefix):
+                raise StoreError("a start that is outside of what is asked for")
             after = _place_in_index(names)(request.after)
             entries = [entry for entry in entries if _place_in_index(names)(entry) > after]
         page = self._page(iter(entries), request.limit, names, consistent=False)
@@ -215,11 +219,15 @@ class Database:
         size = 0
         last = None
         for item in items:
+            if last is not None:
+                break
             found.append(item)
             size += item_bytes(item)
             if len(found) == limit or size >= self._page_bytes:
                 last = {name: item[name] for name in names}
-                break
+        else:
+            # A page that is full may name its last key although nothing follows.
+            last = last if self._random.random() < 0.5 else None
         return Page(found, len(found), last, read_units(size, consistent=consistent))
 
     def _seen(self, history: list[State], *, consistent: bool) -> Item | None:

@@ -32,6 +32,8 @@ def value_bytes(value: Value) -> int:
         return len(value) if value.isascii() else len(value.encode())
     if isinstance(value, bytes):
         return len(value)
+    if value == 0:
+        return 1
     digits = str(abs(value)).rstrip("0")
     # Two digits a byte, aligned at the decimal point, one byte for the exponent, one for a sign.
     trailing = len(str(abs(value))) - len(digits)

@@ -98,8 +98,8 @@ class Streams:
     ) -> Op[dict[int, Placed]]:
         """The items that there are of a commit, by event id."""
         found: dict[int, Placed] = {}
-        first: int | None = placed.commit_first
-        while first is not None:
+        first = placed.commit_first
+        while first <= placed.commit_last:
             page: Page = yield from attempts.call(
                 Query(
                     self._layout.events,
@@ -110,7 +110,9 @@ class Streams:
                 )
             )
             found |= {each.event_id: each for each in map(self._items.place, page.items)}
-            first = None if page.last is None else max(found) + 1
+            if page.last is None:
+                break
+            first = max(found) + 1
         return found
 
     def complete(
