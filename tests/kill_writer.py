@@ -43,7 +43,7 @@ def make_plan(rng: random.Random, store: Store, own: str) -> list[tuple[str, int
     plan = []
     for stream_id in streams:
         expected = -1 if rng.random() < 0.2 else store.version(stream_id)
-        plan.append((stream_id, rng.choice((1, 1, 2, 7)), expected))
+        plan.append((stream_id, rng.choice((1, 1, 1, 2, 2, 7, 7, 120)), expected))
     return plan
 
 

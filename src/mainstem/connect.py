@@ -43,7 +43,7 @@ def connect(
     for what is not a store of this format, `StoreDenied` without credentials or permission,
     `StoreBusy` where it can't be reached, or others lock it, for the whole timeout.
     """
-    if _is_dynamodb(url):
+    if is_dynamodb(url):
         from mainstem.dynamodb.open import open_blocking as open_dynamodb
 
         return open_dynamodb(url, codec or JsonCodec(), client=client)
@@ -57,7 +57,7 @@ def connect_async(
     """As `connect`, for asyncio. It is not awaited: a SQLite store is open at once, and one on DynamoDB
     after three requests, so connect where the program begins.
     """
-    if _is_dynamodb(url):
+    if is_dynamodb(url):
         from mainstem.dynamodb.open import open_async as open_dynamodb_async
 
         return open_dynamodb_async(url, codec or JsonCodec(), client=client)
@@ -65,7 +65,7 @@ def connect_async(
     return open_sqlite_async(url, codec or JsonCodec(), create=create)
 
 
-def _is_dynamodb(url: str) -> bool:
+def is_dynamodb(url: str) -> bool:
     """Whether it is a DynamoDB URL, or else a SQLite one. Raises `InvalidInput`."""
     if isinstance(url, str) and url.startswith("sqlite:"):
         return False

@@ -6,7 +6,7 @@ Exit codes:
 1    failed: something differs, or could not be finished
 2    the call is wrong, or a line of its input; nothing of it was written
 3    version conflict: the stream is not at the expected version; nothing was written
-4    the store can't be used: not there, of another format, locked, full, read-only, damaged
+4    the store can't be used: not there, of another format, locked, full, read-only, damaged, denied
 5    the data differs: a file's event is not the store's, or can't be decoded
 130  interrupted (Ctrl-C)
 141  whoever was reading the output has closed it
@@ -28,6 +28,7 @@ from mainstem.cli.inspect import status, streams
 from mainstem.cli.read import read
 from mainstem.cli.replay import replay
 from mainstem.cli.store import Place
+from mainstem.cli.tables import create_tables
 from mainstem.cli.tail import tail
 from mainstem.cli.transfer import export, import_
 from mainstem.errors import (
@@ -60,7 +61,8 @@ _EPILOG = "\b\n" + (__doc__ or "").partition("\n\n")[2].replace("\n\n", "\n")
     envvar="MAINSTEM_URL",
     show_envvar=True,
     metavar="URL",
-    help="The store, such as sqlite:///shop.db (three slashes: relative; four: absolute).",
+    help="The store, such as sqlite:///shop.db (three slashes: relative; four: absolute) or "
+    "dynamodb://shop?region=eu-west-1.",
 )
 @click.option(
     "--debug", is_flag=True, envvar="MAINSTEM_DEBUG", help="Show where in the code an error arose."
@@ -79,7 +81,18 @@ def cli(context: click.Context, url: str | None, *, debug: bool) -> None:  # noq
     context.obj = Place(url)
 
 
-for _command in (append, read, replay, tail, streams, status, import_, export, demo):
+for _command in (
+    append,
+    read,
+    replay,
+    tail,
+    streams,
+    status,
+    import_,
+    export,
+    create_tables,
+    demo,
+):
     cli.add_command(_command)
 
 

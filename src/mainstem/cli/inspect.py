@@ -30,7 +30,7 @@ def streams(
     *,
     for_programs: bool | None,
 ) -> None:
-    """List the streams and their versions, ordered by id."""
+    """List the streams and their versions: with SQLite by id, with DynamoDB in a fixed order."""
     with place.open() as store:
         found = store.streams(category=category, prefix=prefix, after=after, max_count=max_count)
         if json_wanted(for_programs):

@@ -83,8 +83,8 @@ class Attempts:
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
         if context.monotonic() + seconds > self._deadline:
             raise StoreBusy(
-                f"DynamoDB did not carry it out within {self._timeout:g} seconds: {problem}. "
-                "Nothing was written; trying again is safe."
+                f"DynamoDB did not carry it out within {self._timeout:g} seconds: {problem}. Trying "
+                "again is safe."
             )
         yield Sleep(seconds)
 

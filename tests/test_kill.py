@@ -13,10 +13,15 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
+import pytest
+
+import dynamodb_local
 import kill_writer
 import mainstem
 from mainstem import ANY, NewEvent, RecordedEvent, Store, VersionConflict
+from mainstem.dynamodb import create_tables
 from mainstem.testing.invariants import Replay, check_invariants, replay_all
 
 HERE = Path(__file__).parent
@@ -152,8 +157,19 @@ def check_follower(store: Store, name: str, lives: Sequence[Life]) -> None:
     assert reached == len(log)
 
 
-def test_killed_writers_and_followers_lose_and_double_nothing(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'killed.db'}?synchronous=NORMAL"
+@pytest.fixture(params=["sqlite", "dynamodb"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """That of an empty store."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'killed.db'}?synchronous=NORMAL"
+    server: dynamodb_local.Server = request.getfixturevalue("dynamodb")
+    made = f"dynamodb://killed-{uuid4().hex}?endpoint={server.endpoint}"
+    create_tables(made, stream=False)
+    return made
+
+
+def test_killed_writers_and_followers_lose_and_double_nothing(url: str) -> None:
+    """Some of the commits are larger than a transaction of DynamoDB."""
     with mainstem.connect(url) as store, ThreadPoolExecutor(8) as pool:
         writers = [pool.submit(lives_of_writer, url, name) for name in WRITERS]
         followers = [pool.submit(lives_of_follower, url, name) for name in FOLLOWERS]

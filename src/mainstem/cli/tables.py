@@ -1,0 +1,92 @@
+"""``mainstem create-tables``: what a store on DynamoDB begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from mainstem.cli.options import json_option
+from mainstem.cli.output import print_json
+from mainstem.cli.store import Place, pass_place
+from mainstem.connect import is_dynamodb
+
+
+@click.command(
+    "create-tables",
+    epilog="Example: mainstem --url 'dynamodb://shop?partitions=4' create-tables --deletion-protection",
+)
+@click.option(
+    "--deletion-protection", is_flag=True, help="Nobody can delete the tables by mistake."
+)
+@click.option(
+    "--point-in-time-recovery",
+    is_flag=True,
+    help="Have DynamoDB keep backups of the last 35 days.",
+)
+@click.option(
+    "--attribute",
+    "renamed",
+    multiple=True,
+    metavar="NAME=OTHER",
+    help="Name an attribute of the events table otherwise, such as stream_id=AggregateId; repeatable.",
+)
+@click.option(
+    "--stream/--no-stream",
+    default=True,
+    show_default=True,
+    help="Whether the events table has a change stream, for publication.",
+)
+@json_option
+@pass_place
+def create_tables(
+    place: Place,
+    renamed: Sequence[str],
+    *,
+    deletion_protection: bool,
+    point_in_time_recovery: bool,
+    stream: bool,
+    for_programs: bool,
+) -> None:
+    """Make the two tables of a store on DynamoDB, on-demand, and wait until they are ready.
+
+    The URL names the store, dynamodb://shop the tables shop-events and shop-log; its option partitions
+    (1 by default) can't be changed later. What is there already is checked and left as it is, so the
+    command can be repeated.
+    """
+    if not is_dynamodb(place.url):
+        raise click.UsageError(
+            f"{place.url} is a SQLite store, which needs no tables: append and import make its file."
+        )
+    from mainstem.dynamodb import create_tables as create
+    from mainstem.dynamodb.open import parse
+
+    made = create(
+        place.url,
+        attributes=_attributes(renamed),
+        deletion_protection=deletion_protection,
+        point_in_time_recovery=point_in_time_recovery,
+        stream=stream,
+    )
+    name = parse(place.url).name
+    tables = [f"{name}-events", f"{name}-log"]
+    if for_programs:
+        print_json({"tables": tables, "made": made})
+    elif made:
+        click.echo(f"The tables {tables[0]} and {tables[1]} are ready.")
+    else:
+        click.echo(
+            f"The tables {tables[0]} and {tables[1]} were there, and are as they have to be."
+        )
+
+
+def _attributes(renamed: Sequence[str]) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for each in renamed:
+        name, equals, other = each.partition("=")
+        if not equals or not other or name in names:
+            raise click.UsageError(
+                f"--attribute {each}: give each name once, as NAME=OTHER, such as stream_id=AggregateId."
+            )
+        names[name] = other
+    return names
