@@ -206,7 +206,11 @@ class StoreFormatError(StoreError):
 
 
 class StoreBusy(StoreError):
-    """Others kept the store locked for the whole deadline. Nothing was written; trying again is safe."""
+    """For the whole deadline others kept the store locked, or it was throttled or out of reach.
+
+    Trying again is safe. An append wrote nothing; an import may have written some of its commits, and
+    a checkpoint or snapshot may have been saved.
+    """
 
 
 class StoreFull(StoreError):

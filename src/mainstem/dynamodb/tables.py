@@ -39,14 +39,21 @@ def create(layout: Layout, context: Context, options: TableOptions) -> Op[bool]:
     that was broken off can be repeated. Raises `StoreFormatError` where it does not fit.
     """
     attempts = Attempts(context, _CREATION_SECONDS)
-    made = False
-    for definition in (_events_table(layout, options), _log_table(layout, options)):
-        name = definition["TableName"]
-        description = yield from _describe(attempts, name)
-        if description is None:
-            yield from attempts.call(Control("CreateTable", definition))
-            made = True
-        yield from _wait(attempts, name)
+    events = yield from _describe(attempts, layout.events.name)
+    log = yield from _describe(attempts, layout.log.name)
+    # Before anything is made.
+    if events is not None:
+        # Where there is a log, its store says whether it has a stream.
+        _check_events(events, layout, stream=options.stream and log is None)
+    if log is not None:
+        _check_log(log, layout)
+    if events is None:
+        yield from attempts.call(Control("CreateTable", _events_table(layout, options)))
+    if log is None:
+        yield from attempts.call(Control("CreateTable", _log_table(layout, options)))
+    yield from _wait(attempts, layout.events.name)
+    yield from _wait(attempts, layout.log.name)
+    made = events is None or log is None
     if made and options.point_in_time_recovery:
         for table in (layout.events, layout.log):
             yield from attempts.call(
@@ -65,9 +72,8 @@ def create(layout: Layout, context: Context, options: TableOptions) -> Op[bool]:
     there = yield from check(layout.name, context)
     if there != layout:
         raise StoreFormatError(
-            f"The tables of {layout.name!r} were made with {there.partitions} partitions and the "
-            f"attributes {there.attributes.as_dict()}: that can't be changed any more. Ask for the "
-            "same, or take another name."
+            f"The tables of {layout.name!r} were made with {_differences(there, layout)}. That can't be "
+            "changed any more: ask for the same, or take another name."
         )
     return made
 
@@ -80,8 +86,7 @@ def check(name: str, context: Context) -> Op[Layout]:
     attempts = Attempts(context)
     basis = Layout(name)
     log = yield from _described(attempts, basis.log.name)
-    _check_keys(log, basis.log.name, (("pk", "S"), ("sk", "N")))
-    _check_index(log, basis.log.name)
+    _check_log(log, basis)
     got: Got = yield from attempts.call(Get(basis.log, TABLE_KEY))
     if got.item is None:
         raise StoreFormatError(
@@ -90,10 +95,7 @@ def check(name: str, context: Context) -> Op[Layout]:
         )
     layout = _layout(name, got.item)
     events = yield from _described(attempts, layout.events.name)
-    names = layout.attributes
-    _check_keys(events, layout.events.name, ((names.stream_id, "S"), (names.event_id, "N")))
-    if got.item.get("Stream", 1):
-        _check_stream(events, layout.events.name)
+    _check_events(events, layout, stream=bool(got.item.get("Stream", 1)))
     return layout
 
 
@@ -136,6 +138,19 @@ def _table_item(layout: Layout, context: Context, options: TableOptions) -> dict
         "Stream": int(options.stream),
         "MadeAt": iso_time(context.clock()),
     }
+
+
+def _differences(there: Layout, wanted: Layout) -> str:
+    found = []
+    if there.partitions != wanted.partitions:
+        found.append(f"{there.partitions} partitions, not {wanted.partitions}")
+    names = wanted.attributes.as_dict()
+    found += [
+        f"{name}={other!r}, not {names[name]!r}"
+        for name, other in there.attributes.as_dict().items()
+        if other != names[name]
+    ]
+    return ", ".join(found)
 
 
 def _layout(name: str, item: Item) -> Layout:
@@ -229,6 +244,18 @@ def _wait(attempts: Attempts, name: str) -> Op[None]:
         if description is not None and description["TableStatus"] in ("ACTIVE", "UPDATING"):
             return
         yield from attempts.pause(f"table {name!r} is still being made")
+
+
+def _check_events(description: Mapping[str, Any], layout: Layout, *, stream: bool) -> None:
+    name, names = layout.events.name, layout.attributes
+    _check_keys(description, name, ((names.stream_id, "S"), (names.event_id, "N")))
+    if stream:
+        _check_stream(description, name)
+
+
+def _check_log(description: Mapping[str, Any], layout: Layout) -> None:
+    _check_keys(description, layout.log.name, (("pk", "S"), ("sk", "N")))
+    _check_index(description, layout.log.name)
 
 
 def _check_keys(
