@@ -1,0 +1,115 @@
+"""Real logs are imported into DynamoDB: their published results come out of the replay, and a commit is
+one transaction where DynamoDB allows.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+import dynamodb_local
+from dynamodb_help import one
+from dynamodb_stores import new_url, open_store, parts_of
+from mainstem import Store
+from mainstem.demo import data as demo_data
+from mainstem.demo.incidents import ServiceDesk
+from mainstem.dynamodb.layout import log_hash
+from mainstem.dynamodb.log_items import events_of
+from mainstem.dynamodb.packing import Packed
+from mainstem.dynamodb.requests import Page, Query
+from mainstem.jsonlines import commit_by
+from mainstem.transfer import ImportSummary, import_events
+
+DATA = Path(__file__).parent.parent / "benchmarks" / "data"
+INCIDENTS = Path(demo_data.__file__).parent / "incidents-small.jsonl.gz"
+MOST_STREAMS = 49
+"""One commit's that surely fit into one transaction, with one partition."""
+
+
+def batches(store: Store) -> Iterator[list[Packed]]:
+    """What each item of the log holds, in order."""
+    adapter, driver = parts_of(store)
+    position = 0
+    while True:
+        request = Query(adapter._layout.log, log_hash(0, 0), first=position)
+        page: Page = driver.run(one(request))
+        for batch in page.items:
+            events = events_of(batch)
+            position += len(events)
+            yield events
+        if page.last is None:
+            return
+
+
+@pytest.mark.timeout(900)
+def test_thirteen_years_of_kafkas_repository(dynamodb: dynamodb_local.Server) -> None:
+    url = new_url(dynamodb)
+    with (DATA / "kafka-files.jsonl.gz").open("rb") as file, open_store(url) as store:
+        summary = import_events(
+            store, file, name="kafka-files", commit_of=commit_by("payload.commit")
+        )
+        assert summary == ImportSummary(98_257, 98_257, 0)
+    with open_store(url) as store:
+        last_name: dict[str, str] = {}
+        length: Counter[str] = Counter()
+        for event in store.read_all():
+            assert event.event_id == length[event.stream_id]
+            length[event.stream_id] += 1
+            last_name[event.stream_id] = event.name
+        live = [name for name in last_name.values() if name not in ("FileDeleted", "FileMovedAway")]
+        assert (length.total(), len(length), len(live)) == (98_257, 10_061, 6_519)
+        assert length.most_common(3) == [
+            ("build.gradle", 689),
+            ("core/src/main/scala/kafka/server/KafkaApis.scala", 567),
+            ("core/src/main/scala/kafka/server/KafkaConfig.scala", 429),
+        ]
+        assert sum(count == 1 for count in length.values()) == 1_353
+        check_commits(store)
+
+
+def check_commits(store: Store) -> None:
+    """Each stands together in the log; those that fit into a transaction are in one item of it."""
+    in_items: Counter[str] = Counter()
+    streams: dict[str, set[str]] = {}
+    ended: set[str] = set()
+    current = ""
+    for events in batches(store):
+        in_items.update({event.commit_id for event in events})
+        for event in events:
+            if event.commit_id != current:
+                ended.add(current)
+                current = event.commit_id
+                assert current not in ended, f"commit {current} lies apart"
+            streams.setdefault(current, set()).add(event.stream_id)
+    assert len(streams) == 13_485
+    for commit_id, touched in streams.items():
+        assert in_items[commit_id] == 1 or len(touched) > MOST_STREAMS
+    assert max(in_items.values()) > 1100 // 50
+
+
+def test_to_import_again_changes_nothing(dynamodb: dynamodb_local.Server) -> None:
+    with gzip.open(DATA / "kafka-files.jsonl.gz") as lines:
+        # From where a commit to 1,100 files begins.
+        some = b"".join(islice(lines, 3_000))
+    with open_store(new_url(dynamodb, partitions=4)) as store:
+        for already in (0, 3_000):
+            summary = import_events(
+                store, io.BytesIO(some), name="", commit_of=commit_by("payload.commit")
+            )
+            assert summary == ImportSummary(3_000, 3_000 - already, already)
+        assert sum(store.head(partition) for partition in range(4)) == 3_000
+
+
+def test_a_week_of_incidents(dynamodb: dynamodb_local.Server) -> None:
+    with INCIDENTS.open("rb") as file, open_store(new_url(dynamodb, partitions=4)) as store:
+        assert import_events(store, file, name="incidents") == ImportSummary(15_098, 15_098, 0)
+        desk = ServiceDesk()
+        for event in store.read_all():
+            desk.apply(event.stream_id, event.name, event.payload)
+        assert desk.results() == demo_data.PUBLISHED
