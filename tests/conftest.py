@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,6 +46,16 @@ def dynamodb(pytestconfig: pytest.Config) -> Iterator[dynamodb_local.Server]:
             with dynamodb_local.running() as server:
                 _set_environment(patch, server)
                 yield server
+
+
+@pytest.fixture
+def dynamodb_of_page(
+    page: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a page of the documentation takes for AWS. Pages use stores of different names."""
+    if "dynamodb://" in page.read_text():
+        server: dynamodb_local.Server = request.getfixturevalue("dynamodb")
+        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", server.endpoint)
 
 
 def _set_environment(patch: pytest.MonkeyPatch, server: dynamodb_local.Server) -> None:

@@ -14,7 +14,7 @@ from mainstem.connect import is_dynamodb
 
 @click.command(
     "create-tables",
-    epilog="Example: mainstem --url 'dynamodb://shop?partitions=4' create-tables --deletion-protection",
+    epilog="Example: mainstem create-tables --deletion-protection --attribute stream_id=AggregateId",
 )
 @click.option(
     "--deletion-protection", is_flag=True, help="Nobody can delete the tables by mistake."

@@ -114,7 +114,7 @@ class _PlainConnection(HTTPConnection):
         try:
             super().connect()
         except (HTTPError, OSError) as error:
-            raise Unreachable(str(error)) from error
+            raise _unreachable(self, error) from error
 
 
 class _SecureConnection(HTTPSConnection):
@@ -122,4 +122,11 @@ class _SecureConnection(HTTPSConnection):
         try:
             super().connect()
         except (HTTPError, OSError) as error:
-            raise Unreachable(str(error)) from error
+            raise _unreachable(self, error) from error
+
+
+def _unreachable(connection: HTTPConnection, error: Exception) -> Unreachable:
+    said = str(error)
+    # urllib3 begins with the connection's repr.
+    reason = said.partition("): ")[2] or said
+    return Unreachable(f"no connection to {connection.host}:{connection.port}: {reason}")

@@ -42,11 +42,14 @@ def create(layout: Layout, context: Context, options: TableOptions) -> Op[bool]:
     events = yield from _describe(attempts, layout.events.name)
     log = yield from _describe(attempts, layout.log.name)
     # Before anything is made.
+    if log is not None:
+        _check_log(log, layout)
+        got: Got = yield from attempts.call(Get(layout.log, TABLE_KEY))
+        if got.item is not None:
+            _check_same(_layout(layout.name, got.item), layout)
     if events is not None:
         # Where there is a log, its store says whether it has a stream.
         _check_events(events, layout, stream=options.stream and log is None)
-    if log is not None:
-        _check_log(log, layout)
     if events is None:
         yield from attempts.call(Control("CreateTable", _events_table(layout, options)))
     if log is None:
@@ -70,11 +73,7 @@ def create(layout: Layout, context: Context, options: TableOptions) -> Op[bool]:
     )
     made |= not isinstance(refused, Refused)
     there = yield from check(layout.name, context)
-    if there != layout:
-        raise StoreFormatError(
-            f"The tables of {layout.name!r} were made with {_differences(there, layout)}. That can't be "
-            "changed any more: ask for the same, or take another name."
-        )
+    _check_same(there, layout)
     return made
 
 
@@ -140,7 +139,7 @@ def _table_item(layout: Layout, context: Context, options: TableOptions) -> dict
     }
 
 
-def _differences(there: Layout, wanted: Layout) -> str:
+def _check_same(there: Layout, wanted: Layout) -> None:
     found = []
     if there.partitions != wanted.partitions:
         found.append(f"{there.partitions} partitions, not {wanted.partitions}")
@@ -150,7 +149,11 @@ def _differences(there: Layout, wanted: Layout) -> str:
         for name, other in there.attributes.as_dict().items()
         if other != names[name]
     ]
-    return ", ".join(found)
+    if found:
+        raise StoreFormatError(
+            f"The tables of {wanted.name!r} were made with {', '.join(found)}. That can't be changed any "
+            "more: ask for the same, or take another name."
+        )
 
 
 def _layout(name: str, item: Item) -> Layout:
