@@ -124,7 +124,7 @@ class Filler:
     """Writes streams of events into a store with one partition, at its head."""
 
     def __init__(self, place: Place) -> None:
-        self._client = boto3.client("dynamodb", endpoint_url=place.endpoint)
+        self._client = boto3.Session().client("dynamodb", endpoint_url=place.endpoint)
         self._layout = Layout(place.table.removesuffix("-events"))
         self._items = EventItems(self._layout)
         self._head = EMPTY

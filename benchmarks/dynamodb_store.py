@@ -84,7 +84,7 @@ def report(console: Console) -> None:
 
 def _appends(place: Place) -> Comparison:
     """One event to a stream whose version is known, one after the other."""
-    client = boto3.client("dynamodb", endpoint_url=place.endpoint)
+    client = boto3.Session().client("dynamodb", endpoint_url=place.endpoint)
     lines = incidents()[:APPENDS]
     with mainstem.connect(place.url) as store:
         versions = [0, 0]
@@ -120,7 +120,7 @@ def _put(place: Place, stream_id: str, event_id: int, name: str, payload: Any) -
 
 def _loads(place: Place) -> Iterator[Comparison]:
     """A whole stream to events with decoded payloads, and to dictionaries with decoded payloads."""
-    table = boto3.resource("dynamodb", endpoint_url=place.endpoint).Table(place.table)
+    table = boto3.Session().resource("dynamodb", endpoint_url=place.endpoint).Table(place.table)
     with mainstem.connect(place.url) as store:
         for count in (100, 1_000):
             stream_id = f"long-{count}"

@@ -50,8 +50,9 @@ def import_events(
     stream has a hole between its first and its last event in the file.
 
     Consecutive lines of one commit id are written together or not at all; on DynamoDB a commit to
-    more streams than a transaction can hold is written by parts. What is in the store already is compared and left alone, so importing the same file again changes nothing, and an
-    import that was broken off goes on where it was.
+    more streams than a transaction can hold is written by parts. What is in the store already is
+    compared and left alone, so importing the same file again changes nothing, and an import that was
+    broken off goes on where it was.
 
     ``name`` is what errors call the file. ``summary`` is counted up as it goes, ``progress`` called
     after each transaction. Raises `InvalidLine` or `ImportConflict` with the line's number; what
