@@ -1,17 +1,19 @@
-"""The DynamoDB drivers against boto3 and aiobotocore, and the HTTP libraries to choose from.
+"""What appends cost the client, against boto3 and aiobotocore, and the HTTP libraries to choose from.
 
-An append is what the store sends for one event: a transaction that puts the event, its batch of the
-log and the cursor. boto3 and aiobotocore put only the event.
+The server answers at once, whatever it is asked. An append sends a transaction that puts the event, its
+batch of the log and the cursor. boto3 and aiobotocore put only the event.
 """
 
 from __future__ import annotations
 
 import asyncio
 import http.client
+import json
 import os
 import statistics
 import time
 from collections.abc import Awaitable, Callable
+from itertools import count
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -26,7 +28,12 @@ from rich.console import Console
 from rich.table import Table as Printed
 
 from benchmarks.canned_server import canned_server
+from mainstem import AsyncStore, JsonCodec, NewEvent, Store
+from mainstem.dynamodb.adapter import DynamoAdapter
+from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.drivers import connect_async, connect_blocking
+from mainstem.dynamodb.layout import Layout
+from mainstem.dynamodb.log_items import Head
 from mainstem.dynamodb.requests import Absent, Equals, Item, Put, Table, Transact
 from mainstem.dynamodb.session import Settings, open_session
 from mainstem.dynamodb.wire_requests import encode
@@ -35,6 +42,13 @@ from mainstem.port import Op
 IN_FLIGHT = 32
 ROUNDS = 5
 REGION = "eu-west-1"
+
+_PAYLOAD = {
+    "customer": "c-1234567890",
+    "lines": [{"sku": "A-1", "count": 2, "price": 1250}],
+    "note": "x" * 200,
+}
+_NEW = NewEvent("OrderPlaced", _PAYLOAD)
 
 Call = Callable[[], Any]
 AsyncCall = Callable[[], Awaitable[Any]]
@@ -45,9 +59,7 @@ _EVENT: Item = {
     "stream": "orders-0123456789",
     "id": 17,
     "name": "OrderPlaced",
-    "payload": '{"customer":"c-1234567890","lines":[{"sku":"A-1","count":2,"price":1250}],"note":"'
-    + "x" * 200
-    + '"}',
+    "payload": json.dumps(_PAYLOAD),
     "recorded": 1_795_435_200_000_000,
     "commit": "0192f0c1a2b3c4d5e6f708192a3b4c5d",
 }
@@ -90,7 +102,7 @@ def report(console: Console) -> None:
 
 def _print(console: Console, title: str, found: list[Measured], *, ratio: bool = True) -> None:
     table = Printed(title=title, title_justify="left")
-    headings = ["", "CPU, µs", "requests/s"]
+    headings = ["", "CPU, µs", "a second"]
     for heading in headings + (["CPU, ours / theirs", "rate, ours / theirs"] if ratio else []):
         table.add_column(heading, justify="right" if heading else "left")
     ours = found[0]
@@ -105,17 +117,24 @@ def _print(console: Console, title: str, found: list[Measured], *, ratio: bool =
 # One after the other
 
 
-def _append() -> Op[None]:
-    yield _APPEND
-
-
 def _blocking(url: str) -> dict[str, Call]:
     driver = connect_blocking(Settings(region=REGION, endpoint=url))
+    store = Store(_adapter(driver.new_lock), driver, JsonCodec())
     client = boto3.client("dynamodb", region_name=REGION, endpoint_url=url)
-    return {
-        "Mainstem: append": lambda: driver.run(_append()),
-        "boto3: put_item": lambda: client.put_item(**_PUT),
-    }
+    version = 0
+
+    def append() -> None:
+        nonlocal version
+        version = store.append("orders-0123456789", [_NEW], expected=version).version
+
+    return {"Mainstem: append": append, "boto3: put_item": lambda: client.put_item(**_PUT)}
+
+
+def _adapter(new_lock: Callable[[], Any]) -> DynamoAdapter:
+    """One that knows where the log ends, since the server can't tell."""
+    adapter = DynamoAdapter("dynamodb://mainstem", Layout("mainstem"), Context(new_lock))
+    adapter._heads.learn(0, Head(1, 0))
+    return adapter
 
 
 def _blocking_libraries(url: str) -> dict[str, Call]:
@@ -133,16 +152,16 @@ def _blocking_libraries(url: str) -> dict[str, Call]:
     return {"urllib3": with_urllib3, "http.client": with_http_client}
 
 
-def _against(calls: dict[str, Call], count: int = 400) -> list[Measured]:
+def _against(calls: dict[str, Call], times: int = 400) -> list[Measured]:
     """Round after round, so that what else the machine does touches all alike."""
     seconds: dict[str, list[tuple[float, float]]] = {what: [] for what in calls}
     for _ in range(ROUNDS + 1):
         for what, call in calls.items():
             begun, used = time.perf_counter(), time.process_time()
-            for _ in range(count):
+            for _ in range(times):
                 call()
             seconds[what].append((time.process_time() - used, time.perf_counter() - begun))
-    return _measured(seconds, count)
+    return _measured(seconds, times)
 
 
 def _measured(seconds: dict[str, list[tuple[float, float]]], count: int) -> list[Measured]:
@@ -162,6 +181,8 @@ def _measured(seconds: dict[str, list[tuple[float, float]]], count: int) -> list
 
 async def _async(url: str) -> list[Measured]:
     driver = connect_async(Settings(region=REGION, endpoint=url))
+    store = AsyncStore(_adapter(driver.new_lock), driver, JsonCodec())
+    numbers = count()
     config = Config(max_pool_connections=64)
     session = aiobotocore.session.get_session()
     async with session.create_client(
@@ -169,12 +190,19 @@ async def _async(url: str) -> list[Measured]:
     ) as client:
         found = await _against_async(
             {
-                "Mainstem: append": lambda: driver.run(_append()),
+                "Mainstem: append": lambda: store.append(
+                    f"orders-{next(numbers)}", [_NEW], expected=0
+                ),
+                "Mainstem: a transaction for each": lambda: driver.run(_one(_APPEND)),
                 "aiobotocore: put_item": lambda: client.put_item(**_PUT),
             }
         )
-    await driver.close()
+    await store.close()
     return found
+
+
+def _one(request: Transact) -> Op[None]:
+    yield request
 
 
 async def _async_libraries(url: str) -> list[Measured]:
@@ -201,11 +229,11 @@ async def _async_libraries(url: str) -> list[Measured]:
         return found
 
 
-async def _against_async(calls: dict[str, AsyncCall], count: int = 640) -> list[Measured]:
+async def _against_async(calls: dict[str, AsyncCall], times: int = 640) -> list[Measured]:
     seconds: dict[str, list[tuple[float, float]]] = {what: [] for what in calls}
 
     async def some(call: AsyncCall) -> None:
-        for _ in range(count // IN_FLIGHT):
+        for _ in range(times // IN_FLIGHT):
             await call()
 
     for _ in range(ROUNDS + 1):
@@ -213,7 +241,7 @@ async def _against_async(calls: dict[str, AsyncCall], count: int = 640) -> list[
             begun, used = time.perf_counter(), time.process_time()
             await asyncio.gather(*[some(call) for _ in range(IN_FLIGHT)])
             seconds[what].append((time.process_time() - used, time.perf_counter() - begun))
-    return _measured(seconds, count)
+    return _measured(seconds, times)
 
 
 class _Streams:
