@@ -28,7 +28,7 @@ from benchmarks.data import incidents
 from mainstem import NewEvent
 from mainstem.dynamodb import create_tables
 
-APPENDS = 300
+APPENDS = 600
 LOADS = 40
 IN_FLIGHT = 32
 
