@@ -96,11 +96,6 @@ MUTANTS = (
                 "            for each in group:\n"
                 "                each.positions = None",
             ),
-            Edit(
-                "turns",
-                "                self._forget(heads)\n                raise",
-                "                raise",
-            ),
         ],
     ),
     Mutant(

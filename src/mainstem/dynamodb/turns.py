@@ -26,7 +26,7 @@ from mainstem.dynamodb.requests import (
     Item,
     Transact,
 )
-from mainstem.errors import StoreDamaged
+from mainstem.errors import StoreDamaged, StoreError
 from mainstem.port import Op
 
 
@@ -174,7 +174,12 @@ class Turns:
             replies_lost = attempts.lost_replies
             try:
                 answer = yield from attempts.call(Transact(planned.actions, token))
+            except StoreError:
+                self._forget(heads)
+                raise
             except BaseException:
+                # Whoever sent it is gone, and it may have been carried out.
+                attempts.lost_replies += 1
                 self._forget(heads)
                 raise
             finally:
