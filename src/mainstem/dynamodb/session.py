@@ -155,7 +155,8 @@ def open_session(settings: Settings | None = None, client: Any = None) -> Sessio
         return Session(_new_client(made.create_client, settings), find_credentials)
     except botocore.exceptions.NoRegionError as error:
         raise StoreError(
-            "No AWS region is set. Give one to the store, or set AWS_REGION or the profile's region."
+            "No AWS region is set. Give one in the URL (dynamodb://shop?region=eu-west-1), or set "
+            "AWS_REGION or the profile's region."
         ) from error
     except botocore.exceptions.ProfileNotFound as error:
         raise StoreDenied(f"{error}. Set another profile.") from error
