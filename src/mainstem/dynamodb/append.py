@@ -67,19 +67,16 @@ class Appender:
         attempts = Attempts(self._context)
         recorded_us = self._context.clock()
         whole = self._check_size(writes, commit_id, recorded_us)
-        earlier: list[AppendResult] = []
-        if may_repeat and any(not isinstance(write.expected, int) for write in writes):
-            earlier = yield from self._earlier(attempts, writes, commit_id)
-            if earlier:
-                return all_or_mismatch(writes, earlier, commit_id)
+        names_no_version = any(not isinstance(write.expected, int) for write in writes)
         while True:
             versions, conflict = yield from self._versions_to_write_at(attempts, writes)
-            if conflict is not None:
-                # Unless it is a repeat, which is at another version as well.
-                if may_repeat:
-                    earlier = yield from self._earlier(attempts, writes, commit_id)
+            # Not before: an earlier try may be carried out at any time, and below these versions it
+            # would be found nowhere. At or above them it is in the way.
+            if may_repeat and (names_no_version or conflict is not None):
+                earlier = yield from self._earlier(attempts, writes, commit_id)
                 if earlier:
                     return all_or_mismatch(writes, earlier, commit_id)
+            if conflict is not None:
                 if len(writes) > 1:
                     yield from self._check_all(attempts, writes)
                 raise conflict
