@@ -25,6 +25,10 @@ class Commit:
     """One commit id: what was to be written, and what its tries were answered."""
 
     writes: Sequence[StreamWrite]
+    known_to_others: bool
+    """Its id was given from outside, so that others may send it too, at any time."""
+    under_way: int = 0
+    """Tries that have not ended. Those of a process that crashed never do."""
     unknown: bool = False
     """A try ended without anybody learning what became of it."""
     denied: str | None = None
@@ -115,9 +119,9 @@ class History:
             self.heads[partition] = max(self.heads[partition], result.last_position + 1)
 
     def deny(self, commit_id: str, error: Exception, *, surely: bool) -> None:
-        """``surely``: also a try of the same commit that is unknown can't write it any more."""
+        """``surely``: no other try of the same commit can write it any more either."""
         commit = self.commits[commit_id]
-        if surely or not commit.unknown:
+        if surely or not (commit.unknown or commit.under_way or commit.acknowledged):
             commit.denied = f"{type(error).__name__}: {error}"
 
     def claimed(self, claim: Claim, known_fence: int) -> None:

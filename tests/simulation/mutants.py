@@ -69,9 +69,30 @@ MUTANTS = (
         [
             Edit(
                 "append",
-                "if may_repeat and any(not isinstance(write.expected, int) for write in writes):",
+                "if may_repeat and (names_no_version or conflict is not None):",
                 "if False:",
             )
+        ],
+    ),
+    Mutant(
+        "a commit is searched for before the version is looked up, not after",
+        "S2",
+        [
+            Edit(
+                "append",
+                "        while True:\n            versions, conflict = yield from",
+                "        searched = may_repeat and names_no_version\n"
+                "        if searched:\n"
+                "            earlier = yield from self._earlier(attempts, writes, commit_id)\n"
+                "            if earlier:\n"
+                "                return all_or_mismatch(writes, earlier, commit_id)\n"
+                "        while True:\n            versions, conflict = yield from",
+            ),
+            Edit(
+                "append",
+                "if may_repeat and (names_no_version or conflict is not None):",
+                "if may_repeat and not searched and conflict is not None:",
+            ),
         ],
     ),
     Mutant(

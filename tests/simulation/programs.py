@@ -64,45 +64,54 @@ class Programs:
     # Appending
 
     def append(self) -> Op[None]:
-        """A commit, and where nobody can know what became of it, mostly the same once more."""
-        commit_id = f"c{len(self._history.commits)}"
-        commit = Commit(self._writes(commit_id))
-        self._history.commits[commit_id] = commit
-        may_repeat = self._random.random() < 0.2
+        """A commit, and where nobody can know what became of it, mostly the same once more. Some are
+        such as another process is sending, too.
+        """
+        commits = self._history.commits
+        others = [each for each in commits if commits[each].known_to_others]
+        if others and self._random.random() < 0.2:
+            commit_id, may_repeat = others[-1], True
+        else:
+            commit_id, may_repeat = f"c{len(commits)}", self._random.random() < 0.4
+            commits[commit_id] = Commit(self._writes(commit_id), known_to_others=may_repeat)
         for _ in range(3):
-            again = yield from self._try(commit_id, commit, may_repeat=may_repeat)
+            again = yield from self._try(commit_id, may_repeat=may_repeat)
             if not again or self._random.random() < 0.2:
                 return
             may_repeat = True
-        return
 
-    def _try(self, commit_id: str, commit: Commit, *, may_repeat: bool) -> Op[bool]:
+    def _try(self, commit_id: str, *, may_repeat: bool) -> Op[bool]:
         """Whether to try again."""
-        history = self._history
+        history, commit = self._history, self._history.commits[commit_id]
         known = {write.stream_id: history.versions[write.stream_id] for write in commit.writes}
-        before, commit.unknown = commit.unknown, True  # as long as it has not ended
         commit.denied = None
+        commit.under_way += 1
         try:
             results = yield from self._adapter.append(
                 commit.writes, commit_id, may_repeat=may_repeat
             )
         except (AppendOutcomeUnknown, CancelledError) as error:
+            commit.unknown = True
             history.counts[type(error).__name__] += 1
             return True
         except TooLarge as error:
+            commit.under_way -= 1
             history.counts["too large"] += 1
             history.deny(commit_id, error, surely=True)
             return False
         except VersionConflict as conflict:
-            commit.unknown = before
+            commit.under_way -= 1
             self._check_conflict(conflict, known)
-            history.deny(commit_id, conflict, surely=True)
+            # A stream that is not there yet, or not so far, may be by the time of another try.
+            passed = isinstance(conflict.expected, int) and conflict.actual > conflict.expected
+            history.deny(commit_id, conflict, surely=passed)
             return False
         except StoreBusy as busy:
-            commit.unknown = before
+            commit.under_way -= 1
             history.deny(commit_id, busy, surely=False)
             history.counts["busy"] += 1
             return True
+        commit.under_way -= 1
         history.acknowledge(commit_id, results)
         history.expect(
             "S2",
@@ -125,7 +134,7 @@ class Programs:
     def _writes(self, commit_id: str) -> list[StreamWrite]:
         luck = self._random
         streams = [luck.choice(self._world.streams)]
-        if luck.random() < 0.3 and self._adapter.limits.commit_streams > 1:
+        if luck.random() < 0.45 and self._adapter.limits.commit_streams > 1:
             streams = luck.sample(self._world.streams, min(2, len(self._world.streams)))
         return [
             StreamWrite(

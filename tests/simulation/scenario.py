@@ -55,7 +55,7 @@ class World:
         self.timeout = luck.choice((0.25, 0.5, 5.0, 5.0))
         self.history = History()
         watch(self.layout, self.database, self.history)
-        self.streams = [f"{kind}-{n}" for kind in "ab" for n in range(luck.randint(1, 3))]
+        self.streams = [f"{kind}-{n}" for kind in "ab" for n in range(luck.choice((1, 2, 8)))]
         self.imports = imports(luck)
         self.left = [luck.randint(5, 14) for _ in range(luck.randint(1, 3))]
         """For each process, what it will still do, over all of its lives."""
@@ -177,6 +177,6 @@ def _weather(luck: random.Random) -> Weather:
         lost_before=luck.choice(often),
         lost_after=luck.choice(often),
         late=luck.choice(often),
-        cancelled=luck.choice((0.0, 0.0, 0.02)),
+        cancelled=luck.choice((0.0, 0.02, 0.1)),
         crashes=luck.choice((0.0, 0.01, 0.04)),
     )

@@ -70,6 +70,10 @@ class Appender:
         names_no_version = any(not isinstance(write.expected, int) for write in writes)
         while True:
             versions, conflict = yield from self._versions_to_write_at(attempts, writes)
+            if conflict is not None and len(writes) > 1:
+                _, conflict = yield from self._look_at_all(attempts, writes)
+                if conflict is None:
+                    continue  # the streams have got so far meanwhile
             # Not before: an earlier try may be carried out at any time, and below these versions it
             # would be found nowhere. At or above them it is in the way.
             if may_repeat and (names_no_version or conflict is not None):
@@ -77,8 +81,6 @@ class Appender:
                 if earlier:
                     return all_or_mismatch(writes, earlier, commit_id)
             if conflict is not None:
-                if len(writes) > 1:
-                    yield from self._check_all(attempts, writes)
                 raise conflict
             entries = _entries(writes, versions, commit_id, recorded_us)
             pending = Pending(self._layout, entries, whole=whole)
@@ -192,25 +194,30 @@ class Appender:
         """Look at every stream: results where the commit was written before, None where all are as
         expected. Raises `VersionConflict` for the first that is not, `CommitMismatch`.
         """
+        versions, conflict = yield from self._look_at_all(attempts, writes)
+        # Not before: see `append`.
         earlier = yield from self._earlier(attempts, writes, commit_id)
         if earlier:
             return all_or_mismatch(writes, earlier, commit_id)
-        versions = yield from self._check_all(attempts, writes)
+        if conflict is not None:
+            raise conflict
         for stream_id, refusal in refused.refusals.items():
             self._check_cursor(stream_id, versions[stream_id], refusal)
         # With ANY and EXISTS: others were faster, so try at the new versions.
         yield from attempts.pause("other writers were faster at every try")
         return None
 
-    def _check_all(self, attempts: Attempts, writes: Sequence[StreamWrite]) -> Op[dict[str, int]]:
-        """The versions of all streams. Raises `VersionConflict` for the first not as expected."""
-        versions = {}
+    def _look_at_all(
+        self, attempts: Attempts, writes: Sequence[StreamWrite]
+    ) -> Op[tuple[dict[str, int], VersionConflict | None]]:
+        """The versions of all streams, and what to raise for the first that is not as expected."""
+        versions: dict[str, int] = {}
+        conflict: VersionConflict | None = None
         for stream_id, _, expected in writes:
-            version = yield from self._look_up(attempts, stream_id)
-            if not _is_as_expected(expected, version):
-                raise VersionConflict(stream_id, expected, Version(version))
-            versions[stream_id] = version
-        return versions
+            version = versions[stream_id] = yield from self._look_up(attempts, stream_id)
+            if conflict is None and not _is_as_expected(expected, version):
+                conflict = VersionConflict(stream_id, expected, Version(version))
+        return versions, conflict
 
     def _check_cursor(self, stream_id: str, version: int, refusal: Refusal) -> None:
         if refusal.event is not None:
