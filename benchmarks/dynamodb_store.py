@@ -10,7 +10,7 @@ import json
 import os
 import statistics
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -72,7 +72,7 @@ def report(console: Console) -> None:
         table.add_column(heading, justify="right" if heading else "left")
     with server() as running:
         place = new_place(running)
-        for found in (_appends(place), *_loads(place), _in_flight(place)):
+        for found in (_appends(place), *_loads(place), *_in_flight(place)):
             cpu = statistics.median(
                 ours.cpu / theirs.cpu for ours, theirs in zip(found.ours, found.plain, strict=True)
             )
@@ -155,47 +155,73 @@ def _queried(table: Any, stream_id: str) -> Iterator[dict[str, Any]]:
         start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
 
-def _in_flight(place: Place) -> Comparison:
-    """Appends of 32 tasks on one event loop, each to a stream of its own."""
-    each = APPENDS // IN_FLIGHT * 2
-    ours: list[Timing] = []
-    theirs: list[Timing] = []
-
-    async def measure() -> None:
-        config = Config(max_pool_connections=64)
-        session = aiobotocore.session.get_session()
-        store = mainstem.connect_async(place.url)
-        async with (
-            store,
-            session.create_client("dynamodb", endpoint_url=place.endpoint, config=config) as client,
-        ):
-            for run in range(6):
-                one = await _timed(_append_all(store, run, each))
-                other = await _timed(_put_all(place, client, run, each))
-                if run:
-                    ours.append(one)
-                    theirs.append(other)
-
-    asyncio.run(measure())
-    return Comparison(f"{IN_FLIGHT} in flight, append | put_item", each * IN_FLIGHT, ours, theirs)
+def _in_flight(place: Place) -> Iterator[Comparison]:
+    """Appends of 32 tasks on one event loop, each to a stream of its own: beside puts of the events
+    alone, and beside transactions of the same three items, each at a head of its own.
+    """
+    each = APPENDS // IN_FLIGHT
+    for what, write in (("put_item", _put_one), ("transact_write_items", _transact_one)):
+        ours: list[Timing] = []
+        theirs: list[Timing] = []
+        asyncio.run(_measure_in_flight(place, each, what, write, ours, theirs))
+        yield Comparison(f"{IN_FLIGHT} in flight, append | {what}", each * IN_FLIGHT, ours, theirs)
 
 
-async def _append_all(store: mainstem.AsyncStore, run: int, each: int) -> None:
-    async def one(task: int) -> None:
+async def _measure_in_flight(
+    place: Place,
+    each: int,
+    what: str,
+    write: Callable[[Place, Any, dict[str, Any]], Awaitable[None]],
+    ours: list[Timing],
+    theirs: list[Timing],
+) -> None:
+    config = Config(max_pool_connections=64)
+    session = aiobotocore.session.get_session()
+    store = mainstem.connect_async(place.url)
+
+    async def append(task: int, run: int) -> None:
         for version, line in enumerate(incidents()[:each]):
             event = NewEvent(line.name, line.payload)
-            await store.append(f"ours-{run}-{task}", [event], expected=version)
+            await store.append(f"ours-{what}-{run}-{task}", [event], expected=version)
 
-    await asyncio.gather(*(one(task) for task in range(IN_FLIGHT)))
-
-
-async def _put_all(place: Place, client: Any, run: int, each: int) -> None:
-    async def one(task: int) -> None:
+    async def put(client: Any, task: int, run: int) -> None:
         for event_id, line in enumerate(incidents()[:each]):
-            stream_id = f"theirs-{run}-{task}"
-            await client.put_item(**_put(place, stream_id, event_id, line.name, line.payload))
+            stream_id = f"theirs-{what}-{run}-{task}"
+            await write(place, client, _put(place, stream_id, event_id, line.name, line.payload))
 
-    await asyncio.gather(*(one(task) for task in range(IN_FLIGHT)))
+    async with (
+        store,
+        session.create_client("dynamodb", endpoint_url=place.endpoint, config=config) as client,
+    ):
+        for run in range(6):
+            one = await _timed(_all(append(task, run) for task in range(IN_FLIGHT)))
+            other = await _timed(_all(put(client, task, run) for task in range(IN_FLIGHT)))
+            if run:  # the first one warms up
+                ours.append(one)
+                theirs.append(other)
+
+
+async def _all(tasks: Iterable[Awaitable[None]]) -> None:
+    await asyncio.gather(*tasks)
+
+
+async def _put_one(_: Place, client: Any, put: dict[str, Any]) -> None:
+    await client.put_item(**put)
+
+
+async def _transact_one(place: Place, client: Any, put: dict[str, Any]) -> None:
+    stream_id, event_id = put["Item"]["StreamId"]["S"], put["Item"]["EventId"]
+    log = place.table.removesuffix("-events") + "-log"
+    batch = {"pk": {"S": f"log#{stream_id}"}, "sk": event_id, "Events": {"B": b"x" * 250}}
+    cursor = {"pk": {"S": f"cursor#{stream_id}"}, "sk": {"N": "0"}, "Count": event_id}
+    free = "attribute_not_exists(pk)"
+    await client.transact_write_items(
+        TransactItems=[
+            {"Put": put},
+            {"Put": {"TableName": log, "Item": batch, "ConditionExpression": free}},
+            {"Put": {"TableName": log, "Item": cursor}},
+        ]
+    )
 
 
 async def _timed(work: Awaitable[None]) -> Timing:
