@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import boto3
 import botocore.credentials
@@ -16,6 +16,7 @@ import pytest
 from botocore.retries.standard import ThrottledRetryableChecker
 
 import dynamodb_local
+import mainstem
 from dynamodb_help import KINDS, Runner, one, runner
 from faulty_server import HANG_UP, Answer, FaultyServer, error, faulty_server
 from mainstem.dynamodb.drivers import connect_async, connect_blocking
@@ -240,6 +241,17 @@ def test_a_clock_that_stays_wrong_is_an_error(driver: Runner, server: FaultyServ
     with pytest.raises(StoreDenied):
         driver.ask(PUT)
     assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("connect", [mainstem.connect, mainstem.connect_async])
+def test_a_store_that_may_not_be_looked_at_says_what_to_allow(
+    connect: Callable[[str], object], server: FaultyServer
+) -> None:
+    server.script = [error("AccessDeniedException", "User: ada is not authorized")]
+    says = r"DescribeTable on shop-log in eu-west-1.*Allow the action dynamodb:DescribeTable"
+    with pytest.raises(StoreDenied, match=says):
+        connect(f"dynamodb://shop?endpoint={server.endpoint}")
+    assert len(server.requests) == 1
 
 
 def test_expired_credentials_are_looked_for_again(

@@ -45,8 +45,7 @@ class Noise:
 
 @pytest.fixture
 def store(dynamodb: dynamodb_local.Server) -> Iterator[Store]:
-    names = {name: name[:2] + "#" * 253 for name in ("payload", "name", "stream_id", "recorded_at")}
-    long_names = {name: names.get(name, f"{name:.>255}") for name in AttributeNames().as_dict()}
+    long_names = {name: f"{name:.>255}" for name in AttributeNames().as_dict()}
     with open_store(new_url(dynamodb, attributes=long_names)) as opened:
         yield opened
 

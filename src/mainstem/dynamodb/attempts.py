@@ -27,10 +27,6 @@ _LONGEST_PAUSE: Final = 1.0
 """Seconds. Doubled from the first to the longest, each taken at random between half and whole."""
 
 
-class OutcomeUnknown(StoreBusy):
-    """The deadline passed, and an attempt without a reply may have been carried out."""
-
-
 class Attempts:
     """The tries of one operation, all of its requests together."""
 
@@ -47,8 +43,8 @@ class Attempts:
         """The answer to a request, which is sent again as long as it fails for passing reasons.
 
         A write whose reply was lost is sent again too, so a condition may fail because the first
-        try had succeeded. Raises `StoreBusy` at the deadline, `OutcomeUnknown` where the write may
-        have been carried out.
+        try had succeeded. Raises `StoreBusy` at the deadline; `lost_replies` has grown where the
+        write may have been carried out.
         """
         meter = metering.current()
         is_write = not isinstance(request, (Get, BatchGet, Query, QueryIndex))
@@ -73,7 +69,10 @@ class Attempts:
                 yield from self.pause(str(problem))
             except StoreBusy as busy:
                 if unanswered:
-                    raise OutcomeUnknown(f"no reply came within the deadline ({problem})") from busy
+                    raise StoreBusy(
+                        f"DynamoDB left a write without an answer for {self._timeout:g} seconds "
+                        f"({problem}), so it may have been carried out. Trying again is safe."
+                    ) from busy
                 raise
 
     def pause(self, problem: str) -> Op[None]:

@@ -90,8 +90,8 @@ class Turns:
     def settle(self, attempts: Attempts, pending: Pending) -> Op[None]:
         """Have it written or refused.
 
-        Raises `attempts.OutcomeUnknown` where it may have been written, another `StoreError` where
-        it was not.
+        Raises `StoreError` where it was neither; `Pending.lost_reply` tells whether it may have been
+        written all the same.
         """
         if len(pending.partitions) == 1 and pending.whole:
             yield from self._take_turn(attempts, pending)
