@@ -37,9 +37,11 @@ from mainstem.dynamodb.requests import (
     PutNew,
     Query,
     QueryIndex,
+    Scan,
     Table,
     Transact,
     Update,
+    UpdateEach,
 )
 from mainstem.dynamodb.sizes import MAX_ITEM_BYTES, item_bytes
 from mainstem.errors import StoreError
@@ -114,6 +116,33 @@ def test_pages_end_at_the_same_items(both: Both) -> None:
     both.ask(BatchGet(table, keys))
 
 
+@pytest.mark.parametrize("segments", [1, 3])
+@pytest.mark.parametrize("limit", [None, 4])
+def test_a_scan_finds_every_item_once(both: Both, segments: int, limit: int | None) -> None:
+    """In whatever order."""
+    table = both.layout.events
+    items = [_item(table, Key(f"s-{n % 7}", n), Data="x" * n) for n in range(40)]
+    for item in items:
+        both.ask(Put(table, item))
+
+    def scanned(ask: Callable[[Scan], Page]) -> list[Item]:
+        found: list[Item] = []
+        for segment in range(segments):
+            after: Key | None = None
+            while True:
+                page = ask(Scan(table, segment, segments, after, limit, ("StreamId", "Data")))
+                assert limit is None or len(page.items) <= limit
+                found += page.items
+                if page.last is None:
+                    break
+                after = Key(str(page.last["StreamId"]), int(page.last["EventId"]))
+        return sorted(map(dict, found), key=lambda item: str(sorted(item.items())))
+
+    real = scanned(lambda scan: both.driver.run(one(scan)))
+    assert real == scanned(both.database.execute)
+    assert len(real) == len(items)
+
+
 @pytest.mark.parametrize("excess", [0, 1])
 @pytest.mark.parametrize("text", ["x", "ä", "€"])
 def test_items_are_measured_alike(both: Both, excess: int, text: str) -> None:
@@ -143,7 +172,10 @@ def test_keys_are_measured_alike(both: Both, size: int) -> None:
         lambda table: Transact(tuple(_put(table, n) for n in range(101)), "token"),
         lambda table: Query(table, "a", first=2, last=1),
         lambda table: Query(table, ""),
+        lambda table: Scan(table, segment=2, segments=2),
         lambda table: Transact((_put(table, 1),), "t" * 37),
+        lambda table: UpdateEach(table, ()),
+        lambda table: UpdateEach(table, tuple(_update(table, n) for n in range(26))),
         lambda table: PutNew(table, ()),
         lambda table: PutNew(table, tuple(_item(table, Key("a", n)) for n in range(26))),
         lambda table: Get(table._replace(name="no-such-table"), Key("a", 1)),
@@ -199,6 +231,8 @@ class _Requests:
                 self._transact,
                 self._transact,
                 self._put_new,
+                self._update_each,
+                self._update_each,
                 self._get,
                 self._batch_get,
                 self._query,
@@ -245,6 +279,17 @@ class _Requests:
         keys = self._random.sample([Key(name, sort) for name in _NAMES for sort in range(4)], k=4)
         count = self._random.randint(1, 4)
         return PutNew(table, tuple(self._item(table, key) for key in keys[:count]))
+
+    def _update_each(self, table: Table) -> UpdateEach:
+        luck = self._random
+        keys = luck.sample([Key(name, sort) for name in _NAMES for sort in range(4)], k=4)
+        updates = []
+        for key in keys[: luck.randint(1, 4)]:
+            setting = luck.choice(({"Count": 2}, {"Text": "t", "Size": 3}, {"Number": 7}))
+            remove = luck.choice(((), ("Bytes",)))
+            condition = luck.choice((None, AtMost("Count", luck.randrange(3)), Equals("Size", 3)))
+            updates.append(Update(table, key, setting, {}, remove, condition))
+        return UpdateEach(table, tuple(updates))
 
     def _get(self, table: Table) -> Get:
         return Get(table, self._key(), self._attributes(), self._random.random() < 0.5)
@@ -323,6 +368,10 @@ def _listed_as(key: Key) -> str:
 
 def _put(table: Table, number: int) -> Put:
     return Put(table, _item(table, Key("a", number)), Absent())
+
+
+def _update(table: Table, number: int) -> Update:
+    return Update(table, Key("a", number), {"Text": "t"}, {})
 
 
 def _answer(ask: Callable[[], Any]) -> Any:

@@ -8,6 +8,7 @@ for itself. ``now`` is moved by whoever uses the database.
 from __future__ import annotations
 
 import random
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -35,9 +36,11 @@ from mainstem.dynamodb.requests import (
     QueryIndex,
     Reason,
     Refused,
+    Scan,
     Table,
     Transact,
     Update,
+    UpdateEach,
 )
 from mainstem.dynamodb.sizes import (
     MAX_BATCH_GET,
@@ -207,6 +210,31 @@ class Database:
         page = self._page(iter(entries), request.limit, names, consistent=False)
         return page._replace(items=()) if request.count_only else page
 
+    def scan(self, request: Scan) -> Page:
+        table, names = request.table, (request.table.hash_key, request.table.sort_key)
+        if not 0 <= request.segment < request.segments:
+            raise StoreError(f"segment {request.segment} of {request.segments}")
+        hashes = self.rows(table).by_hash
+        keys = [
+            Key(name, sort)
+            for name in sorted(hashes, key=_scattered)
+            if _scattered(name) % request.segments == request.segment
+            for sort in sorted(hashes[name])
+        ]
+        if request.after is not None:
+            passed = _scattered(request.after.hash), request.after.sort
+            keys = [key for key in keys if (_scattered(key.hash), key.sort) > passed]
+        seen = (
+            self._seen(hashes[key.hash][key.sort], consistent=request.consistent) for key in keys
+        )
+        page = self._page(
+            (item for item in seen if item is not None),
+            request.limit,
+            names,
+            consistent=request.consistent,
+        )
+        return page._replace(items=[_project(item, request.attributes) for item in page.items])
+
     def _page(
         self,
         items: Iterable[Item],
@@ -278,6 +306,26 @@ class Database:
                 codes.append("TransactionConflict")
             else:
                 codes.append(None if refused is None else TAKEN)
+        return tuple(codes)
+
+    def update_each(self, request: UpdateEach) -> tuple[str | None, ...]:
+        if not 1 <= len(request.updates) <= MAX_STATEMENTS:
+            raise StoreError(f"BatchExecuteStatement of {len(request.updates)} statements")
+        codes: list[str | None] = []
+        for update in request.updates:
+            if self._is_left_out():
+                codes.append("ProvisionedThroughputExceeded")
+                continue
+            there = self.rows(request.table).newest(update.key)
+            if there is None or not _has(update.condition, there):
+                codes.append(CONDITION_FAILED)
+                continue
+            try:
+                refused = self.update(update)
+            except faults.Conflicted:
+                codes.append("TransactionConflict")
+            else:
+                codes.append(CONDITION_FAILED if isinstance(refused, Refused) else None)
         return tuple(codes)
 
     def transact(self, request: Transact, answered: float) -> Cancelled | None:
@@ -369,6 +417,8 @@ _EXECUTE: dict[type, Callable[..., Any]] = {
     QueryIndex: Database.query_index,
     Put: Database.put,
     Update: Database.update,
+    UpdateEach: Database.update_each,
+    Scan: Database.scan,
     PutNew: Database.put_new,
     Transact: Database.transact,
     Control: Database.control,
@@ -386,6 +436,16 @@ def _holds(condition: Condition | None, there: Item | None) -> bool:
         case AtMost(attribute, value):
             found = None if there is None else there.get(attribute)
             return found is None or (isinstance(found, int) and found <= value)
+
+
+def _has(condition: Condition | None, there: Item) -> bool:
+    """Whether it has the attribute that the condition is about."""
+    return not isinstance(condition, (Equals, AtMost)) or condition.attribute in there
+
+
+def _scattered(name: str) -> int:
+    """DynamoDB keeps items by a hash of its own."""
+    return zlib.crc32(name.encode())
 
 
 def _updated(request: Update, there: Item | None) -> Item:

@@ -17,6 +17,7 @@ from mainstem.dynamodb.requests import (
     Query,
     QueryIndex,
     Request,
+    Scan,
 )
 from mainstem.dynamodb.sizes import MAX_BATCH_GET
 from mainstem.errors import StoreBusy
@@ -47,7 +48,7 @@ class Attempts:
         write may have been carried out.
         """
         meter = metering.current()
-        is_write = not isinstance(request, (Get, BatchGet, Query, QueryIndex))
+        is_write = not isinstance(request, (Get, BatchGet, Query, QueryIndex, Scan))
         unanswered = False
         while True:
             try:

@@ -33,6 +33,7 @@ from mainstem.dynamodb.requests import (
     Request,
     Transact,
     Update,
+    UpdateEach,
 )
 from mainstem.dynamodb.sizes import item_bytes, write_units
 
@@ -88,6 +89,8 @@ def units_written(request: Request) -> float:
             return sum(_units(item, 1, Absent()) for item in items)
         case Update():
             return write_units(_updated_bytes(request))
+        case UpdateEach(_, updates):
+            return sum(write_units(_updated_bytes(update)) for update in updates)
         case Transact(actions):
             return sum(map(_units_of_action, actions))
         case _:
@@ -114,6 +117,6 @@ def _units(item: Item, factor: int, condition: Condition | None) -> float:
 
 
 def _updated_bytes(update: Update) -> int:
-    """What the request names of the item; attributes that it leaves alone are not known here."""
+    """What the request names of the item; what it leaves alone or removes is not known here."""
     table, key = update.table, update.key
     return item_bytes({table.hash_key: key.hash, table.sort_key: key.sort, **update.set})

@@ -133,6 +133,20 @@ class QueryIndex(NamedTuple):
     count_only: bool = False
 
 
+class Scan(NamedTuple):
+    """Items of a whole table, in an order of DynamoDB's, one page. Answer: `Page`."""
+
+    table: Table
+    segment: int = 0
+    """Which of ``segments`` parts of the table, from 0: they can be scanned at the same time."""
+    segments: int = 1
+    after: Key | None = None
+    """Go on behind this item, which is of the same segment."""
+    limit: int | None = None
+    attributes: tuple[str, ...] | None = None
+    consistent: bool = True
+
+
 class Page(NamedTuple):
     items: Sequence[Item]
     """Empty where only their number was asked for."""
@@ -221,6 +235,17 @@ class PutNew(NamedTuple):
     items: tuple[Item, ...]
 
 
+class UpdateEach(NamedTuple):
+    """Change up to 25 different items, each that is there and has an attribute that meets its
+    condition; not atomic. Nothing can be added to numbers. Answer: `tuple[str | None, ...]`, for each
+    item None where changed, `CONDITION_FAILED`, or a code of `TRANSIENT_CODES` where it is to be sent
+    again.
+    """
+
+    table: Table
+    updates: tuple[Update, ...]
+
+
 CONDITION_FAILED = "ConditionalCheckFailed"
 TAKEN = "DuplicateItem"
 TRANSIENT_CODES = frozenset(
@@ -257,6 +282,6 @@ class Acquire(NamedTuple):
     lock: Any
 
 
-Read: TypeAlias = Get | BatchGet | Query | QueryIndex
-Write: TypeAlias = Put | Update | Transact | PutNew
+Read: TypeAlias = Get | BatchGet | Query | QueryIndex | Scan
+Write: TypeAlias = Put | Update | Transact | PutNew | UpdateEach
 Request: TypeAlias = Read | Write | Control

@@ -25,8 +25,10 @@ from mainstem.dynamodb.requests import (
     Query,
     QueryIndex,
     Request,
+    Scan,
     Transact,
     Update,
+    UpdateEach,
     Value,
 )
 from mainstem.dynamodb.wire_errors import Failure, statement_code
@@ -177,7 +179,7 @@ def _batch_got(request: BatchGet, body: bytes) -> BatchGot:
     )
 
 
-def _page(_: Query | QueryIndex, body: bytes) -> Page:
+def _page(_: Query | QueryIndex | Scan, body: bytes) -> Page:
     reply = _decode_page(body)
     return Page(
         [item_of(item) for item in reply.items],
@@ -195,12 +197,12 @@ def _nothing(_: Put | Transact, body: bytes) -> None:
     _decode_any(body)
 
 
-def _put_new(request: PutNew, body: bytes) -> tuple[str | None, ...]:
+def _each(request: PutNew | UpdateEach, body: bytes) -> tuple[str | None, ...]:
+    """DynamoDB answers statements in their order."""
     replies = _decode_statements(body).responses
-    if len(replies) != len(request.items):
-        raise msgspec.ValidationError(
-            f"{len(replies)} answers came to {len(request.items)} statements"
-        )
+    sent = request.items if isinstance(request, PutNew) else request.updates
+    if len(replies) != len(sent):
+        raise msgspec.ValidationError(f"{len(replies)} answers came to {len(sent)} statements")
     return tuple(
         None
         if reply.error is None
@@ -214,8 +216,10 @@ _DECODERS: Final[Mapping[type, Callable[[Any, bytes], Any]]] = {
     BatchGet: _batch_got,
     Query: _page,
     QueryIndex: _page,
+    Scan: _page,
     Put: _nothing,
     Update: _updated,
     Transact: _nothing,
-    PutNew: _put_new,
+    PutNew: _each,
+    UpdateEach: _each,
 }

@@ -130,7 +130,7 @@ def answer_or_raise(
 
 def statement_code(code: str, message: str, table: str) -> str:
     """The code of a statement's failure, where it is one that an operation can deal with."""
-    if code == TAKEN or code in TRANSIENT_CODES:
+    if code in (TAKEN, CONDITION_FAILED) or code in TRANSIENT_CODES:
         return code
     raise _refusal(code, message, Place("BatchExecuteStatement", table, ""))
 
@@ -194,5 +194,5 @@ def _permission(operation: str) -> str:
     """The IAM actions that an operation takes; some go by the names of what they do."""
     return {
         "TransactWriteItems": "dynamodb:PutItem, dynamodb:UpdateItem and dynamodb:ConditionCheckItem",
-        "BatchExecuteStatement": "dynamodb:PartiQLInsert",
+        "BatchExecuteStatement": "dynamodb:PartiQLInsert and dynamodb:PartiQLUpdate",
     }.get(operation, f"dynamodb:{operation}")

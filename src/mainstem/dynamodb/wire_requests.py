@@ -27,9 +27,11 @@ from mainstem.dynamodb.requests import (
     Query,
     QueryIndex,
     Request,
+    Scan,
     Table,
     Transact,
     Update,
+    UpdateEach,
     Value,
 )
 
@@ -170,6 +172,26 @@ def _query_index(request: QueryIndex) -> _Fields:
     return fields
 
 
+def _scan(request: Scan) -> _Fields:
+    fields: _Fields = {
+        "TableName": request.table.name,
+        "ConsistentRead": request.consistent,
+        "ReturnConsumedCapacity": "TOTAL",
+    }
+    if request.segments > 1:
+        fields["Segment"] = request.segment
+        fields["TotalSegments"] = request.segments
+    if request.after is not None:
+        fields["ExclusiveStartKey"] = _key(request.table, request.after)
+    if request.limit is not None:
+        fields["Limit"] = request.limit
+    if request.attributes is not None:
+        expression, names = _projection(request.attributes)
+        fields["ProjectionExpression"] = expression
+        fields["ExpressionAttributeNames"] = names
+    return fields
+
+
 # Writes
 
 
@@ -268,9 +290,25 @@ def _transact(request: Transact) -> _Fields:
 
 @lru_cache(_KEPT)
 def _insertion(table: str, attributes: tuple[str, ...]) -> str:
-    """PartiQL: a table is quoted with ``"``, text with ``'``; both are doubled within."""
+    """PartiQL: a name is quoted with ``"``, text with ``'``; both are doubled within."""
     pairs = ", ".join("'{}': ?".format(name.replace("'", "''")) for name in attributes)
-    return 'INSERT INTO "{}" VALUE {{{}}}'.format(table.replace('"', '""'), pairs)
+    return f"INSERT INTO {_quoted(table)} VALUE {{{pairs}}}"
+
+
+def _quoted(name: str) -> str:
+    return '"{}"'.format(name.replace('"', '""'))
+
+
+@lru_cache(_KEPT)
+def _changing(
+    table: Table, set_: tuple[str, ...], remove: tuple[str, ...], attribute: str | None, form: str
+) -> str:
+    changes = [f"SET {_quoted(name)} = ?" for name in set_]
+    changes += [f"REMOVE {_quoted(name)}" for name in remove]
+    where = f"{_quoted(table.hash_key)} = ? AND {_quoted(table.sort_key)} = ?"
+    if attribute is not None:
+        where += f" AND {_quoted(attribute)} {form} ?"
+    return f"UPDATE {_quoted(table.name)} {' '.join(changes)} WHERE {where}"
 
 
 def _put_new(request: PutNew) -> _Fields:
@@ -289,13 +327,35 @@ def _put_new(request: PutNew) -> _Fields:
     }
 
 
+def _update_each(request: UpdateEach) -> _Fields:
+    """``UPDATE`` changes an item only where all of ``WHERE`` holds, and never makes one."""
+    return {"Statements": [_change(update) for update in request.updates]}
+
+
+def _change(update: Update) -> _Fields:
+    condition = update.condition
+    assert not update.add, "PartiQL can't add to what is missing"
+    assert not isinstance(condition, Absent), "PartiQL changes what is there"
+    attribute, form = None, ""
+    values: list[Value] = [*update.set.values(), update.key.hash, update.key.sort]
+    if condition is not None:
+        attribute, form = condition.attribute, "=" if isinstance(condition, Equals) else "<="
+        values.append(condition.value)
+    return {
+        "Statement": _changing(update.table, tuple(update.set), update.remove, attribute, form),
+        "Parameters": [_value(value) for value in values],
+    }
+
+
 _ENCODERS: Final[dict[type, tuple[str, Callable[[Any], _Fields]]]] = {
     Get: ("GetItem", _get),
     BatchGet: ("BatchGetItem", _batch_get),
     Query: ("Query", _query),
     QueryIndex: ("Query", _query_index),
+    Scan: ("Scan", _scan),
     Put: ("PutItem", _put),
     Update: ("UpdateItem", _update_alone),
     Transact: ("TransactWriteItems", _transact),
     PutNew: ("BatchExecuteStatement", _put_new),
+    UpdateEach: ("BatchExecuteStatement", _update_each),
 }
