@@ -13,15 +13,18 @@ from mainstem.errors import InvalidInput
 
 
 def test_the_name_alone_leaves_the_rest_to_the_environment() -> None:
-    assert parse("dynamodb://shop") == Place("dynamodb://shop", "shop", None, 30.0, Settings())
+    assert parse("dynamodb://shop") == Place(
+        "dynamodb://shop", "shop", None, "transactional", 30.0, Settings()
+    )
 
 
 def test_every_option() -> None:
     place = parse(
         "dynamodb://my.shop_1-x?region=eu-west-1&endpoint=http://localhost:8000&profile=work"
-        "&partitions=16&sequencing=transactional&timeout=2.5&connect_timeout=1&read_timeout=0.5"
+        "&partitions=16&sequencing=stream&timeout=2.5&connect_timeout=1&read_timeout=0.5"
     )
     assert (place.name, place.partitions, place.timeout) == ("my.shop_1-x", 16, 2.5)
+    assert place.sequencing == "stream"
     assert place.settings == Settings("eu-west-1", "http://localhost:8000", "work", 1.0, 0.5)
 
 

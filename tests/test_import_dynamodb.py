@@ -20,7 +20,7 @@ from mainstem import Store
 from mainstem.demo import data as demo_data
 from mainstem.demo.incidents import ServiceDesk
 from mainstem.dynamodb.layout import log_hash
-from mainstem.dynamodb.log_items import events_of
+from mainstem.dynamodb.log_items import columns_of
 from mainstem.dynamodb.packing import Packed
 from mainstem.dynamodb.requests import Page, Query
 from mainstem.jsonlines import commit_by
@@ -40,7 +40,7 @@ def batches(store: Store) -> Iterator[list[Packed]]:
         request = Query(adapter._layout.log, log_hash(0, 0), first=position)
         page: Page = driver.run(one(request))
         for batch in page.items:
-            events = events_of(batch)
+            events = columns_of(batch).rows()
             position += len(events)
             yield events
         if page.last is None:

@@ -285,7 +285,8 @@ class _Requests:
         keys = luck.sample([Key(name, sort) for name in _NAMES for sort in range(4)], k=4)
         updates = []
         for key in keys[: luck.randint(1, 4)]:
-            setting = luck.choice(({"Count": 2}, {"Text": "t", "Size": 3}, {"Number": 7}))
+            settings: tuple[Item, ...] = ({"Count": 2}, {"Text": "t", "Size": 3}, {"Number": 7})
+            setting = luck.choice(settings)
             remove = luck.choice(((), ("Bytes",)))
             condition = luck.choice((None, AtMost("Count", luck.randrange(3)), Equals("Size", 3)))
             updates.append(Update(table, key, setting, {}, remove, condition))

@@ -63,11 +63,17 @@ class LogFilter(NamedTuple):
 
     def passes(self, stream_id: str, name: str) -> bool:
         """Whether an event of that stream and name is wanted."""
-        return (
-            (self.names is None or name in self.names)
-            and (self.prefix is None or stream_id.startswith(self.prefix))
-            and (self.category is None or category(stream_id) == self.category)
+        return self.passes_name(name) and self.passes_stream(stream_id)
+
+    def passes_stream(self, stream_id: str) -> bool:
+        """Whether events of that stream may be wanted."""
+        return (self.prefix is None or stream_id.startswith(self.prefix)) and (
+            self.category is None or category(stream_id) == self.category
         )
+
+    def passes_name(self, name: str) -> bool:
+        """Whether events of that name may be wanted."""
+        return self.names is None or name in self.names
 
 
 def _checked_names(names: Collection[str]) -> frozenset[str]:

@@ -6,8 +6,8 @@ from collections import defaultdict
 from typing import NamedTuple
 
 from mainstem.dynamodb.event_items import EventItems
-from mainstem.dynamodb.layout import Layout, cursor_key
-from mainstem.dynamodb.log_items import events_of, head_behind
+from mainstem.dynamodb.layout import Layout, cursor_key, partition_key
+from mainstem.dynamodb.log_items import columns_of, head_behind, is_emptied, is_sequenced
 from mainstem.dynamodb.packing import Packed
 from mainstem.dynamodb.requests import Item, Table
 from mainstem.events import AppendResult
@@ -26,17 +26,21 @@ class Placed(NamedTuple):
 
 
 class Truth:
-    """The log as the batches have it, and each stream and commit as the log has them."""
+    """The log as the batches had it when they were put, and each stream and commit as the log has
+    them.
+    """
 
     def __init__(self, layout: Layout, database: Database, history: History) -> None:
         self.layout = layout
         self.logs: dict[int, list[Packed]] = {}
         self.streams: dict[str, list[Placed]] = defaultdict(list)
         self.commits: dict[str, list[Placed]] = defaultdict(list)
+        self.sequenced: set[str] = set()
+        """Commits that a sequencer put into the log, each stream's part for itself."""
         batches: dict[int, list[Item]] = defaultdict(list)
         for key, states in database.rows(layout.log).items.items():
             if key.hash.startswith("log#"):
-                batches[int(key.hash.split("#")[1])].append(states[-1].item)
+                batches[int(key.hash.split("#")[1])].append(states[0].item)
         for partition in range(layout.partitions):
             self.logs[partition] = []
             for batch in sorted(batches[partition], key=lambda item: int(item["sk"])):
@@ -44,7 +48,7 @@ class Truth:
 
     def _add(self, partition: int, batch: Item, history: History) -> None:
         log, first = self.logs[partition], int(batch["sk"])
-        events = events_of(batch)
+        events = columns_of(batch).rows()
         history.expect("L1", first == len(log), f"p{partition}: {first} after {len(log)} events")
         history.expect("L1", len(events) == batch["Count"], f"batch {batch['pk']!r} {first}")
         history.expect(
@@ -58,6 +62,8 @@ class Truth:
             log.append(event)
             self.streams[event.stream_id].append(placed)
             self.commits[event.commit_id].append(placed)
+            if is_sequenced(batch):
+                self.sequenced.add(event.commit_id)
 
     def version(self, stream_id: str) -> int:
         return len(self.streams.get(stream_id, ()))
@@ -71,9 +77,19 @@ def watch(layout: Layout, database: Database, history: History) -> None:
             return
         if table == layout.events:
             history.expect("S1", holds=False, what=f"overwritten: {before} by {item}")
-        elif str(item["pk"]).startswith("log#"):
-            history.expect("L2", holds=False, what=f"overwritten: {before} by {item}")
-        elif str(item["pk"]).startswith("cursor#"):
+            return
+        kind = str(item["pk"]).partition("#")[0]
+        if kind in ("log", "segment"):
+            emptied = {name: value for name, value in before.items() if name != "Events"}
+            history.expect(
+                "L2", kind == "log" and item == emptied, f"overwritten: {before} by {item}"
+            )
+            history.counts["emptied"] += 1
+        elif kind == "partition":
+            for mark in ("Settled", "Segmented"):
+                risen = int(item.get(mark, 0)) >= int(before.get(mark, 0))
+                history.expect("L3", risen, f"{item} after {before}")
+        elif kind == "cursor":
             risen = int(item["Count"]) > int(before["Count"])
             history.expect("L3", risen, f"cursor {item} after {before}")
 
@@ -81,17 +97,22 @@ def watch(layout: Layout, database: Database, history: History) -> None:
 
 
 def check_tables(truth: Truth, database: Database, history: History, *, settled: bool) -> None:
-    """``settled``: every commit has been rolled forward."""
+    """``settled``: the store was repaired and settled."""
+    marks = _marks(truth, database)
     for stream_id, placed in truth.streams.items():
         ids = [each.event.event_id for each in placed]
         history.expect("L3", ids == list(range(len(ids))), f"{stream_id} in the log: {ids}")
         cursor = database.rows(truth.layout.log).newest(cursor_key(stream_id))
-        last = placed[-1].position
+        count = 0 if cursor is None else int(cursor["Count"])
+        least = sum(each.position < marks[each.partition] for each in placed)
         history.expect(
             "L3",
-            cursor is not None and (cursor["Count"], cursor["Last"]) == (len(ids), last),
-            f"{stream_id} has {len(ids)} events in the log, the last at {last}; cursor: {cursor}",
+            (len(ids) if settled else least) <= count <= len(ids)
+            and (cursor is None or cursor["Last"] == placed[count - 1].position),
+            f"{stream_id} has {len(ids)} events in the log, {least} of them settled: {placed}; cursor: "
+            f"{cursor}",
         )
+    _check_segments(truth, database, history, marks)
     names, items = truth.layout.attributes, EventItems(truth.layout)
     found: dict[str, dict[int, Item]] = defaultdict(dict)
     for key, states in database.rows(truth.layout.events).items.items():
@@ -100,14 +121,12 @@ def check_tables(truth: Truth, database: Database, history: History, *, settled:
         in_log, there = truth.streams.get(stream_id, []), found[stream_id]
         for event_id, item in sorted(there.items()):
             if event_id >= len(in_log):
-                history.expect("S1", holds=False, what=f"{stream_id} {event_id}: not in the log")
+                sequenced_later = not settled and names.position not in item
+                history.expect("L4", sequenced_later, f"{stream_id} {event_id}: not in the log")
                 continue
             _, position, event = in_log[event_id]
-            same = (item[names.payload], item[names.commit_id], item[names.position]) == (
-                event.data,
-                event.commit_id,
-                position,
-            )
+            same = (item[names.payload], item[names.commit_id]) == (event.data, event.commit_id)
+            same = same and item.get(names.position, position) == position
             history.expect("S1", same, f"{item} is not {in_log[event_id]}")
             first, end = items.place(item).commit_first, items.place(item).version
             whole = end - 1 not in there or all(n in there for n in range(first, end))
@@ -118,6 +137,39 @@ def check_tables(truth: Truth, database: Database, history: History, *, settled:
                 sorted(there) == list(range(len(in_log))),
                 f"{stream_id} has items {sorted(there)}, the log {len(in_log)} events",
             )
+
+
+def _marks(truth: Truth, database: Database) -> dict[int, int]:
+    """How far each partition is settled."""
+    found = {}
+    for partition in truth.logs:
+        item = database.rows(truth.layout.log).newest(partition_key(partition)) or {}
+        found[partition] = int(item.get("Settled", 0))
+    return found
+
+
+def _check_segments(
+    truth: Truth, database: Database, history: History, marks: dict[int, int]
+) -> None:
+    """Segments follow each other without a hole, and hold what the log has; nothing else is emptied."""
+    for partition, log in truth.logs.items():
+        segments: list[Item] = []
+        emptied = 0
+        for key, states in database.rows(truth.layout.log).items.items():
+            item = states[-1].item
+            if key.hash.startswith(f"segment#{partition}#"):
+                segments.append(item)
+            elif key.hash.startswith(f"log#{partition}#") and is_emptied(item):
+                emptied = max(emptied, head_behind(item).position)
+        end = 0
+        for segment in sorted(segments, key=lambda item: int(item["sk"])):
+            first, rows = int(segment["sk"]), columns_of(segment).rows()
+            history.expect("L1", first == end, f"p{partition}: segment {first} after {end}")
+            history.expect("L2", log[first : first + len(rows)] == rows, f"segment {segment}")
+            end = head_behind(segment).position
+            history.counts["segments"] += 1
+        history.expect("L2", emptied <= end, f"p{partition}: emptied to {emptied}, copied to {end}")
+        history.expect("L2", end <= marks[partition], f"p{partition}: copied to {end}, unsettled")
 
 
 def check_answers(truth: Truth, history: History) -> None:
@@ -137,8 +189,9 @@ def check_answers(truth: Truth, history: History) -> None:
         _check_time_search(truth, history, search)
     for lookup in history.lookups:
         expected = results(truth, lookup.commit_id).get(lookup.stream_id)
-        told = lookup.result and lookup.result._replace(repeated=False)
-        history.expect("S2", told == expected or (told is None and not lookup.written), f"{lookup}")
+        told = lookup.result
+        same = not lookup.written if told is None else _as_told(told, expected)
+        history.expect("S2", same, f"{lookup}, and it is {expected}")
 
 
 def results(truth: Truth, commit_id: str) -> dict[str, AppendResult]:
@@ -160,6 +213,13 @@ def results(truth: Truth, commit_id: str) -> dict[str, AppendResult]:
     }
 
 
+def _as_told(told: AppendResult, is_so: AppendResult | None) -> bool:
+    """Positions are told where the event items have them."""
+    if is_so is not None and told.first_position is None:
+        is_so = is_so._replace(first_position=None, last_position=None)
+    return told._replace(repeated=False) == is_so
+
+
 def _check_commit(truth: Truth, history: History, commit_id: str, commit: Commit) -> None:
     there = truth.commits.get(commit_id, [])
     if commit.denied is not None:
@@ -175,15 +235,18 @@ def _check_commit(truth: Truth, history: History, commit_id: str, commit: Commit
             found == [event.data for event in events],
             f"{commit_id} wrote to {stream_id}: {found}",
         )
-    for partition in truth.logs:
-        positions = [each.position for each in there if each.partition == partition]
-        dense = not positions or positions == list(range(positions[0], positions[-1] + 1))
+    groups: dict[object, list[int]] = defaultdict(list)
+    for each in there:
+        of_stream = each.event.stream_id if commit_id in truth.sequenced else None
+        groups[each.partition, of_stream].append(each.position)
+    for positions in groups.values():
+        dense = positions == list(range(positions[0], positions[-1] + 1))
         history.expect("S2", dense, f"{commit_id} lies apart in the log: {positions}")
     known = results(truth, commit_id)
     expected = [known.get(write.stream_id) for write in commit.writes]
     for told in commit.acknowledged:
-        plain = [result._replace(repeated=False) for result in told]
-        history.expect("S2", plain == expected, f"{commit_id}: told {told}, and it is {expected}")
+        same = [_as_told(result, there) for result, there in zip(told, expected, strict=True)]
+        history.expect("S2", all(same), f"{commit_id}: told {told}, and it is {expected}")
     for write, result in zip(commit.writes, expected, strict=True):
         if result is None:
             continue
@@ -213,11 +276,8 @@ def _check_stream_read(truth: Truth, history: History, read: StreamRead) -> None
     for event in page.events:
         if event.event_id < len(stream):
             _, position, packed = stream[event.event_id]
-            same = (event.data, event.commit_id, event.position) == (
-                packed.data,
-                packed.commit_id,
-                position,
-            )
+            same = (event.data, event.commit_id) == (packed.data, packed.commit_id)
+            same = same and event.position in (None, position)
             history.expect("R1", same, f"{event} is not {stream[event.event_id]}")
 
 

@@ -103,20 +103,20 @@ class History:
         self.versions[stream_id] = max(self.versions[stream_id], version)
 
     def saw_event(self, event: RecordedEvent) -> None:
-        assert event.position is not None
         assert event.partition is not None
-        partition = int(event.partition)
-        self.heads[partition] = max(self.heads[partition], event.position + 1)
+        if event.position is not None:
+            partition = int(event.partition)
+            self.heads[partition] = max(self.heads[partition], event.position + 1)
 
     def acknowledge(self, commit_id: str, results: list[AppendResult]) -> None:
         self.counts["acknowledged"] += 1
         self.commits[commit_id].acknowledged.append(results)
         for result in results:
             self.saw_version(result.stream_id, result.version)
-            assert result.last_position is not None
             assert result.partition is not None
-            partition = int(result.partition)
-            self.heads[partition] = max(self.heads[partition], result.last_position + 1)
+            if result.last_position is not None:
+                partition = int(result.partition)
+                self.heads[partition] = max(self.heads[partition], result.last_position + 1)
 
     def deny(self, commit_id: str, error: Exception, *, surely: bool) -> None:
         """``surely``: no other try of the same commit can write it any more either."""

@@ -156,7 +156,7 @@ MUTANTS = (
         [
             Edit(
                 "read_log",
-                'if kept and int(batch["sk"]) != head_behind(kept[-1]).position:',
+                'if int(item["sk"]) != position:',
                 "if False:",
             )
         ],
@@ -167,10 +167,10 @@ MUTANTS = (
         [
             Edit(
                 "read_log",
-                "consistent = not border and position >= self._heads.lowest(partition)",
+                "consistent = not more and position >= self._heads.lowest(partition)",
                 "consistent = False",
             ),
-            Edit("read_log", "if not batches and consistent:", "if not batches:"),
+            Edit("read_log", "if not page.items and consistent:", "if not page.items:"),
         ],
     ),
     Mutant(
@@ -193,6 +193,201 @@ MUTANTS = (
         "keys that DynamoDB left unprocessed are not asked for again",
         "L3",
         [Edit("attempts", "left += got.unprocessed", "pass")],
+    ),
+    Mutant(
+        "a stream's next id is not held against its cursor",
+        "L3",
+        [
+            Edit(
+                "sequencer",
+                "counts = yield from self._cursors.counts(attempts, unknown)",
+                "counts = dict.fromkeys(unknown, 0)\n            yield from ()",
+            )
+        ],
+    ),
+    Mutant(
+        "the cursor is read eventually consistently",
+        "L3",
+        [Edit("cursors", 'attributes=("Count",))', 'attributes=("Count",), consistent=False)')],
+    ),
+    Mutant(
+        "what is settled is marked before the cursors are raised",
+        "L3",
+        [
+            Edit(
+                "sequencer",
+                "        yield from self._cursors.advance(attempts, view.due)\n"
+                "        yield from self._cursors.mark_settled(attempts, partition, view.head)\n",
+                "        yield from self._cursors.mark_settled(attempts, partition, view.head)\n"
+                "        yield from self._cursors.advance(attempts, view.due)\n",
+            )
+        ],
+    ),
+    Mutant(
+        "cursors are raised whatever they are",
+        "L3",
+        [Edit("cursors", 'condition=AtMost("Count", due.events - 1),', "")],
+    ),
+    Mutant(
+        "a new cursor is put over one that is there",
+        "L3",
+        [
+            Edit(
+                "cursors",
+                "codes = yield from attempts.call(PutNew(self._layout.log, items))",
+                "codes = [None] * len(items)\n"
+                "            for item in items:\n"
+                "                yield from attempts.call(Put(self._layout.log, item))",
+            ),
+            Edit("cursors", "    PutNew,\n", "    Put,\n    PutNew,\n"),
+        ],
+    ),
+    Mutant(
+        "a sequencer puts its batch whether or not the position is taken",
+        "L2",
+        [
+            Edit(
+                "sequencer",
+                "Put(self._layout.log, batch, Absent()) for",
+                "Put(self._layout.log, batch) for",
+            )
+        ],
+    ),
+    Mutant(
+        "a batch is added to the view before it is put",
+        "L3",
+        [
+            Edit(
+                "sequencer",
+                "        if len(puts) == 1:\n",
+                "        view.add([(e.event.stream_id, e.event.event_id) for e in entries], view.head, "
+                "sequenced=True)\n        if len(puts) == 1:\n",
+            )
+        ],
+    ),
+    Mutant(
+        "a hole before an event that came with its record is passed over",
+        "L3",
+        [
+            Edit(
+                "view",
+                "        while (first := self._entries.get(due)) is not None:",
+                "        due = min(self._entries, default=due)\n"
+                "        while (first := self._entries.get(due)) is not None:",
+            )
+        ],
+    ),
+    Mutant(
+        "half a commit is sequenced",
+        "S2",
+        [
+            Edit("view", "if len(whole) < len(commit):", "if not whole:"),
+            Edit("view", "due = first.commit_last + 1", "due = whole[-1].event.event_id + 1"),
+        ],
+    ),
+    Mutant(
+        "a commit of several batches is put batch by batch",
+        "S2",
+        [
+            Edit(
+                "sequencer",
+                "            refused = yield from attempts.call(Transact(puts, token))",
+                "            for put in puts:\n"
+                "                refused = yield from attempts.call(put)\n"
+                "                if refused is not None:\n"
+                "                    break",
+            )
+        ],
+    ),
+    Mutant(
+        "a view goes in above a hole",
+        "L1",
+        [
+            Edit(
+                "sequencer",
+                'if int(batch["sk"]) != view.head.position:',
+                "if False:",
+            )
+        ],
+    ),
+    Mutant(
+        "an emptied batch does not send its sequencer back to what is settled",
+        "errors",
+        [Edit("sequencer", "if is_emptied(batch):", "if False:")],
+    ),
+    Mutant(
+        "what is not settled is copied into segments",
+        "L2",
+        [
+            Edit(
+                "segments",
+                "        settled, start = yield from self.marks(attempts, partition)\n",
+                "        settled, start = yield from self.marks(attempts, partition)\n"
+                "        newest = yield from attempts.call(Query(self._layout.log, "
+                "log_hash(partition, self._layout.epoch_of(settled)), backwards=True, limit=1))\n"
+                "        settled = max([settled, *(head_behind(b).position for b in newest.items)])\n",
+            )
+        ],
+    ),
+    Mutant(
+        "a segment is put over one that is there",
+        "L2",
+        [
+            Edit(
+                "segments",
+                "Put(self._layout.log, segment, Absent())",
+                "Put(self._layout.log, segment)",
+            )
+        ],
+    ),
+    Mutant(
+        "batches are emptied before they are in a segment",
+        "L2",
+        [
+            Edit(
+                "segments",
+                "        segmented = yield from self._end_of_segments(attempts, partition, marks.segmented)\n",
+                "        segmented = marks.settled\n",
+            )
+        ],
+    ),
+    Mutant(
+        "an event that was put without the log is refused, not sequenced, by who writes the log",
+        "errors",
+        [
+            Edit(
+                "append",
+                "if refusal.event is None and versions[stream_id] > refusal.in_log:",
+                "if False:",
+            )
+        ],
+    ),
+    Mutant(
+        "a repair reads eventually consistently",
+        "L4",
+        [
+            Edit(
+                "repair",
+                "Scan(self._layout.events, segment, segments, after, limit)",
+                "Scan(self._layout.events, segment, segments, after, limit, None, False)",
+            )
+        ],
+    ),
+    Mutant(
+        "a repair leaves half a large commit as it is",
+        "S1",
+        [
+            Edit(
+                "repair",
+                "yield from self._streams.roll_forward(attempts, stream_id, some)",
+                "pass",
+            ),
+            Edit(
+                "read_stream",
+                "if self._context.clock() - before.recorded_us < _LEFT_TO_ITS_WRITER:",
+                "if True:",
+            ),
+        ],
     ),
     Mutant(
         "a checkpoint is saved whoever has claimed it since",

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import random
 from asyncio import CancelledError
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mainstem.codec import JsonCodec
-from mainstem.dynamodb.adapter import DynamoAdapter
+from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
 from mainstem.dynamodb.commits import Bounds
 from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.layout import Layout, cursor_key
+from mainstem.dynamodb.event_items import EventItems
+from mainstem.dynamodb.layout import Layout
+from mainstem.dynamodb.segments import SegmentSize
+from mainstem.dynamodb.view import Window
 from mainstem.port import Op, Sleep
 from mainstem.positions import Partition
 from mainstem.streams import LogFilter
+from simulation.changes import Changes, repair_all
 from simulation.checks import Truth, check_answers, check_tables, watch
 from simulation.database import Database
 from simulation.driver import CALM, Process, Simulation, Weather
@@ -38,6 +42,7 @@ class World:
     def __init__(self, seed: int, trace: Callable[[str], None] | None = None) -> None:
         luck = self.random = random.Random(seed)
         self.layout = Layout("sim", luck.choice((1, 1, 2, 3)), epoch_bits=luck.choice((3, 4, 20)))
+        self.items = EventItems(self.layout)
         self.bounds = Bounds(
             luck.choice((8, 12, 100)), batch_bytes=luck.choice((400, 1000, 340 * 1024))
         )
@@ -53,8 +58,19 @@ class World:
         self.simulation = Simulation(seed + 2, self.database, _weather(luck), MOST_REQUESTS)
         self.simulation.trace = trace
         self.timeout = luck.choice((0.25, 0.5, 5.0, 5.0))
+        self.sequencings: Sequence[Sequencing] = luck.choice(
+            (("transactional",), ("stream",), ("transactional", "stream"))
+        )
+        self.window = Window(
+            luck.choice((1, 3, 500)), luck.choice((3, 10, 10_000)), luck.choice((2, 100_000))
+        )
+        self.segment_size = luck.choice(
+            (SegmentSize(150, 400, 20), SegmentSize(400, 1200, 50), SegmentSize())
+        )
+        self.upkeep_every = luck.choice((4, 16, 8192))
         self.history = History()
         watch(self.layout, self.database, self.history)
+        self.changes = Changes(self)
         self.streams = [f"{kind}-{n}" for kind in "ab" for n in range(luck.choice((1, 2, 8)))]
         self.imports = imports(luck)
         self.left = [luck.randint(5, 14) for _ in range(luck.randint(1, 3))]
@@ -63,11 +79,12 @@ class World:
     def run(self) -> None:
         for number in range(len(self.left)):
             self._start(number)
+        self.changes.start()
         self.simulation.run()
         truth = Truth(self.layout, self.database, self.history)
         check_tables(truth, self.database, self.history, settled=False)
         self._raise_if_broken()
-        self._audit(truth)
+        self._audit()
         truth = Truth(self.layout, self.database, self.history)
         check_tables(truth, self.database, self.history, settled=True)
         check_answers(truth, self.history)
@@ -75,8 +92,15 @@ class World:
 
     def actual_version(self, stream_id: str) -> int:
         """As the tables have it at this very moment."""
-        cursor = self.database.rows(self.layout.log).newest(cursor_key(stream_id))
-        return 0 if cursor is None else int(cursor["Count"])
+        states = self.database.rows(self.layout.events).by_hash.get(stream_id)
+        if not states:
+            return 0
+        return self.items.place(states[max(states)][-1].item).version
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether some events get into the log long after they are written."""
+        return "stream" in self.sequencings
 
     def adapter(self) -> DynamoAdapter:
         """That of a new process."""
@@ -88,7 +112,16 @@ class World:
             random=random.Random(self.random.getrandbits(32)),
             timeout=self.timeout,
         )
-        return DynamoAdapter("dynamodb://sim", self.layout, context, self.bounds)
+        return DynamoAdapter(
+            "dynamodb://sim",
+            self.layout,
+            context,
+            sequencing=self.random.choice(self.sequencings),
+            bounds=self.bounds,
+            window=self.window,
+            segment_size=self.segment_size,
+            upkeep_every=self.upkeep_every,
+        )
 
     def _start(self, number: int) -> None:
         process = Process(number, crashed=lambda: self._restart(number))
@@ -110,12 +143,16 @@ class World:
                 self.history.counts["cancelled"] += 1
             yield Sleep(0.02 * self.random.random())
 
-    def _audit(self, truth: Truth) -> None:
-        """A new process, long after, in calm weather, reads everything."""
+    def _audit(self) -> None:
+        """A new process, long after, in calm weather, repairs the store and reads everything."""
         self.simulation.weather = CALM
         self.timeout = 30.0
         self.database.now += 100.0
         adapter = self.adapter()
+        self.simulation.start(Process(98), repair_all(adapter), _ended)
+        self.simulation.run()
+        self.database.now += 100.0
+        truth = Truth(self.layout, self.database, self.history)
         for operation in (self._read_streams(adapter, truth), self._read_logs(adapter, truth)):
             self.simulation.start(Process(99), operation, _ended)
         self.simulation.run()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
 from mainstem.codec import Codec
 from mainstem.dynamodb import listing, snapshots
@@ -15,14 +15,20 @@ from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.event_items import EventItems
 from mainstem.dynamodb.heads import Heads
 from mainstem.dynamodb.layout import Layout
+from mainstem.dynamodb.puts import Puts
 from mainstem.dynamodb.read_log import LogReader
 from mainstem.dynamodb.read_stream import StreamReader
+from mainstem.dynamodb.repair import Repairer
 from mainstem.dynamodb.repeats import Repeats
 from mainstem.dynamodb.restore import Restorer
+from mainstem.dynamodb.segments import Segmenter, SegmentSize
+from mainstem.dynamodb.sequencer import Sequencer
 from mainstem.dynamodb.streams import Streams
 from mainstem.dynamodb.tables import FORMAT_VERSION
 from mainstem.dynamodb.turns import Turns
+from mainstem.dynamodb.upkeep import EVERY, Upkeep
 from mainstem.dynamodb.versions import KnownVersions
+from mainstem.dynamodb.view import Window
 from mainstem.events import AppendResult, StreamInfo
 from mainstem.port import (
     Claim,
@@ -41,6 +47,9 @@ from mainstem.port import (
 from mainstem.positions import Partition, Position, Version
 from mainstem.streams import LogFilter
 
+Sequencing = Literal["transactional", "stream"]
+"""How appends get into the log: in their own transaction, or by the change stream and a sequencer."""
+
 _EVENT_BYTES: Final = 400_000
 """An item may have 409,600 bytes: what is left is for ids and attribute names."""
 _COMMIT_EVENTS: Final = 5_000
@@ -49,10 +58,19 @@ _POLLING: Final = Polling(shortest=0.02, longest=1.0)
 
 
 class DynamoAdapter:
-    """Implements `mainstem.port.Adapter`. ``bounds`` are other than DynamoDB's in tests only."""
+    """Implements `mainstem.port.Adapter`. What comes after ``sequencing`` is for tests only."""
 
     def __init__(
-        self, url: str, layout: Layout, context: Context, bounds: Bounds | None = None
+        self,
+        url: str,
+        layout: Layout,
+        context: Context,
+        *,
+        sequencing: Sequencing = "transactional",
+        bounds: Bounds | None = None,
+        window: Window | None = None,
+        segment_size: SegmentSize | None = None,
+        upkeep_every: int = EVERY,
     ) -> None:
         bounds = bounds or Bounds()
         items = EventItems(layout)
@@ -63,11 +81,28 @@ class DynamoAdapter:
         self._context = context
         self._heads = Heads(layout)
         self._repeats = Repeats(layout, items, streams)
-        turns = Turns(layout, items, self._heads, context, bounds)
+        self.sequencer = Sequencer(layout, items, context, bounds, window)
+        self.segmenter = Segmenter(layout, context, segment_size)
+        upkeep = Upkeep(self.sequencer, self.segmenter, upkeep_every)
+        turns = Turns(layout, items, self._heads, upkeep, context, bounds)
+        puts = Puts(layout, items, context, bounds) if sequencing == "stream" else None
         self._appender = Appender(
-            layout, items, streams, self._repeats, turns, versions, context, bounds
+            layout,
+            items,
+            streams,
+            self._repeats,
+            turns,
+            puts,
+            self.sequencer,
+            upkeep,
+            versions,
+            context,
+            bounds,
         )
-        self._restorer = Restorer(layout, items, streams, turns, context, bounds)
+        self._restorer = Restorer(
+            layout, items, streams, turns, self.sequencer, upkeep, context, bounds
+        )
+        self.repairer = Repairer(layout, items, streams, self.sequencer, context)
         self._stream_reader = StreamReader(layout, items, streams, versions, context)
         self._log_reader = LogReader(layout, self._heads, context)
         self._checkpoints = Checkpoints(layout, context)

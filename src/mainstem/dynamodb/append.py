@@ -12,14 +12,16 @@ from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.event_items import Entry, EventItems
 from mainstem.dynamodb.layout import Layout
 from mainstem.dynamodb.packing import Packed
+from mainstem.dynamodb.puts import Puts
 from mainstem.dynamodb.repeats import Repeats, all_or_mismatch, is_first_of
+from mainstem.dynamodb.sequencer import Sequencer
 from mainstem.dynamodb.streams import Streams
 from mainstem.dynamodb.turns import Pending, Refusal, Turns
+from mainstem.dynamodb.upkeep import Upkeep
 from mainstem.dynamodb.versions import KnownVersions
 from mainstem.errors import (
     AppendOutcomeUnknown,
     StoreBusy,
-    StoreDamaged,
     StoreError,
     VersionConflict,
 )
@@ -47,15 +49,22 @@ class Appender:
         streams: Streams,
         repeats: Repeats,
         turns: Turns,
+        puts: Puts | None,
+        sequencer: Sequencer,
+        upkeep: Upkeep,
         versions: KnownVersions,
         context: Context,
         bounds: Bounds,
     ) -> None:
+        """``puts`` None: commits are written with their place in the log."""
         self._layout = layout
         self._items = items
         self._streams = streams
         self._repeats = repeats
         self._turns = turns
+        self._puts = puts
+        self._sequencer = sequencer
+        self._upkeep = upkeep
         self._versions = versions
         self._context = context
         self._bounds = bounds
@@ -66,7 +75,7 @@ class Appender:
         """As `mainstem.port.Adapter.append`."""
         attempts = Attempts(self._context)
         recorded_us = self._context.clock()
-        whole = self._check_size(writes, commit_id, recorded_us)
+        writer, whole = self._writer(writes, commit_id, recorded_us)
         names_no_version = any(not isinstance(write.expected, int) for write in writes)
         while True:
             versions, conflict = yield from self._versions_to_write_at(attempts, writes)
@@ -85,10 +94,11 @@ class Appender:
             entries = _entries(writes, versions, commit_id, recorded_us)
             pending = Pending(self._layout, entries, whole=whole)
             try:
-                yield from self._turns.settle(attempts, pending)
+                yield from writer.settle(attempts, pending)
                 if pending.positions is not None:
                     results = self._results(writes, commit_id, pending)
                     yield from self._complete(pending)
+                    yield from self._upkeep.run()
                     return results
                 repeats = yield from self._refused(
                     attempts, writes, versions, commit_id, pending, may_repeat=may_repeat
@@ -102,17 +112,21 @@ class Appender:
                 yield from self._complete(pending)
                 return repeats
 
-    def _check_size(self, writes: Sequence[StreamWrite], commit_id: str, recorded_us: int) -> bool:
-        """Whether one transaction can hold every item. Raises `TooLarge` where none can hold even
-        the commit's beginnings.
+    def _writer(
+        self, writes: Sequence[StreamWrite], commit_id: str, recorded_us: int
+    ) -> tuple[Puts | Turns, bool]:
+        """What is to write the commit, and whether by one transaction with every item. Raises
+        `TooLarge` where none can hold even the commit's beginnings.
         """
         if len(writes) == 1 and len(writes[0].events) == 1:
-            return True
+            return self._puts or self._turns, True
         entries = _entries(writes, [_LATE_VERSION] * len(writes), commit_id, recorded_us)
+        if self._puts is not None and self._puts.fits(entries):
+            return self._puts, True
         if fits(self._layout, self._items, entries, self._bounds):
-            return True
+            return self._turns, True
         check_fits_begun(self._layout, self._items, entries, self._bounds)
-        return False
+        return self._turns, False
 
     def _versions_to_write_at(
         self, attempts: Attempts, writes: Sequence[StreamWrite]
@@ -179,10 +193,9 @@ class Appender:
 
     def _actual(self, refusal: Refusal, version: int) -> int | None:
         """The stream's version, where the refusal tells it."""
-        if refusal.cursor is None:
+        if self._puts is not None or refusal.in_log <= version:
             return None
-        count = int(refusal.cursor["Count"])
-        return count if count > version else None
+        return refusal.in_log
 
     def _examine(
         self,
@@ -202,7 +215,9 @@ class Appender:
         if conflict is not None:
             raise conflict
         for stream_id, refusal in refused.refusals.items():
-            self._check_cursor(stream_id, versions[stream_id], refusal)
+            if refusal.event is None and versions[stream_id] > refusal.in_log:
+                # It has events that were put without the log, and were not sequenced yet.
+                yield from self._sequencer.catch_up(stream_id, versions[stream_id])
         # With ANY and EXISTS: others were faster, so try at the new versions.
         yield from attempts.pause("other writers were faster at every try")
         return None
@@ -218,16 +233,6 @@ class Appender:
             if conflict is None and not _is_as_expected(expected, version):
                 conflict = VersionConflict(stream_id, expected, Version(version))
         return versions, conflict
-
-    def _check_cursor(self, stream_id: str, version: int, refusal: Refusal) -> None:
-        if refusal.event is not None:
-            return
-        count = 0 if refusal.cursor is None else int(refusal.cursor["Count"])
-        if (count < version and refusal.cursor is not None) or (version and refusal.cursor is None):
-            raise StoreDamaged(
-                f"Stream {stream_id!r} has {version} events, but the log has only {count} of them: "
-                "some were written by something else than this store. Have them sequenced first."
-            )
 
     def _earlier(
         self, attempts: Attempts, writes: Sequence[StreamWrite], commit_id: str
@@ -298,8 +303,8 @@ class Appender:
                     EventId(first_id),
                     Version(first_id + len(events)),
                     self._layout.partition(stream_id),
-                    Position(pending.positions[start]),
-                    Position(pending.positions[end - 1]),
+                    _position(pending.positions[start]),
+                    _position(pending.positions[end - 1]),
                 )
             )
             start = end
@@ -353,6 +358,10 @@ def _entries(
         for (stream_id, events, _), version in zip(writes, versions, strict=True)
         for n, event in enumerate(events)
     ]
+
+
+def _position(position: int | None) -> Position | None:
+    return None if position is None else Position(position)
 
 
 def _is_as_expected(expected: Expected, version: int) -> bool:

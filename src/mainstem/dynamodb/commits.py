@@ -191,13 +191,32 @@ def _place(
         before.append(entry)
     batches: list[tuple[int, dict[str, Value]]] = []
     for partition, of_partition in collected.items():
-        for run in _runs(layout, of_partition, heads[partition].position, bounds):
-            first, latest = ends[partition]
-            latest = max(latest, *(each.event.recorded_us for each in run))
-            packed = [each.event for each in run]
-            batches.append((partition, batch_item(layout, partition, first, packed, latest)))
-            ends[partition] = Head(first + len(run), latest)
+        made, ends[partition] = batches_of(
+            layout, partition, of_partition, heads[partition], bounds, sequenced=False
+        )
+        batches += ((partition, batch) for batch in made)
     return positions, batches, ends
+
+
+def batches_of(
+    layout: Layout,
+    partition: int,
+    entries: Sequence[Entry],
+    head: Head,
+    bounds: Bounds,
+    *,
+    sequenced: bool,
+) -> tuple[list[dict[str, Value]], Head]:
+    """The batches that hold the entries from the head on, and where the log then ends."""
+    batches: list[dict[str, Value]] = []
+    for run in _runs(layout, entries, head.position, bounds):
+        latest = max(head.latest_us, *(each.event.recorded_us for each in run))
+        packed = [each.event for each in run]
+        batches.append(
+            batch_item(layout, partition, head.position, packed, latest, sequenced=sequenced)
+        )
+        head = Head(head.position + len(run), latest)
+    return batches, head
 
 
 def _runs(

@@ -56,8 +56,8 @@ class EventItems:
         self.place_attributes: Final = _place_attributes(layout.attributes)
         """The attributes that `place` looks at."""
 
-    def item(self, entry: Entry, position: int) -> dict[str, Value]:
-        """The item of one event."""
+    def item(self, entry: Entry, position: int | None) -> dict[str, Value]:
+        """The item of one event; ``position`` None: it is written without a place in the log."""
         event, first, last = entry
         names = self._names
         item: dict[str, Value] = {
@@ -67,8 +67,9 @@ class EventItems:
             names.payload: event.data,
             names.recorded_at: iso_time(event.recorded_us),
             names.commit_id: event.commit_id,
-            names.position: position,
         }
+        if position is not None:
+            item[names.position] = position
         if event.metadata is not None:
             item[names.metadata] = event.metadata
         if last > first:
@@ -89,6 +90,31 @@ class EventItems:
             None if position is None else int(position),
             from_iso_time(item.get(names.recorded_at)),
         )
+
+    def entry(self, item: Item) -> Entry:
+        """The event of an item, and its commit's extent."""
+        names = self._names
+        data, metadata = item.get(names.payload, ""), item.get(names.metadata)
+        event_id = int(item[names.event_id])
+        event = Packed(
+            str(item[names.stream_id]),
+            event_id,
+            str(item.get(names.name, "")),
+            data if isinstance(data, bytes) else str(data),
+            metadata if metadata is None else str(metadata),
+            from_iso_time(item.get(names.recorded_at)),
+            str(item.get(names.commit_id, "")),
+        )
+        first, last = item.get(names.commit_first), item.get(names.commit_last)
+        return Entry(
+            event,
+            event_id if first is None else int(first),
+            event_id if last is None else int(last),
+        )
+
+    def is_in_log(self, item: Item) -> bool:
+        """Whether it was written together with its place in the log."""
+        return self._names.position in item
 
     def recorded(self, item: Item, codec: Codec) -> RecordedEvent:
         """The event of an item."""

@@ -2,15 +2,17 @@
 
 Every key of the log table is made here and nowhere else:
 
-=========================  =================================  ==================================
-pk                         sk                                 holds
-=========================  =================================  ==================================
-log#<partition>#<epoch>    position of the first event        a batch of events (`batches`)
-cursor#<stream_id>         0                                  how much of a stream is in the log
-checkpoint#<subscription>  partition                          where a subscription is
-snapshot#<schema>#<id>     0                                  the newest state of a stream
-table                      0                                  format and settings (`tables`)
-=========================  =================================  ==================================
+===========================  ===============================  ==================================
+pk                           sk                               holds
+===========================  ===============================  ==================================
+log#<partition>#<epoch>      position of its first event      a batch of events (`log_items`)
+segment#<partition>#<epoch>  position of its first event      a segment: the events of many batches
+partition#<partition>        0                                how far it is settled and in segments
+cursor#<stream_id>           0                                how much of a stream is in the log
+checkpoint#<subscription>    partition                        where a subscription is
+snapshot#<schema>#<id>       0                                the newest state of a stream
+table                        0                                format and settings (`tables`)
+===========================  ===============================  ==================================
 """
 
 from __future__ import annotations
@@ -96,6 +98,15 @@ def hash_of(stream_id: str) -> int:
 def log_hash(partition: int, epoch: int) -> str:
     """The partition key of the batches of one epoch."""
     return f"log#{partition}#{epoch}"
+
+
+def segment_hash(partition: int, epoch: int) -> str:
+    """The partition key of the segments of one epoch."""
+    return f"segment#{partition}#{epoch}"
+
+
+def partition_key(partition: int) -> Key:
+    return Key(f"partition#{partition}", 0)
 
 
 def cursor_key(stream_id: str) -> Key:

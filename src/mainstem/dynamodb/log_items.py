@@ -1,19 +1,26 @@
-"""The items that make up the log: batches and cursors."""
+"""The items that make up the log: batches, segments and cursors."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from mainstem.codec import Codec
-from mainstem.dynamodb.layout import Layout, cursor_key, listed, log_hash, stream_listing
-from mainstem.dynamodb.packing import Packed, pack, unpack
+from mainstem.dynamodb.layout import (
+    Layout,
+    cursor_key,
+    listed,
+    log_hash,
+    segment_hash,
+    stream_listing,
+)
+from mainstem.dynamodb.packing import Columns, Packed, pack, unpack
 from mainstem.dynamodb.requests import Item, Value
-from mainstem.events import RecordedEvent
-from mainstem.positions import EventId, Partition, Position
+from mainstem.errors import StoreDamaged
 
 BATCH_PLACE: Final = ("sk", "Count", "Latest")
 """The attributes that tell where a batch stands, without its events."""
+
+_SEGMENTS: Final = "segment#"
 
 NO_TIME: Final = -(2**63)
 """Before all times: what an empty log has as its latest."""
@@ -33,45 +40,76 @@ EMPTY: Final = Head(0, NO_TIME)
 
 
 def batch_item(
-    layout: Layout, partition: int, first: int, events: Sequence[Packed], latest_us: int
+    layout: Layout,
+    partition: int,
+    first: int,
+    events: Sequence[Packed],
+    latest_us: int,
+    *,
+    sequenced: bool,
 ) -> dict[str, Value]:
-    """The batch whose first event has that position. ``latest_us`` is that of its own end."""
-    return {
+    """The batch whose first event has that position. ``latest_us`` is that of its own end.
+
+    ``sequenced``: a sequencer puts it, so that the cursors are still to be raised.
+    """
+    item: dict[str, Value] = {
         "pk": log_hash(partition, layout.epoch_of(first)),
         "sk": first,
         "Count": len(events),
         "Latest": latest_us,
         "Events": pack(events),
     }
+    if sequenced:
+        item["Sequenced"] = 1
+    return item
 
 
-def head_behind(batch: Item) -> Head:
-    """The end of the log where this batch is its last."""
-    return Head(int(batch["sk"]) + int(batch["Count"]), int(batch["Latest"]))
+def segment_item(
+    layout: Layout, partition: int, first: int, count: int, latest_us: int, block: bytes
+) -> dict[str, Value]:
+    """The segment of so many events from that position on."""
+    return {
+        "pk": segment_hash(partition, layout.epoch_of(first)),
+        "sk": first,
+        "Count": count,
+        "Latest": latest_us,
+        "Events": block,
+    }
 
 
-def events_of(batch: Item) -> list[Packed]:
-    """The events of a batch. Raises `StoreDamaged` where there are not as many as it says."""
-    data = batch["Events"]
+def head_behind(block: Item) -> Head:
+    """The end of the log where this batch or segment is its last."""
+    return Head(int(block["sk"]) + int(block["Count"]), int(block["Latest"]))
+
+
+def is_segment(block: Item) -> bool:
+    """Whether it is a segment, or else a batch."""
+    return str(block["pk"]).startswith(_SEGMENTS)
+
+
+def is_sequenced(batch: Item) -> bool:
+    """Whether a sequencer put it, without raising the cursors."""
+    return "Sequenced" in batch
+
+
+def is_emptied(batch: Item) -> bool:
+    """Whether its events are in a segment only."""
+    return "Events" not in batch
+
+
+def columns_of(block: Item) -> Columns:
+    """The events of a batch or segment that has them. Raises `StoreDamaged` where there are not as
+    many as it says.
+    """
+    data, what = block["Events"], f"Item {block['pk']!r} {block['sk']!r}"
     assert isinstance(data, bytes)
-    return unpack(data, f"Batch {batch['pk']!r} {batch['sk']!r}")
-
-
-def recorded(event: Packed, partition: Partition, position: int, codec: Codec) -> RecordedEvent:
-    """An event that was read from the log."""
-    stream_id, event_id, name, data, metadata, recorded_us, commit_id = event
-    return RecordedEvent(
-        stream_id,
-        EventId(event_id),
-        Position(position),
-        partition,
-        name,
-        data,
-        metadata,
-        recorded_us,
-        commit_id,
-        codec,
-    )
+    columns = unpack(data, what)
+    if len(columns) != block["Count"]:
+        raise StoreDamaged(
+            f"{what} has {len(columns)} events, not {block['Count']!r}. Somebody has changed it; restore "
+            "the table from a backup."
+        )
+    return columns
 
 
 def cursor_item(stream_id: str, count: int, last_position: int) -> dict[str, Value]:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from mainstem.async_store import AsyncStore
 from mainstem.codec import Codec
-from mainstem.dynamodb.adapter import DynamoAdapter
+from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
 from mainstem.dynamodb.context import Context, system_clock
 from mainstem.dynamodb.drivers import connect_async, connect_blocking
 from mainstem.dynamodb.layout import AttributeNames, Layout
@@ -38,6 +38,7 @@ class Place(NamedTuple):
     url: str
     name: str
     partitions: int | None
+    sequencing: Sequencing
     timeout: float
     settings: Settings
 
@@ -57,7 +58,8 @@ def open_blocking(
     except BaseException:
         driver.close()
         raise
-    return Store(DynamoAdapter(place.url, layout, context), driver, codec)
+    adapter = DynamoAdapter(place.url, layout, context, sequencing=place.sequencing)
+    return Store(adapter, driver, codec)
 
 
 def open_async(
@@ -73,7 +75,8 @@ def open_async(
     _check_partitions(place, layout)
     driver = connect_async(place.settings, client)
     context = Context(driver.new_lock, clock, timeout=place.timeout)
-    return AsyncStore(DynamoAdapter(place.url, layout, context), driver, codec)
+    adapter = DynamoAdapter(place.url, layout, context, sequencing=place.sequencing)
+    return AsyncStore(adapter, driver, codec)
 
 
 def create_tables(
@@ -132,11 +135,6 @@ def parse(url: str) -> Place:
     for option, value in options.items():
         if not value:
             raise InvalidInput(f"{url!r:.200}: {option} is empty. Give it a value or leave it out.")
-    if options.get("sequencing", "transactional") != "transactional":
-        raise InvalidInput(
-            f"sequencing={options['sequencing']!r}: this release writes the log in the transaction of "
-            "the append, which is called 'transactional'."
-        )
     defaults = Settings()
     settings = Settings(
         options.get("region"),
@@ -146,7 +144,21 @@ def parse(url: str) -> Place:
         _seconds(options, "read_timeout", defaults.read_timeout),
     )
     partitions = _whole(options, "partitions")
-    return Place(url, name, partitions, _seconds(options, "timeout", 30.0), settings)
+    timeout = _seconds(options, "timeout", 30.0)
+    return Place(url, name, partitions, _sequencing(options), timeout, settings)
+
+
+def _sequencing(options: Mapping[str, str]) -> Sequencing:
+    match options.get("sequencing", "transactional"):
+        case "transactional":
+            return "transactional"
+        case "stream":
+            return "stream"
+        case other:
+            raise InvalidInput(
+                f"sequencing={other!r:.80}: give 'transactional' (the log is written with each append) or "
+                "'stream' (a sequencer writes it from the table's change stream)."
+            )
 
 
 def _attribute_names(names: Mapping[str, str]) -> AttributeNames:

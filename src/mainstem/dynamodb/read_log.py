@@ -1,8 +1,9 @@
-"""Reading the log of one partition, from any position.
+"""Reading the log of one partition, from any position: segments as far as they go, then batches.
 
 Eventually consistent reads, at half the price, are enough where more is known to be there: a batch
 that is not seen yet leaves a hole in the positions, and then it is read again, consistently. At
-the end of the log only a consistent read can tell that it is the end.
+the end of the log only a consistent read can tell that it is the end. A segment that is not seen
+yet is no matter: its batches are there, or emptied, and then it is read consistently.
 """
 
 from __future__ import annotations
@@ -10,16 +11,29 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Final, Generic, TypeVar
+from itertools import takewhile
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from mainstem.codec import Codec
 from mainstem.dynamodb.attempts import Attempts
-from mainstem.dynamodb.batches import batch_at, batch_upto, missing, place_of_batch_at
+from mainstem.dynamodb.blocks import (
+    batch_upto,
+    block_at,
+    missing,
+    place_of_batch_at,
+    segment_at,
+)
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.heads import Heads
-from mainstem.dynamodb.layout import Layout, log_hash
-from mainstem.dynamodb.log_items import events_of, head_behind, recorded
-from mainstem.dynamodb.packing import Packed
+from mainstem.dynamodb.layout import Layout, log_hash, segment_hash
+from mainstem.dynamodb.log_items import (
+    Head,
+    columns_of,
+    head_behind,
+    is_emptied,
+    is_segment,
+)
+from mainstem.dynamodb.packing import Columns
 from mainstem.dynamodb.requests import Item, Page, Query
 from mainstem.errors import StoreDamaged
 from mainstem.events import RecordedEvent
@@ -33,6 +47,36 @@ _KEPT: Final = 16
 """Readers whose next batches are kept; each keeps what is left of a page of at most 1 MB."""
 
 
+class _Border(NamedTuple):
+    """What is known of a position where reading stopped."""
+
+    in_segments: bool
+    """A segment ends here, and others may follow; otherwise a batch begins here, or the log ends."""
+    more: bool
+    """More was known to be there when it was read."""
+
+
+class _Block:
+    """A batch or segment that was fetched, unpacked when it is first needed."""
+
+    __slots__ = ("_columns", "_item", "end", "first")
+
+    def __init__(self, item: Item) -> None:
+        self.first = int(item["sk"])
+        self.end = self.first + int(item["Count"])
+        """The position behind its last event."""
+        self._item: Item | None = item
+        self._columns: Columns | None = None
+
+    @property
+    def columns(self) -> Columns:
+        if self._columns is None:
+            assert self._item is not None
+            self._columns = columns_of(self._item)
+            self._item = None
+        return self._columns
+
+
 class LogReader:
     """Reads pages of the log."""
 
@@ -40,11 +84,9 @@ class LogReader:
         self._layout = layout
         self._heads = heads
         self._context = context
-        self._borders: _Recent[bool] = _Recent(1024)
-        """Positions where a batch begins or the log ended when it was last read, and whether more
-        is known to be there."""
-        self._fetched: _Recent[list[Item]] = _Recent(_KEPT)
-        """Batches that were fetched with others, by the position to be read next."""
+        self._borders: _Recent[_Border] = _Recent(1024)
+        self._fetched: _Recent[list[_Block]] = _Recent(_KEPT)
+        """Blocks that were fetched with others, by the position to be read next."""
 
     def read(
         self,
@@ -58,23 +100,27 @@ class LogReader:
         """As `mainstem.port.Adapter.read_log`."""
         if from_position >= _LARGEST_POSITION:
             return LogPage([], Position(from_position))
-        batches = self._fetched.pop((partition, from_position))
-        if batches is None:
-            batches = yield from self._fetch(partition, from_position, max_count)
+        blocks = self._fetched.pop((partition, from_position))
+        if blocks is None:
+            blocks = yield from self._fetch(partition, from_position, max_count)
         events: list[RecordedEvent] = []
-        position = from_position
-        for number, batch in enumerate(batches):
-            packed = events_of(batch)
-            first = int(batch["sk"])
-            until = min(first + len(packed), from_position + max_count)
-            events += _passing(packed, first, position, until, partition, log_filter, codec)
-            position = until
-            if position == from_position + max_count:
-                ended = position == first + len(packed)
-                left = batches[number + 1 :] if ended else batches[number:]
-                if left:
-                    self._fetched.put((partition, position), left)
-                break
+        position, end = from_position, from_position + max_count
+        while blocks and position < end:
+            block = blocks[0]
+            stop = min(block.end, end)
+            events += block.columns.recorded(
+                partition,
+                block.first,
+                position - block.first,
+                stop - block.first,
+                log_filter,
+                codec,
+            )
+            position = stop
+            if position == block.end:
+                blocks = blocks[1:]
+        if blocks:
+            self._fetched.put((partition, position), blocks)
         return LogPage(events, Position(position))
 
     def position_at(self, partition: Partition, recorded_us: int) -> Op[Position]:
@@ -93,24 +139,67 @@ class LogReader:
                 high = int(batch["sk"])
         if low >= head.position:
             return Position(head.position)
-        found = yield from batch_at(self._layout, attempts, partition, low)
-        assert found is not None, "its place was read just now"
-        first = int(found["sk"])
-        for offset, event in enumerate(events_of(found)):
-            if event.recorded_us >= recorded_us:
-                return Position(first + offset)
+        found = yield from block_at(self._layout, attempts, partition, low)
+        for position, time in enumerate(columns_of(found).times, int(found["sk"])):
+            if position >= low and time >= recorded_us:
+                return Position(position)
         raise StoreDamaged(
-            f"The batch at position {first} of partition {partition} holds no event of its latest time. "
+            f"The batch at position {low} of partition {partition} holds no event of its latest time. "
             "Restore the table from a backup."
         )
 
-    def _fetch(self, partition: Partition, position: int, max_count: int) -> Op[list[Item]]:
-        """Batches from the one that holds the position on, without a hole; none at the log's end."""
+    def _fetch(self, partition: Partition, position: int, max_count: int) -> Op[list[_Block]]:
+        """Blocks from the one that holds the position on, without a hole; none at the log's end."""
         attempts = Attempts(self._context)
         border = self._borders.get((partition, position))
-        if border is None and position == self._layout.epoch_start(self._layout.epoch_of(position)):
-            border = False  # no batch crosses an epoch
-        consistent = not border and position >= self._heads.lowest(partition)
+        if border is None or border.in_segments:
+            segments = yield from self._segments(attempts, partition, position, border, max_count)
+            if segments:
+                return segments
+        blocks = yield from self._batches(attempts, partition, position, border, max_count)
+        return blocks
+
+    def _segments(
+        self,
+        attempts: Attempts,
+        partition: Partition,
+        position: int,
+        border: _Border | None,
+        max_count: int,
+    ) -> Op[list[_Block]]:
+        """Segments from the one that holds the position on; none where it is not to be seen in one."""
+        if border is None and not self._starts_epoch(position):
+            segment = yield from segment_at(
+                self._layout, attempts, partition, position, consistent=False
+            )
+            found = [] if segment is None else [segment]
+        else:
+            page: Page = yield from attempts.call(
+                Query(
+                    self._layout.log,
+                    segment_hash(partition, self._layout.epoch_of(position)),
+                    first=position,
+                    limit=max_count,
+                    consistent=False,
+                )
+            )
+            found = _dense(page.items, position)
+        if found:
+            self._stopped(partition, head_behind(found[-1]), in_segments=True, more=True)
+        return [_Block(item) for item in found]
+
+    def _batches(
+        self,
+        attempts: Attempts,
+        partition: Partition,
+        position: int,
+        border: _Border | None,
+        max_count: int,
+    ) -> Op[list[_Block]]:
+        """Batches, from the one that holds the position on; of those that are emptied, the segment."""
+        more = border is not None and border.more
+        begins_here = border is not None or self._starts_epoch(position)
+        consistent = not more and position >= self._heads.lowest(partition)
         while True:
             page: Page = yield from attempts.call(
                 Query(
@@ -121,43 +210,74 @@ class LogReader:
                     consistent=consistent,
                 )
             )
-            batches = list(page.items)
-            begins_here = bool(batches) and int(batches[0]["sk"]) == position
-            if not begins_here and border is None:
+            batches = _dense(page.items, position)
+            if not batches and not begins_here:
                 before = yield from batch_upto(self._layout, attempts, partition, position)
                 end = 0 if before is None else head_behind(before).position
                 if before is not None and end > position:
-                    batches.insert(0, before)
-                    begins_here = True
-                elif end == position:
-                    border = False
-            if begins_here:
-                return self._without_hole(partition, batches, more=page.last is not None)
-            if not batches and consistent:
-                if border is not None:
-                    self._borders.put((partition, position), value=False)
+                    batches = _dense([before, *page.items], int(before["sk"]))
+                begins_here = end == position
+            if batches:
+                more = page.last is not None or len(batches) < len(page.items)
+                blocks = yield from self._not_emptied(attempts, partition, position, batches, more)
+                return blocks
+            if not page.items and consistent:
+                if begins_here:
+                    self._borders.put((partition, position), _Border(in_segments=False, more=False))
                 return []
             if consistent:
                 # A later batch is there already: this one will be seen in a moment.
                 yield from attempts.pause(missing(partition, position))
             consistent = True
 
-    def _without_hole(
-        self, partition: Partition, batches: Sequence[Item], *, more: bool
-    ) -> list[Item]:
-        kept: list[Item] = []
-        for batch in batches:
-            if kept and int(batch["sk"]) != head_behind(kept[-1]).position:
-                more = True
-                break
-            kept.append(batch)
-        end = head_behind(kept[-1])
-        self._borders.put((partition, end.position), more)
+    def _not_emptied(
+        self,
+        attempts: Attempts,
+        partition: Partition,
+        position: int,
+        batches: Sequence[Item],
+        more: bool,
+    ) -> Op[list[_Block]]:
+        """The batches up to the first that is emptied; where that is the very first, its segment."""
+        full = list(takewhile(lambda batch: not is_emptied(batch), batches))
+        if not full:
+            segment = yield from segment_at(
+                self._layout, attempts, partition, position, consistent=True
+            )
+            if segment is None:
+                raise StoreDamaged(
+                    f"The batch with position {position} of partition {partition} is emptied, and no "
+                    "segment has its events. Restore the table from a backup."
+                )
+            full = [segment]
+        in_segments = len(full) < len(batches) or is_segment(full[0])
+        self._stopped(
+            partition, head_behind(full[-1]), in_segments=in_segments, more=more or in_segments
+        )
+        return [_Block(item) for item in full]
+
+    def _stopped(self, partition: Partition, end: Head, *, in_segments: bool, more: bool) -> None:
+        """Remember where reading stopped."""
+        self._borders.put((partition, end.position), _Border(in_segments, more))
         if end.position > self._heads.lowest(partition):
             self._heads.learn(partition, end)
             if more:
                 self._heads.forget(partition)
-        return kept
+
+    def _starts_epoch(self, position: int) -> bool:
+        """Whether a batch begins there, if any: none crosses an epoch."""
+        return position == self._layout.epoch_start(self._layout.epoch_of(position))
+
+
+def _dense(items: Sequence[Item], position: int) -> list[Item]:
+    """Those that follow each other without a hole from the position on."""
+    kept: list[Item] = []
+    for item in items:
+        if int(item["sk"]) != position:
+            break
+        kept.append(item)
+        position = head_behind(item).position
+    return kept
 
 
 _LARGEST_POSITION: Final = 2**63
@@ -185,27 +305,3 @@ class _Recent(Generic[T]):
             self._values.move_to_end(key)
             while len(self._values) > self._most:
                 self._values.popitem(last=False)
-
-
-def _passing(
-    packed: Sequence[Packed],
-    first: int,
-    start: int,
-    end: int,
-    partition: Partition,
-    log_filter: LogFilter,
-    codec: Codec,
-) -> list[RecordedEvent]:
-    """Those of the events at positions start to end (exclusive) that the filter lets through."""
-    if log_filter.passes_all:
-        return [
-            recorded(event, partition, first + n, codec)
-            for n, event in enumerate(packed)
-            if start <= first + n < end
-        ]
-    passes = log_filter.passes
-    return [
-        recorded(event, partition, first + n, codec)
-        for n, event in enumerate(packed)
-        if start <= first + n < end and passes(event.stream_id, event.name)
-    ]

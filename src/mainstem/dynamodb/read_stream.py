@@ -13,18 +13,18 @@ from typing import Final
 
 from mainstem.codec import Codec
 from mainstem.dynamodb.attempts import Attempts
-from mainstem.dynamodb.batches import events_of_commit
+from mainstem.dynamodb.blocks import events_of_commit
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.event_items import EventItems, Placed
 from mainstem.dynamodb.layout import Layout
-from mainstem.dynamodb.log_items import recorded
+from mainstem.dynamodb.packing import Packed
 from mainstem.dynamodb.requests import Page, Query
 from mainstem.dynamodb.streams import Streams
 from mainstem.dynamodb.versions import KnownVersions
 from mainstem.errors import StoreError
 from mainstem.events import RecordedEvent
 from mainstem.port import Op, StreamPage
-from mainstem.positions import Position, Version
+from mainstem.positions import EventId, Partition, Position, Version
 
 _log = logging.getLogger("mainstem")
 
@@ -159,9 +159,7 @@ class StreamReader:
             partition = self._layout.partition(stream_id)
             for position, event in rest:
                 event_id = event.event_id + 1
-                events.setdefault(
-                    event.event_id, recorded(event, partition, Position(position), codec)
-                )
+                events.setdefault(event.event_id, _recorded(event, partition, position, codec))
             yield from self._finish(attempts, stream_id, before)
         return [events[event_id] for event_id in range(lowest, highest)]
 
@@ -210,6 +208,23 @@ def _wanted(
     if cut and found:
         highest = min(highest, int(found[-1].event_id) + 1)
     return from_version, max(from_version, highest)
+
+
+def _recorded(event: Packed, partition: Partition, position: int, codec: Codec) -> RecordedEvent:
+    """An event that has no item yet, from the log."""
+    stream_id, event_id, name, data, metadata, recorded_us, commit_id = event
+    return RecordedEvent(
+        stream_id,
+        EventId(event_id),
+        Position(position),
+        partition,
+        name,
+        data,
+        metadata,
+        recorded_us,
+        commit_id,
+        codec,
+    )
 
 
 def _is_range(found: Sequence[RecordedEvent], lowest: int, highest: int) -> bool:

@@ -18,8 +18,10 @@ from mainstem.dynamodb.event_items import Entry, EventItems, Placed
 from mainstem.dynamodb.layout import Layout, cursor_key
 from mainstem.dynamodb.packing import Packed
 from mainstem.dynamodb.requests import BatchGet, Item, Key
+from mainstem.dynamodb.sequencer import Sequencer
 from mainstem.dynamodb.streams import Streams
 from mainstem.dynamodb.turns import Pending, Turns
+from mainstem.dynamodb.upkeep import Upkeep
 from mainstem.events import EncodedEvent
 from mainstem.port import ImportCounts, ImportedEvent, Op
 from mainstem.restoring import check_due, compare
@@ -37,6 +39,8 @@ class Restorer:
         items: EventItems,
         streams: Streams,
         turns: Turns,
+        sequencer: Sequencer,
+        upkeep: Upkeep,
         context: Context,
         bounds: Bounds,
     ) -> None:
@@ -44,6 +48,8 @@ class Restorer:
         self._items = items
         self._streams = streams
         self._turns = turns
+        self._sequencer = sequencer
+        self._upkeep = upkeep
         self._context = context
         self._bounds = bounds
 
@@ -57,8 +63,11 @@ class Restorer:
                 pending = Pending(self._layout, piece, whole=whole)
                 yield from self._turns.settle(Attempts(self._context), pending)
                 if pending.positions is None:
-                    break  # somebody else has appended meanwhile: look again
+                    # Somebody else has appended meanwhile, or before, without the log: look again.
+                    yield from self._catch_up(pending)
+                    break
                 yield from self._complete(pending)
+                yield from self._upkeep.run()
                 written += len(piece)
             else:
                 return ImportCounts(written, len(events) - written)
@@ -95,19 +104,35 @@ class Restorer:
             stream_id: int(cursors[key]["Count"]) if key in cursors else 0
             for stream_id, key in zip(stream_ids, keys, strict=True)
         }
-        lasts = yield from self._get(
-            attempts, [Key(stream_id, count - 1) for stream_id, count in counts.items() if count]
+        # And the events behind: a stream may have some that were not sequenced yet.
+        ends = yield from self._get(
+            attempts,
+            [
+                Key(stream_id, event_id)
+                for stream_id, count in counts.items()
+                for event_id in (count - 1, count)
+                if event_id >= 0
+            ],
         )
         stored: dict[str, tuple[int, Placed | None]] = {}
         for stream_id, count in counts.items():
-            item = lasts.get(Key(stream_id, count - 1))
-            if count and item is None:
+            item = ends.get(Key(stream_id, count - 1))
+            if (count and item is None) or Key(stream_id, count) in ends:
                 count = yield from self._streams.settled_version(attempts, stream_id)
                 last = yield from self._streams.at(attempts, stream_id, count - 1)
             else:
                 last = None if item is None else self._items.place(item)
             stored[stream_id] = count, last
         return stored
+
+    def _catch_up(self, refused: Pending) -> Op[None]:
+        """Have the streams sequenced whose cursors were in the way."""
+        firsts = {
+            entry.event.stream_id: entry.event.event_id for entry in reversed(refused.entries)
+        }
+        for stream_id, refusal in refused.refusals.items():
+            if refusal.event is None and firsts[stream_id] > refusal.in_log:
+                yield from self._sequencer.catch_up(stream_id, firsts[stream_id])
 
     def _events_there(
         self, events: Sequence[ImportedEvent], restored: dict[str, _Restored]

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Final
 
 from mainstem.dynamodb.attempts import Attempts
-from mainstem.dynamodb.batches import events_of_commit
+from mainstem.dynamodb.blocks import events_of_commit
 from mainstem.dynamodb.event_items import Entry, EventItems, Placed
 from mainstem.dynamodb.layout import Layout
 from mainstem.dynamodb.requests import TAKEN, Get, Got, Item, Key, Page, PutNew, Query
@@ -116,7 +116,7 @@ class Streams:
         return found
 
     def complete(
-        self, attempts: Attempts, entries: Sequence[Entry], positions: Sequence[int]
+        self, attempts: Attempts, entries: Sequence[Entry], positions: Sequence[int | None]
     ) -> Op[None]:
         """Write the items that the transaction of these entries had no room for."""
         by_stream: dict[str, list[Item]] = {}

@@ -26,6 +26,7 @@ from mainstem.dynamodb.requests import (
     Item,
     Transact,
 )
+from mainstem.dynamodb.upkeep import Upkeep
 from mainstem.errors import StoreDamaged, StoreError
 from mainstem.port import Op
 
@@ -40,6 +41,11 @@ class Refusal:
         """The item that has the event id already."""
         self.cursor: Item | None = None
         """The cursor, where it is not at the expected version."""
+
+    @property
+    def in_log(self) -> int:
+        """How many events the cursor says that the log has of the stream."""
+        return 0 if self.cursor is None else int(self.cursor["Count"])
 
 
 class Pending:
@@ -61,8 +67,8 @@ class Pending:
         self.partitions = sorted({layout.partition(stream_id) for stream_id in self.streams})
         self.whole = whole
         """Every item in the transaction; otherwise the rest is rolled forward behind it."""
-        self.positions: Sequence[int] | None = None
-        """Those of the entries, once they are written."""
+        self.positions: Sequence[int | None] | None = None
+        """Those of the entries, once they are written; each None where the log is written later."""
         self.refusals: dict[str, Refusal] = {}
         """By stream, where it can't be written at these versions."""
         self.lost_reply = False
@@ -77,11 +83,18 @@ class Turns:
     """Writes pending commits, each at the head of its partition."""
 
     def __init__(
-        self, layout: Layout, items: EventItems, heads: Heads, context: Context, bounds: Bounds
+        self,
+        layout: Layout,
+        items: EventItems,
+        heads: Heads,
+        upkeep: Upkeep,
+        context: Context,
+        bounds: Bounds,
     ) -> None:
         self._layout = layout
         self._items = items
         self._heads = heads
+        self._upkeep = upkeep
         self._context = context
         self._bounds = bounds
         self._locks: dict[int, Any] = {}
@@ -188,6 +201,7 @@ class Turns:
                         pending.lost_reply = True
             if answer is None:
                 self._written(group, planned)
+                self._upkeep.written(heads, planned.heads)
                 return
             behind = self._refused(group, planned, answer)
             left = [pending for pending in group if not pending.is_settled]

@@ -1,12 +1,12 @@
-"""Reading the batches of the log, wherever a position falls in them."""
+"""Finding what holds a position of the log: a batch, or the segment that its events are in."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 from mainstem.dynamodb.attempts import Attempts
-from mainstem.dynamodb.layout import Layout, log_hash
-from mainstem.dynamodb.log_items import BATCH_PLACE, events_of, head_behind
+from mainstem.dynamodb.layout import Layout, log_hash, segment_hash
+from mainstem.dynamodb.log_items import BATCH_PLACE, columns_of, head_behind, is_emptied
 from mainstem.dynamodb.packing import Packed
 from mainstem.dynamodb.requests import Item, Page, Query
 from mainstem.errors import StoreDamaged
@@ -22,9 +22,7 @@ def batch_at(
 ) -> Op[Item | None]:
     """The batch that holds a position; None where it is not (yet) to be seen."""
     batch = yield from batch_upto(layout, attempts, partition, position, attributes)
-    if batch is not None and position < head_behind(batch).position:
-        return batch
-    return None
+    return batch if _holds(batch, position) else None
 
 
 def batch_upto(
@@ -48,10 +46,41 @@ def batch_upto(
     return page.items[0] if page.items else None
 
 
+def segment_at(
+    layout: Layout, attempts: Attempts, partition: int, position: int, *, consistent: bool
+) -> Op[Item | None]:
+    """The segment that holds a position; None where there is none, or it is not (yet) to be seen."""
+    page: Page = yield from attempts.call(
+        Query(
+            layout.log,
+            segment_hash(partition, layout.epoch_of(position)),
+            last=position,
+            backwards=True,
+            limit=1,
+            consistent=consistent,
+        )
+    )
+    segment = page.items[0] if page.items else None
+    return segment if _holds(segment, position) else None
+
+
+def block_at(layout: Layout, attempts: Attempts, partition: int, position: int) -> Op[Item]:
+    """The batch with a position's events, or the segment where the batch is emptied; waits until it is
+    to be seen, so the position has to be below the head.
+    """
+    while True:
+        block = yield from batch_at(layout, attempts, partition, position)
+        if block is not None and is_emptied(block):
+            block = yield from segment_at(layout, attempts, partition, position, consistent=True)
+        if block is not None:
+            return block
+        yield from attempts.pause(missing(partition, position))
+
+
 def place_of_batch_at(
     layout: Layout, attempts: Attempts, partition: int, position: int
 ) -> Op[Item]:
-    """The same without its events, for a position that is below the head."""
+    """Where the batch is that holds a position below the head."""
     while True:
         batch = yield from batch_at(layout, attempts, partition, position, BATCH_PLACE)
         if batch is not None:
@@ -73,14 +102,15 @@ def events_of_commit(
     partition = layout.partition(stream_id)
     found: list[tuple[int, Packed]] = []
     while not found or found[-1][1].event_id < last_id:
-        batch = yield from batch_at(layout, attempts, partition, position)
-        if batch is None:
-            # A query may see the event item a moment before it sees the batch.
-            yield from attempts.pause(missing(partition, position))
-            continue
-        first = int(batch["sk"])
-        found += _of_stream(events_of(batch), first, stream_id, first_id, last_id)
-        position = head_behind(batch).position
+        # A query may see the event item a moment before it sees the batch.
+        block = yield from block_at(layout, attempts, partition, position)
+        # A segment may hold what the batch before it held.
+        found += [
+            (at, event)
+            for at, event in _of_stream(block, stream_id, first_id, last_id)
+            if at >= position
+        ]
+        position = head_behind(block).position
         if found and found[0][1].event_id != first_id:
             raise StoreDamaged(
                 f"Event {first_id} of stream {stream_id!r} is missing from the log of partition "
@@ -94,11 +124,13 @@ def missing(partition: int, position: int) -> str:
     return f"position {position} of partition {partition} is not to be seen in the log"
 
 
+def _holds(block: Item | None, position: int) -> bool:
+    return block is not None and position < head_behind(block).position
+
+
 def _of_stream(
-    events: Sequence[Packed], first: int, stream_id: str, first_id: int, last_id: int
-) -> list[tuple[int, Packed]]:
-    return [
-        (first + offset, event)
-        for offset, event in enumerate(events)
-        if event.stream_id == stream_id and first_id <= event.event_id <= last_id
-    ]
+    block: Item, stream_id: str, first_id: int, last_id: int
+) -> Iterator[tuple[int, Packed]]:
+    for position, event in enumerate(columns_of(block).rows(), int(block["sk"])):
+        if event.stream_id == stream_id and first_id <= event.event_id <= last_id:
+            yield position, event

@@ -1,0 +1,80 @@
+"""Stream sequencing: a commit is its event items, put on condition that their ids are free.
+
+The log is not touched: change records tell the sequencer of the events. One event is one conditional
+put; several are one transaction. What has no room in a transaction is written by way of the log, as
+`turns` does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mainstem.dynamodb.attempts import Attempts
+from mainstem.dynamodb.commits import Bounds, raw_size
+from mainstem.dynamodb.context import Context
+from mainstem.dynamodb.event_items import Entry, EventItems
+from mainstem.dynamodb.layout import Layout
+from mainstem.dynamodb.requests import (
+    CONDITION_FAILED,
+    Absent,
+    Cancelled,
+    Put,
+    Reason,
+    Refused,
+    Transact,
+)
+from mainstem.dynamodb.sizes import item_bytes
+from mainstem.dynamodb.turns import Pending, Refusal
+from mainstem.port import Op
+
+
+class Puts:
+    """Writes pending commits without a place in the log."""
+
+    def __init__(self, layout: Layout, items: EventItems, context: Context, bounds: Bounds) -> None:
+        self._layout = layout
+        self._items = items
+        self._context = context
+        self._bounds = bounds
+
+    def fits(self, entries: Sequence[Entry]) -> bool:
+        """Whether one transaction can hold the items."""
+        if len(entries) > self._bounds.items:
+            return False
+        if 2 * raw_size(entries) < self._bounds.bytes:
+            return True
+        size = sum(item_bytes(self._items.item(entry, None)) for entry in entries)
+        return size <= self._bounds.bytes
+
+    def settle(self, attempts: Attempts, pending: Pending) -> Op[None]:
+        """Have it written or refused; its positions are None. As `turns.Turns.settle`."""
+        puts = tuple(
+            Put(self._layout.events, self._items.item(entry, None), Absent())
+            for entry in pending.entries
+        )
+        replies_lost = attempts.lost_replies
+        try:
+            if len(puts) == 1:
+                answer = yield from attempts.call(puts[0])
+            else:
+                token = f"{self._context.random.getrandbits(128):032x}"
+                answer = yield from attempts.call(Transact(puts, token))
+        finally:
+            pending.lost_reply |= attempts.lost_replies > replies_lost
+        if answer is None:
+            pending.positions = [None] * len(pending.entries)
+        else:
+            self._refused(pending, answer)
+
+    def _refused(self, pending: Pending, answer: Refused | Cancelled) -> None:
+        """Note what stood in whose way; of each stream's part the first item tells."""
+        reasons: Sequence[Reason | None] = (
+            [Reason(CONDITION_FAILED, answer.item)]
+            if isinstance(answer, Refused)
+            else answer.reasons
+        )
+        for entry, reason in zip(pending.entries, reasons, strict=True):
+            if reason is not None and reason.code == CONDITION_FAILED:
+                refusal = pending.refusals.setdefault(entry.event.stream_id, Refusal())
+                if entry.event.event_id == entry.commit_first:
+                    refusal.event = reason.item

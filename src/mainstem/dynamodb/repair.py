@@ -1,0 +1,116 @@
+"""Repair: a scan of the events table as hints, for whatever the change stream has lost.
+
+It finishes large commits as well that a dead writer left half rolled forward. It runs while others
+write and sequence, and can be repeated: what is in the log already costs the scan and a look at the
+cursors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from mainstem.dynamodb.attempts import Attempts
+from mainstem.dynamodb.context import Context
+from mainstem.dynamodb.event_items import EventItems, Placed
+from mainstem.dynamodb.layout import Layout
+from mainstem.dynamodb.requests import Item, Key, Page, Scan
+from mainstem.dynamodb.sequencer import Sequencer
+from mainstem.dynamodb.streams import Streams
+from mainstem.dynamodb.view import Hint, hint_of
+from mainstem.port import Op
+
+
+class Repaired(NamedTuple):
+    """What became of one page of the scan."""
+
+    items: int
+    """Event items that were looked at."""
+    events: int
+    """So many were missing from the log, and are in it now."""
+    holes: Mapping[str, int]
+    """Streams that lack an event although they have later ones, by its id."""
+    read_units: float
+    """Of the scan."""
+    after: Key | None
+    """Where the next page goes on; None: that was the last."""
+
+
+@dataclass(slots=True)
+class _Found:
+    """What one page has."""
+
+    hints: dict[int, list[Hint]] = field(default_factory=dict)
+    """By partition."""
+    pieces: dict[tuple[str, int], list[Placed]] = field(default_factory=dict)
+    """Of commits of several events, by stream and first id."""
+
+
+class Repairer:
+    """Scans a part of the events table, page by page."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        items: EventItems,
+        streams: Streams,
+        sequencer: Sequencer,
+        context: Context,
+    ) -> None:
+        self._layout = layout
+        self._items = items
+        self._streams = streams
+        self._sequencer = sequencer
+        self._context = context
+
+    def page(
+        self, segment: int, segments: int, after: Key | None, limit: int | None = None
+    ) -> Op[Repaired]:
+        """One page of the scan, and what was missing of its events put into the log."""
+        attempts = Attempts(self._context)
+        # Consistent: what was written before the repair began is found.
+        page: Page = yield from attempts.call(
+            Scan(self._layout.events, segment, segments, after, limit)
+        )
+        found = self._look_through(page.items)
+        for (stream_id, _), placed in found.pieces.items():
+            yield from self._finish(stream_id, placed)
+        events = 0
+        holes: dict[str, int] = {}
+        for partition, hints in found.hints.items():
+            done = yield from self._sequencer.sequence(partition, hints)
+            events += done.events
+            holes |= done.holes
+        last = page.last
+        names = self._layout.events
+        following = (
+            None if last is None else Key(str(last[names.hash_key]), int(last[names.sort_key]))
+        )
+        return Repaired(page.counted, events, holes, page.read_units, following)
+
+    def _look_through(self, items: Sequence[Item]) -> _Found:
+        found = _Found()
+        for item in items:
+            hint = hint_of(self._items, item)
+            stream_id = str(item[self._layout.events.hash_key])
+            if hint is not None:
+                found.hints.setdefault(self._layout.partition(stream_id), []).append(hint)
+                continue
+            placed = self._items.place(item)
+            if placed.commit_last > placed.commit_first:
+                pieces = found.pieces.setdefault((stream_id, placed.commit_first), [])
+                pieces.append(placed)
+        return found
+
+    def _finish(self, stream_id: str, placed: Sequence[Placed]) -> Op[None]:
+        """Roll a large commit forward, if it is one that was left."""
+        some = placed[-1]
+        if len(placed) == some.commit_last - some.commit_first + 1:
+            return
+        attempts = Attempts(self._context)
+        # The last item is written when all others are.
+        if not some.is_whole:
+            last = yield from self._streams.at(attempts, stream_id, some.commit_last)
+            if last is None:
+                yield from self._streams.roll_forward(attempts, stream_id, some)

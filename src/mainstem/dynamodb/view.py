@@ -1,0 +1,167 @@
+"""What a sequencer knows of one partition's log, and what is due of the streams it has hints of.
+
+No I/O. A view is exact up to its own head: the next id due of a stream is its cursor's, raised by
+every batch that was put since. Where others have moved the real head on, the view is behind, and a
+batch that is put at its head is refused; so nothing that follows from an old view is ever written.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from mainstem.dynamodb.event_items import Entry, EventItems
+from mainstem.dynamodb.log_items import Head
+from mainstem.dynamodb.requests import Item
+
+
+class Window(NamedTuple):
+    """How much may be unsettled before it is settled; others than these are for tests."""
+
+    batches: int = 500
+    events: int = 10_000
+    """A cold view reads so much, and a cursor is written once for all events of its stream in it."""
+    streams: int = 100_000
+    """Streams remembered beyond the window; some 20 MB."""
+
+
+class Due(NamedTuple):
+    """A cursor that is to be raised."""
+
+    first_id: int
+    """The first event that the window has of the stream: 0 where there is no cursor yet."""
+    events: int
+    """How many the log has of the stream."""
+    last_position: int
+
+
+class Hint(NamedTuple):
+    """Stream s has events up to an id."""
+
+    stream_id: str
+    last_id: int
+    """That of its commit's last event, so that a commit stays together."""
+    entry: Entry | None = None
+    """The event that told so, if it was told whole."""
+
+
+def hint_of(items: EventItems, item: Item) -> Hint | None:
+    """What an event item tells; None where it says that it is in the log already."""
+    if items.is_in_log(item):
+        return None
+    entry = items.entry(item)
+    return Hint(entry.event.stream_id, entry.commit_last, entry)
+
+
+class View:
+    """One partition's log from what is settled to its head."""
+
+    def __init__(self, settled: Head, window: Window) -> None:
+        self.head = settled
+        self._limits = window
+        self._batches = 0
+        self._events = 0
+        self._window: dict[str, int] = {}
+        """The next id due of each stream that has events in the window."""
+        self._known: OrderedDict[str, int] = OrderedDict()
+        """The same of other streams, those that were used last at the end."""
+        self._due: dict[str, Due] = {}
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time to settle."""
+        return self._batches >= self._limits.batches or self._events >= self._limits.events
+
+    @property
+    def unsettled(self) -> int:
+        """Events in the window."""
+        return self._events
+
+    @property
+    def due(self) -> dict[str, Due]:
+        """The cursors to be raised before the window is settled."""
+        return self._due
+
+    def next_of(self, stream_id: str) -> int | None:
+        """The next id due of a stream; None where its cursor has to be read."""
+        found = self._window.get(stream_id)
+        return self._known.get(stream_id) if found is None else found
+
+    def learn_cursor(self, stream_id: str, count: int) -> None:
+        """What the cursor of a stream said that is not in the window."""
+        if stream_id not in self._window:
+            self._known[stream_id] = max(count, self._known.get(stream_id, 0))
+            self._known.move_to_end(stream_id)
+
+    def add(self, ids: Iterable[tuple[str, int]], end: Head, *, sequenced: bool) -> None:
+        """The batch at the head has these events. One that was not sequenced has brought its streams'
+        cursors with it.
+        """
+        window, due = self._window, self._due
+        for position, (stream_id, event_id) in enumerate(ids, self.head.position):
+            window[stream_id] = event_id + 1
+            self._known.pop(stream_id, None)
+            if sequenced:
+                before = due.get(stream_id)
+                first_id = event_id if before is None else before.first_id
+                due[stream_id] = Due(first_id, event_id + 1, position)
+            else:
+                due.pop(stream_id, None)
+        self._batches += 1
+        self._events += end.position - self.head.position
+        self.head = end
+
+    def settle(self) -> None:
+        """Every cursor is raised: the window is empty, its streams are still known."""
+        self._known.update(self._window)
+        self._window, self._due = {}, {}
+        self._batches = self._events = 0
+        self.forget()
+
+    def forget(self) -> None:
+        """Remember no more streams than allowed."""
+        while len(self._known) > self._limits.streams:
+            self._known.popitem(last=False)
+
+
+class Wanted:
+    """What hints say of one stream: up to which id, and the events that came with them."""
+
+    __slots__ = ("_entries", "last_id")
+
+    def __init__(self) -> None:
+        self.last_id = -1
+        self._entries: dict[int, Entry] = {}
+
+    def add(self, hint: Hint) -> None:
+        self.last_id = max(self.last_id, hint.last_id)
+        if hint.entry is not None:
+            self._entries[hint.entry.event.event_id] = hint.entry
+
+    def commits(self, due: int) -> list[list[Entry]]:
+        """The commits that follow each other from the id due on, as far as all of their events are
+        known here.
+        """
+        found: list[list[Entry]] = []
+        while (first := self._entries.get(due)) is not None:
+            commit = [self._entries.get(n) for n in range(due, first.commit_last + 1)]
+            whole = [entry for entry in commit if entry is not None]
+            if len(whole) < len(commit):
+                break
+            found.append(whole)
+            due = first.commit_last + 1
+        return found
+
+    def forget_below(self, due: int) -> None:
+        """Those events are in the log."""
+        for event_id in [each for each in self._entries if each < due]:
+            del self._entries[event_id]
+
+
+def by_stream(hints: Sequence[Hint]) -> dict[str, Wanted]:
+    """The hints of each stream together."""
+    wanted: dict[str, Wanted] = {}
+    for hint in hints:
+        wanted.setdefault(hint.stream_id, Wanted()).add(hint)
+    return wanted
