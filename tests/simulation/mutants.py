@@ -346,7 +346,8 @@ MUTANTS = (
         [
             Edit(
                 "segments",
-                "        segmented = yield from self._end_of_segments(attempts, partition, marks.segmented)\n",
+                "        segmented = yield from self._end_of_segments("
+                "attempts, partition, marks.segmented)\n",
                 "        segmented = marks.settled\n",
             )
         ],
