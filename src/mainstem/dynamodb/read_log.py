@@ -63,6 +63,7 @@ class LogReader:
             batches = yield from self._fetch(partition, from_position, max_count)
         events: list[RecordedEvent] = []
         position = from_position
+        left: list[Item] = []
         for number, batch in enumerate(batches):
             packed = events_of(batch)
             first = int(batch["sk"])
@@ -75,7 +76,8 @@ class LogReader:
                 if left:
                     self._fetched.put((partition, position), left)
                 break
-        return LogPage(events, Position(position))
+        more = bool(left) or self._is_more_known(partition, position)
+        return LogPage(events, Position(position), more)
 
     def position_at(self, partition: Partition, recorded_us: int) -> Op[Position]:
         """As `mainstem.port.Adapter.position_at`: binary search over the batches' latest times."""
@@ -103,6 +105,11 @@ class LogReader:
             f"The batch at position {first} of partition {partition} holds no event of its latest time. "
             "Restore the table from a backup."
         )
+
+    def _is_more_known(self, partition: Partition, position: int) -> bool:
+        if position < self._heads.lowest(partition):
+            return True
+        return self._borders.get((partition, position)) is True
 
     def _fetch(self, partition: Partition, position: int, max_count: int) -> Op[list[Item]]:
         """Batches from the one that holds the position on, without a hole; none at the log's end."""
