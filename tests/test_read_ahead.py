@@ -150,6 +150,14 @@ def test_what_was_empty_ahead_is_looked_at_again_when_the_replay_gets_there() ->
 
 
 @pytest.mark.parametrize("parallel", [False, True])
+def test_partitions_without_events_are_looked_at_once(parallel: bool) -> None:
+    store, driver = blocking(*(0,) * 12)
+    assert list(replay(store, parallel=parallel)) == []
+    settle()
+    assert sorted(driver.looks) == [(partition, 0) for partition in range(12)]
+
+
+@pytest.mark.parametrize("parallel", [False, True])
 def test_no_look_is_wasted_where_the_partition_has_ended(parallel: bool) -> None:
     store, driver = blocking(6)
     assert len(list(replay(store, parallel=parallel))) == 6
@@ -402,6 +410,10 @@ def test_tasks_fetch_the_next_pages_and_no_more() -> None:
         await anext(events)
         await settle_tasks()
         assert driver.looks == [(0, 0), (0, 2), (0, 4)]
+        for _ in range(PAGE):
+            await anext(events)
+        await settle_tasks()
+        assert driver.looks == [(0, 0), (0, 2), (0, 4), (0, 6)]
         await events.aclose()
 
     run(main)

@@ -137,12 +137,10 @@ class LogScan:
         if self._left == 0:
             return None
         self._open_next()
-        due = [
-            part for part in self._due() if self._ahead < self._most_ahead or self._reached(part)
-        ]
-        if not due:
+        room = self._ahead < self._most_ahead
+        part = next((part for part in self._due() if room or self._reached(part)), None)
+        if part is None:
             return None
-        part = min(due, key=lambda part: len(part.waiting))
         wanted = PAGE
         if self._left is not None:
             wanted = min(PAGE, self._left)
