@@ -127,3 +127,14 @@ def test_the_demo_runs_there(
 def test_the_demo_says_what_is_missing(url: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["demo", "--store", url, "--quick"]) == 4
     assert "mainstem create-tables" in capfd.readouterr().err
+
+
+def test_a_replay_in_parallel_prints_every_event(url: str, mainstem_: Mainstem) -> None:
+    several = ["--url", f"{url}&partitions=4"]
+    assert run([*several, "create-tables", "--no-stream"]) == 0
+    for number in range(6):
+        assert run([*several, "append", f"order-{number}", "Placed", "{}"]) == 0
+    code, out, _ = mainstem_("replay", "--parallel")
+    assert code == 0
+    assert sorted(line["stream_id"] for line in lines(out)) == [f"order-{n}" for n in range(6)]
+    assert mainstem_("replay", "--parallel", "--count")[1] == "6\n"

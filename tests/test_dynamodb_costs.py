@@ -13,6 +13,7 @@ import dynamodb_local
 from dynamodb_stores import new_url, open_store, parts_of
 from mainstem import ANY, Append, NewEvent, Store, VersionConflict
 from mainstem.dynamodb import Cost, metered
+from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.port import StoredSnapshot
 from mainstem.positions import Partition, Position, Version
 
@@ -150,6 +151,30 @@ def test_a_replay_reads_many_events_with_each_unit(store: Store, url: str) -> No
     # The batches, and a consistent look at the end.
     assert cost.requests == 2
     assert cost.read_units < 8
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_to_read_ahead_costs_nothing(
+    dynamodb: dynamodb_local.Server, monkeypatch: pytest.MonkeyPatch, parallel: bool
+) -> None:
+    url = new_url(dynamodb, partitions=4)
+    with open_store(url) as store:
+        for number in range(8):
+            store.append(f"order-{number}", events(1_100), expected=0)
+        assert all(store.head(partition) for partition in range(4))
+    with open_store(url) as another, metered() as cost:
+        assert len(list(another.read_all(parallel=parallel))) == 8_800
+    monkeypatch.setattr(DynamoAdapter, "read_ahead", 0)
+    with open_store(url) as another, metered() as one_by_one:
+        assert len(list(another.read_all())) == 8_800
+    assert cost == one_by_one
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_a_replay_of_one_event_is_one_request(store: Store, url: str, parallel: bool) -> None:
+    with open_store(url) as another, metered() as cost:
+        assert len(list(another.read_all(max_count=1, parallel=parallel))) == 1
+    assert cost.requests == 1
 
 
 def test_a_checkpoint_costs_one_write(store: Store) -> None:

@@ -9,10 +9,12 @@ from typing import Any, TypeVar
 from weakref import WeakSet
 
 from mainstem import decider as deciders
+from mainstem.async_read_ahead import AsyncReadAhead
 from mainstem.async_subscription import AsyncSubscription
 from mainstem.codec import Codec
 from mainstem.decider import Decider, Handled
 from mainstem.events import Append, AppendResult, RecordedEvent, Stream, StreamInfo
+from mainstem.log_scan import LogScan
 from mainstem.operations import (
     append_many,
     check_partition,
@@ -30,7 +32,7 @@ from mainstem.port import (
 )
 from mainstem.positions import BEGINNING, END, Expected, LogEnd, Position, Version
 from mainstem.restoring import restore
-from mainstem.scan import LogScan, StreamListScan, StreamScan
+from mainstem.scan import StreamListScan, StreamScan
 from mainstem.streams import LogFilter, check_stream_filter, check_stream_id
 from mainstem.subscriptions import (
     DEFAULT_BATCH,
@@ -189,6 +191,7 @@ class AsyncStore:
         prefix: str | None = None,
         names: str | Collection[str] | None = None,
         max_count: int | None = None,
+        parallel: bool = False,
     ) -> AsyncIterator[RecordedEvent]:
         """As `Store.read_all`."""
         scan = LogScan(
@@ -200,7 +203,10 @@ class AsyncStore:
             to_position=to_position,
             partition=partition,
             max_count=max_count,
+            parallel=parallel,
         )
+        if self._adapter.read_ahead:
+            return AsyncReadAhead(self._driver, scan).events()
         return self._iterate(scan)
 
     def streams(

@@ -91,6 +91,8 @@ class LogPage(NamedTuple):
     """Those that the filter let through."""
     next_position: Position
     """Where to go on: every event below it, and not below the position asked for, was looked at."""
+    more: bool = False
+    """Whether events behind the page are known to be there; False where only a look would tell."""
 
 
 class StoredCheckpoint(NamedTuple):
@@ -173,6 +175,13 @@ class Adapter(Protocol):
 
     @property
     def polling(self) -> Polling: ...
+
+    @property
+    def read_ahead(self) -> int:
+        """Pages of the log worth fetching before they are asked for; 0 where reading is so near
+        that it gains nothing.
+        """
+        ...
 
     def append(
         self, writes: Sequence[StreamWrite], commit_id: str, *, may_repeat: bool

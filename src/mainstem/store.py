@@ -14,6 +14,7 @@ from mainstem.blocking_subscription import Subscription
 from mainstem.codec import Codec
 from mainstem.decider import Decider, Handled
 from mainstem.events import Append, AppendResult, RecordedEvent, Stream, StreamInfo
+from mainstem.log_scan import LogScan
 from mainstem.operations import (
     append_many,
     check_partition,
@@ -30,8 +31,9 @@ from mainstem.port import (
     StoreStatus,
 )
 from mainstem.positions import BEGINNING, END, Expected, LogEnd, Position, Version
+from mainstem.read_ahead import ReadAhead
 from mainstem.restoring import restore
-from mainstem.scan import LogScan, StreamListScan, StreamScan
+from mainstem.scan import StreamListScan, StreamScan
 from mainstem.streams import LogFilter, check_stream_filter, check_stream_id
 from mainstem.subscriptions import (
     DEFAULT_BATCH,
@@ -217,6 +219,7 @@ class Store:
         prefix: str | None = None,
         names: str | Collection[str] | None = None,
         max_count: int | None = None,
+        parallel: bool = False,
     ) -> Iterator[RecordedEvent]:
         """Every event of every stream, in the order of the log, up to its end.
 
@@ -225,6 +228,10 @@ class Store:
         begins with ``prefix``, and only events of these ``names``. Events appended while it is
         iterated come too. With several partitions they come one after the other, and positions
         need the ``partition`` they are meant for.
+
+        Where reading takes a while, the next pages are fetched while those before them are handled.
+        With ``parallel`` several partitions (at most 8) are read at the same time, and their events
+        come page by page as they arrive, those of each partition in order.
 
         What was read once is read again by the next replay, at the same positions.
         """
@@ -237,7 +244,10 @@ class Store:
             to_position=to_position,
             partition=partition,
             max_count=max_count,
+            parallel=parallel,
         )
+        if self._adapter.read_ahead:
+            return ReadAhead(self._driver, scan).events()
         return self._iterate(scan)
 
     def streams(

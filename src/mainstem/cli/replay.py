@@ -15,6 +15,9 @@ from mainstem.cli.store import Place, pass_place
 
 @click.command(epilog="Example: mainstem replay --category order --name OrderPlaced --from 1000")
 @log_options
+@click.option(
+    "--parallel", is_flag=True, help="Read several partitions at once; they come interleaved."
+)
 @click.option("--count", is_flag=True, help="Print only how many events there are.")
 @click.option("--by-name", is_flag=True, help="With --count: how many of each event name.")
 @table_option

@@ -56,6 +56,9 @@ _COMMIT_EVENTS: Final = 5_000
 _POLLING: Final = Polling(shortest=0.02, longest=1.0)
 """A look at the log costs half a read unit or one; once a second is two million a month."""
 
+_READ_AHEAD: Final = 2
+"""One page that is waiting while the next is on its way."""
+
 
 class DynamoAdapter:
     """Implements `mainstem.port.Adapter`. What comes after ``sequencing`` is for tests only."""
@@ -121,6 +124,10 @@ class DynamoAdapter:
     @property
     def polling(self) -> Polling:
         return _POLLING
+
+    @property
+    def read_ahead(self) -> int:
+        return _READ_AHEAD
 
     def append(
         self, writes: Sequence[StreamWrite], commit_id: str, *, may_repeat: bool

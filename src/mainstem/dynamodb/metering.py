@@ -13,11 +13,12 @@ An attempt that was cancelled, or whose reply was lost, is counted as if it had 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from mainstem.dynamodb.layout import LISTING
 from mainstem.dynamodb.requests import (
@@ -50,13 +51,18 @@ class Cost:
 
     def add(self, request: Request, answer: Any) -> None:
         """Count one attempt; ``answer`` is None where it has none."""
-        self.requests += 1
         kind = type(request).__name__
-        self.by_kind[kind] = self.by_kind.get(kind, 0) + 1
-        self.write_units += units_written(request)
-        if isinstance(answer, (Got, BatchGot, Page)):
-            self.read_units += answer.read_units
+        written = units_written(request)
+        read = answer.read_units if isinstance(answer, (Got, BatchGot, Page)) else 0
+        with _adding:
+            self.requests += 1
+            self.by_kind[kind] = self.by_kind.get(kind, 0) + 1
+            self.write_units += written
+            self.read_units += read
 
+
+_adding: Final = threading.Lock()
+"""A replay counts the requests of its threads in one cost."""
 
 _current: ContextVar[Cost | None] = ContextVar("mainstem_dynamodb_cost", default=None)
 

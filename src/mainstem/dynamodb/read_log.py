@@ -121,7 +121,8 @@ class LogReader:
                 blocks = blocks[1:]
         if blocks:
             self._fetched.put((partition, position), blocks)
-        return LogPage(events, Position(position))
+        more = bool(blocks) or self._is_more_known(partition, position)
+        return LogPage(events, Position(position), more)
 
     def position_at(self, partition: Partition, recorded_us: int) -> Op[Position]:
         """As `mainstem.port.Adapter.position_at`: binary search over the batches' latest times."""
@@ -147,6 +148,12 @@ class LogReader:
             f"The batch at position {low} of partition {partition} holds no event of its latest time. "
             "Restore the table from a backup."
         )
+
+    def _is_more_known(self, partition: Partition, position: int) -> bool:
+        if position < self._heads.lowest(partition):
+            return True
+        border = self._borders.get((partition, position))
+        return border is not None and border.more
 
     def _fetch(self, partition: Partition, position: int, max_count: int) -> Op[list[_Block]]:
         """Blocks from the one that holds the position on, without a hole; none at the log's end."""

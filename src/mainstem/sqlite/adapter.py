@@ -60,6 +60,10 @@ class SqliteAdapter:
     def polling(self) -> Polling:
         return _POLLING
 
+    @property
+    def read_ahead(self) -> int:
+        return 0
+
     def append(
         self, writes: Sequence[StreamWrite], commit_id: str, *, may_repeat: bool
     ) -> Op[list[AppendResult]]:

@@ -154,6 +154,7 @@ class Portal(Store):
         prefix: str | None = None,
         names: str | Collection[str] | None = None,
         max_count: int | None = None,
+        parallel: bool = False,
     ) -> Iterator[RecordedEvent]:
         return self._runner.iterate(
             self._store.read_all(
@@ -165,6 +166,7 @@ class Portal(Store):
                 prefix=prefix,
                 names=names,
                 max_count=max_count,
+                parallel=parallel,
             )
         )
 

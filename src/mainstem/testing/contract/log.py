@@ -15,6 +15,7 @@ from mainstem.streams import category
 from mainstem.testing.contract.backend import Backend
 from mainstem.testing.contract.base import (
     Base,
+    by_partition,
     fill,
     keys,
     log_of,
@@ -141,6 +142,25 @@ class LogContract(Base):
             if len(found) < 5:
                 store.append(near, new("meanwhile"), expected=ANY)
         assert found == [0, 1, 2, 3, 4]
+
+    def test_in_parallel_each_partition_comes_whole_and_in_order(self, store: Store) -> None:
+        for number in range(60):
+            store.append(f"s-{number % 23}", new(number), expected=ANY)
+        fill(store, "long-1", 2_500)
+        for wanted in (None, "s", "long", "none"):
+            found = list(store.read_all(category=wanted, parallel=True))
+            assert sorted(found, key=by_partition) == list(store.read_all(category=wanted))
+
+    def test_in_parallel_the_most_events_are_counted_over_all_partitions(
+        self, store: Store
+    ) -> None:
+        for number in range(20):
+            fill(store, f"s-{number}", 1)
+        log = keys(whole_log(store))
+        for max_count in (0, 1, 7, 19, 20, 21):
+            found = keys(store.read_all(max_count=max_count, parallel=True))
+            assert len(found) == len(set(found)) == min(max_count, len(log))
+            assert set(found) <= set(log)
 
     def test_a_replay_begins_when_it_is_asked_for(self, store: Store) -> None:
         replay = store.read_all()

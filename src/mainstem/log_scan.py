@@ -1,0 +1,207 @@
+"""Walking through the log: which pages are fetched when, which comes next, and where it ends. No I/O."""
+
+from __future__ import annotations
+
+from collections import deque
+from datetime import datetime
+from itertools import islice
+from typing import Final, NamedTuple
+
+from mainstem.codec import Codec
+from mainstem.errors import InvalidInput
+from mainstem.events import RecordedEvent, microseconds
+from mainstem.operations import PAGE, check_count, check_limit, check_partition, resolve_start
+from mainstem.port import Adapter, LogPage, Op
+from mainstem.positions import Partition, Position
+from mainstem.streams import LogFilter
+
+_AT_ONCE: Final = 8
+"""Partitions that are read at the same time by a replay in parallel."""
+
+
+class PartitionScan:
+    """One partition's part of a replay: what was fetched of it, and what is known of the rest."""
+
+    def __init__(self, partition: Partition) -> None:
+        self.partition = partition
+        self.position: Position | None = None
+        """Where to go on; None where the start has yet to be looked up."""
+        self.waiting: deque[list[RecordedEvent] | BaseException] = deque()
+        """Pages that were fetched ahead, and the error that ended the fetching."""
+        self.under_way = False
+        self.more = True
+        """Whether there is a page to fetch ahead, as far as is known."""
+        self.ended = False
+
+
+class Fetch(NamedTuple):
+    """A page that is to be fetched now."""
+
+    part: PartitionScan
+    max_count: int
+    settles: bool
+    """Whether the replay has got there, so that the log ends where nothing is found."""
+
+
+class LogScan:
+    """One replay of the log, up to its end as it is when the replay gets there.
+
+    Pages are fetched ahead where more is known to be there. A page that reached the head is not the
+    end: handling it took time, so the log is asked again, once that page was handled.
+
+    Whoever replays asks for what to `begin`, runs `fetch`, tells its outcome with `keep` or `fail`,
+    and takes the pages with `take`. Only `fetch` may run beside the other calls.
+    """
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        codec: Codec,
+        log_filter: LogFilter,
+        *,
+        from_position: int,
+        from_time: datetime | None,
+        to_position: int | None,
+        partition: int | None,
+        max_count: int | None,
+        parallel: bool,
+    ) -> None:
+        """Raises `InvalidInput` for arguments that contradict each other."""
+        check_count("from_position", from_position)
+        check_limit("to_position", to_position)
+        check_limit("max_count", max_count)
+        if from_time is not None:
+            microseconds(from_time)
+            if from_position:
+                raise InvalidInput("Give from_position or from_time, not both.")
+        if partition is None:
+            partitions = [Partition(number) for number in range(adapter.partitions)]
+        else:
+            partitions = [check_partition(adapter, partition)]
+        if len(partitions) > 1 and (from_position or to_position is not None):
+            raise InvalidInput(
+                f"Positions are counted per partition and this store has {len(partitions)}: "
+                "give the partition that from_position and to_position are meant for."
+            )
+        self._adapter = adapter
+        self._codec = codec
+        self._filter = log_filter
+        self._from: datetime | int = from_position if from_time is None else from_time
+        self._to = to_position
+        self._left = max_count
+        """How many events may still be asked for."""
+        self._width = _AT_ONCE if parallel else 1
+        self._open: list[PartitionScan] = []
+        """The partitions whose pages may be taken now."""
+        self._later = deque(PartitionScan(number) for number in partitions)
+        self._ahead = 0
+        """Pages that are under way or waiting."""
+        self._most_ahead = adapter.read_ahead * min(self._width, len(partitions))
+        self._handled: PartitionScan | None = None
+        """Whose page is being handled."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return not self._ahead and (self._left == 0 or not (self._open or self._later))
+
+    def next_page(self) -> Op[list[RecordedEvent] | None]:
+        """The next events, perhaps none of them, fetched now; None at the end."""
+        while (page := self.take()) is None and not self.ended:
+            fetch = self.begin()
+            assert fetch is not None, "nothing else is under way"
+            self.keep(fetch, (yield from self.fetch(fetch)))
+        return page
+
+    def take(self) -> list[RecordedEvent] | None:
+        """The next events, perhaps none of them; None where they have yet to be fetched, and at the
+        end. Raises what `fail` was told, behind the pages before it.
+        """
+        self._handled = None
+        self._open_next()
+        for part in self._open:
+            if part.waiting:
+                page = part.waiting.popleft()
+                self._ahead -= 1
+                if isinstance(page, BaseException):
+                    raise page
+                self._handled = part
+                # In parallel it is the others' turn first.
+                self._open.remove(part)
+                self._open.append(part)
+                return page
+        return None
+
+    def begin(self) -> Fetch | None:
+        """The page to fetch now; None where nothing is worth it until another call changes that."""
+        if self._left == 0:
+            return None
+        self._open_next()
+        room = self._ahead < self._most_ahead
+        part = next((part for part in self._due() if room or self._reached(part)), None)
+        if part is None:
+            return None
+        wanted = PAGE
+        if self._left is not None:
+            wanted = min(PAGE, self._left)
+            self._left -= wanted
+        part.under_way = True
+        self._ahead += 1
+        return Fetch(part, wanted, self._reached(part))
+
+    def fetch(self, fetch: Fetch) -> Op[LogPage]:
+        """Read the page."""
+        part = fetch.part
+        if part.position is None:
+            part.position = yield from resolve_start(self._adapter, part.partition, self._from)
+        page = yield from self._adapter.read_log(
+            part.partition, part.position, self._filter, self._codec, max_count=fetch.max_count
+        )
+        return page
+
+    def keep(self, fetch: Fetch, page: LogPage) -> None:
+        """The page was fetched: let it wait until it is taken."""
+        part, events = fetch.part, page.events
+        found = page.next_position != part.position
+        part.position, part.more = page.next_position, page.more and found
+        part.under_way = False
+        if self._to is not None and part.position >= self._to:
+            events = [
+                event
+                for event in events
+                if event.position is not None and event.position < self._to
+            ]
+            part.ended = True
+        elif not found:
+            part.ended = fetch.settles
+        if self._left is not None:
+            self._left += fetch.max_count - len(events)
+        if found:
+            part.waiting.append(events)
+        else:
+            self._ahead -= 1
+
+    def fail(self, fetch: Fetch, error: BaseException) -> None:
+        """The page could not be fetched: let the error wait until it is its turn."""
+        fetch.part.waiting.append(error)
+        fetch.part.under_way = False
+        fetch.part.ended = True
+
+    def _open_next(self) -> None:
+        self._open = [part for part in self._open if part.waiting or not part.ended]
+        while self._later and len(self._open) < self._width:
+            self._open.append(self._later.popleft())
+
+    def _due(self) -> list[PartitionScan]:
+        due = [part for part in self._open if self._is_due(part)]
+        if due or self._left is not None or any(part.under_way for part in self._open):
+            return due
+        # All that is known of the open ones was fetched. (Where events are counted it may be enough.)
+        return [part for part in islice(self._later, 1) if self._is_due(part)]
+
+    def _is_due(self, part: PartitionScan) -> bool:
+        return not part.under_way and not part.ended and (part.more or self._reached(part))
+
+    def _reached(self, part: PartitionScan) -> bool:
+        """Whether all that was fetched of it is handled, so that the replay waits for it."""
+        return part in self._open and not part.waiting and part is not self._handled

@@ -1,0 +1,93 @@
+"""A replay whose next pages are fetched in threads while the user handles the one at hand."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextvars import copy_context
+
+from mainstem.events import RecordedEvent
+from mainstem.log_scan import Fetch, LogScan
+from mainstem.port import Driver, LogPage, Op
+
+
+class ReadAhead:
+    """Runs a scan's fetches in threads.
+
+    A thread ends when nothing is to be fetched for now: so none waits for anybody, and an iterator
+    that is never finished leaves none behind.
+    """
+
+    def __init__(self, driver: Driver, scan: LogScan) -> None:
+        self._driver = driver
+        self._scan = scan
+        self._changed = threading.Condition()
+        """Held whenever the scan is asked or told something."""
+        self._stopped = False
+
+    def events(self) -> Iterator[RecordedEvent]:
+        """The events of the scan. What a fetch raised is raised behind the events before it."""
+        try:
+            while (page := self._next_page()) is not None:
+                yield from page
+        finally:
+            # Takes no lock: this may be garbage that is collected in any thread, at any moment.
+            self._stopped = True
+
+    def _next_page(self) -> list[RecordedEvent] | None:
+        with self._changed:
+            while (page := self._scan.take()) is None and not self._scan.ended:
+                self._start()
+                self._changed.wait()
+            self._start()
+            return page
+
+    def _start(self) -> None:
+        """Start a thread for each page that is to be fetched now.
+
+        In the context of the user's thread, where `mainstem.dynamodb.metered` counts.
+        """
+        while (fetch := self._scan.begin()) is not None:
+            threading.Thread(
+                target=copy_context().run,
+                args=(self._work, fetch),
+                name="mainstem-replay",
+                daemon=True,
+            ).start()
+
+    def _work(self, first: Fetch) -> None:
+        fetch: Fetch | None = first
+        while fetch is not None:
+            try:
+                page = self._driver.run(self._while_wanted(self._scan.fetch(fetch)))
+            except BaseException as error:  # the user's thread raises it
+                with self._changed:
+                    self._scan.fail(fetch, error)
+                    self._changed.notify()
+                return
+            with self._changed:
+                self._scan.keep(fetch, page)
+                self._changed.notify()
+                fetch = None if self._stopped else self._scan.begin()
+
+    def _while_wanted(self, operation: Op[LogPage]) -> Op[LogPage]:
+        """The operation, broken off at its next request once nobody waits for the page."""
+        try:
+            request = next(operation)
+            while not self._stopped:
+                try:
+                    answer = yield request
+                except Exception as error:
+                    request = operation.throw(error)
+                else:
+                    request = operation.send(answer)
+        except StopIteration as stop:
+            page: LogPage = stop.value
+            return page
+        finally:
+            operation.close()
+        raise _NotWanted
+
+
+class _NotWanted(Exception):
+    """Ends a thread whose page nobody waits for."""
