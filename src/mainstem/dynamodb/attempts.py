@@ -7,6 +7,7 @@ from typing import Any, Final
 from mainstem.dynamodb import faults, metering
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.requests import (
+    CHANGE_READS,
     TRANSIENT_CODES,
     BatchGet,
     BatchGot,
@@ -47,7 +48,7 @@ class Attempts:
         write may have been carried out.
         """
         meter = metering.current()
-        is_write = not isinstance(request, (Get, BatchGet, Query, QueryIndex))
+        is_write = not isinstance(request, (Get, BatchGet, Query, QueryIndex, *CHANGE_READS))
         unanswered = False
         while True:
             try:
