@@ -68,10 +68,6 @@ class Run:
     """How many of them are gone."""
     closed_at: float | None = None
 
-    @property
-    def is_gone(self) -> bool:
-        return self.closed_at is not None and self.trimmed == len(self.records)
-
 
 class _Pending(NamedTuple):
     """A record on its way."""
@@ -103,7 +99,7 @@ class SimulatedStream:
         self._last: dict[Key, float] = {}
         """When the last record of each item comes."""
         self._count = 0
-        self._sequence = 10**20
+        self._sequence = 10**21 - 10**20  # numbers get longer before long
         step = _HASHES // nature.shards
         for number in range(nature.shards):
             end = _HASHES if number == nature.shards - 1 else (number + 1) * step
@@ -151,6 +147,11 @@ class SimulatedStream:
     def open_runs(self) -> list[Run]:
         return [run for run in self.runs.values() if run.closed_at is None]
 
+    def is_gone(self, run: Run) -> bool:
+        return (
+            run.closed_at is not None and run.closed_at < self._database.now - self.nature.retention
+        )
+
     def _open(self, parent_id: str | None, hashes: range) -> None:
         shard_id = f"shardId-{len(self.runs):08}-{self._random.getrandbits(32):08x}"
         self.runs[shard_id] = Run(shard_id, parent_id, hashes)
@@ -181,11 +182,10 @@ class SimulatedStream:
     def _describe(self, request: DescribeStream) -> StreamDescription:
         if request.stream_arn != ARN:
             raise StoreNotFound(f"There is no change stream {request.stream_arn}")
-        old = self._database.now - self.nature.retention
         found = [
             run
             for run in self.runs.values()
-            if not (run.is_gone and run.closed_at is not None and run.closed_at < old)
+            if not self.is_gone(run)
             and (request.after_shard is None or run.shard_id > request.after_shard)
         ]
         size = self._random.randint(1, 4)
@@ -203,7 +203,7 @@ class SimulatedStream:
 
     def _iterator(self, request: GetShardIterator) -> str | Trimmed | ShardGone:
         run = self.runs.get(request.shard_id)
-        if run is None or run.is_gone or request.stream_arn != ARN:
+        if run is None or self.is_gone(run) or request.stream_arn != ARN:
             return ShardGone()
         if request.kind == "TRIM_HORIZON":
             index = run.trimmed
@@ -222,7 +222,7 @@ class SimulatedStream:
             return IteratorExpired()
         if index < run.trimmed:
             return Trimmed()
-        if run.is_gone and run.records:
+        if self.is_gone(run):
             return ShardGone()
         most = request.limit
         if self._random.random() < self.nature.short_pages:
