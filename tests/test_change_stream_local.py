@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
 
 import dynamodb_local
-from dynamodb_help import KINDS, Runner, one, runner
+from dynamodb_help import KINDS, Runner, runner
 from dynamodb_stores import open_store, parts_of
 from mainstem import NewEvent
 from mainstem.dynamodb import create_tables
@@ -37,10 +36,10 @@ WITHIN = 60
 
 
 @pytest.fixture
-def url(dynamodb: dynamodb_local.Server) -> Iterator[str]:
+def url(dynamodb: dynamodb_local.Server) -> str:
     made = f"dynamodb://test-{uuid4().hex}?endpoint={dynamodb.endpoint}"
     create_tables(made, stream=True)
-    yield made
+    return made
 
 
 def change_stream(url: str, driver: BlockingDriver, owner: str) -> ChangeStream:
@@ -113,6 +112,7 @@ def test_each_request(kind: str, url: str, dynamodb: dynamodb_local.Server) -> N
     deadline = time.monotonic() + WITHIN
     while not page.records:
         assert time.monotonic() < deadline
+        assert page.next_iterator is not None
         page = driver.ask(GetRecords(page.next_iterator, 1000))
     [record] = page.records
     assert record.keys == {"StreamId": "order-1", "EventId": 0}
