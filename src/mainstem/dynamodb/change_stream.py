@@ -53,6 +53,10 @@ class Loss(NamedTuple):
     is_gone: bool
     """The whole shard is gone."""
 
+    def is_newer(self, other: Loss) -> bool:
+        """Whether more is lost of the shard than the other tells."""
+        return (self.is_gone, self.lease.losses) > (other.is_gone, other.lease.losses)
+
 
 class Status(NamedTuple):
     """How one worker is doing."""
@@ -136,7 +140,8 @@ class ChangeStream:
             yield from self._leases.repaired(attempts, loss.lease)
             if loss.is_gone:
                 yield from self._leases.close(attempts, loss.lease.shard_id)
-            if self._lost.get(loss.lease.shard_id) == loss:
+            now = self._lost.get(loss.lease.shard_id)
+            if now is not None and not now.is_newer(loss):
                 del self._lost[loss.lease.shard_id]
         self.first_start = False
 
