@@ -89,6 +89,8 @@ class ChangeStream:
         self._beats = Beats(context, pace.lease_seconds)
         self._owner = owner
         self._arn: str | None = None
+        self._is_off = False
+        """The change stream was turned off; another may have been turned on."""
         self._refresh_at = float("-inf")
         self._held: dict[str, _Held] = {}
         self._ended: dict[str, Lease] = {}
@@ -138,8 +140,8 @@ class ChangeStream:
         attempts = Attempts(self._context)
         for loss in lost:
             yield from self._leases.repaired(attempts, loss.lease)
-            if loss.is_gone:
-                yield from self._leases.close(attempts, loss.lease.shard_id)
+            if loss.is_gone and loss.lease.shard_id in self._missing:
+                yield from self._leases.close(attempts, loss.lease)
             now = self._lost.get(loss.lease.shard_id)
             if now is not None and not now.is_newer(loss):
                 del self._lost[loss.lease.shard_id]
@@ -152,8 +154,7 @@ class ChangeStream:
             yield from self._save(attempts, held)
             if shard_id in self._held:
                 yield from self._leases.give_up(attempts, held.lease)
-                del self._held[shard_id]
-        self._ready.clear()
+                self._drop(shard_id)
         self._refresh_at = float("-inf")
 
     def status(self) -> Status:
@@ -204,7 +205,7 @@ class ChangeStream:
         self._refresh_at = asked + self._pace.refresh_seconds
 
     def _describe(self, attempts: Attempts) -> Op[list[Shard]]:
-        if self._arn is None:
+        if self._arn is None or self._is_off:
             self._arn = yield from _find_stream(attempts, self._layout)
         shards: list[Shard] = []
         after: str | None = None
@@ -214,8 +215,7 @@ class ChangeStream:
             after = page.last_shard
             if after is None:
                 break
-        if page.status.startswith("DISABL"):
-            self._arn = None  # another may be turned on
+        self._is_off = page.status.startswith("DISABL")
         return shards
 
     def _note_losses(self, leases: dict[str, Lease], missing: frozenset[str]) -> None:

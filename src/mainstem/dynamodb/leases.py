@@ -136,10 +136,9 @@ class Leases:
             attempts, lease, Equals("Fence", lease.fence), add={"Beat": 1}, remove=("Owner",)
         )
 
-    def close(self, attempts: Attempts, shard_id: str) -> Op[None]:
-        """Count a shard that is gone as read to its end."""
-        lease = Lease(shard_id)
-        yield from self._write(attempts, lease, None, changes={"Ended": 1})
+    def close(self, attempts: Attempts, lease: Lease) -> Op[None]:
+        """Count a shard that is gone as read to its end, unless somebody has begun to read it."""
+        yield from self._write(attempts, lease, Equals("Fence", lease.fence), changes={"Ended": 1})
 
     def repaired(self, attempts: Attempts, lease: Lease) -> Op[None]:
         """The losses that this lease tells of were made up for; perhaps there are newer ones."""
@@ -163,7 +162,7 @@ class Leases:
         self,
         attempts: Attempts,
         lease: Lease,
-        condition: Condition | None,
+        condition: Condition,
         *,
         changes: Item | None = None,
         add: Mapping[str, int] | None = None,

@@ -31,7 +31,11 @@ class ShardPage(NamedTuple):
 
 
 class ShardReader:
-    """A place in one shard. Records are not skipped, except those that are gone."""
+    """A place in one shard. Records are not skipped, except those that are gone.
+
+    Where nothing was dealt with yet, it begins with what is left, and DynamoDB does not tell whether
+    there was more.
+    """
 
     def __init__(self, stream_arn: str, shard_id: str, after: str | None) -> None:
         """``after`` is the sequence number of the last record dealt with; None: from the beginning."""
