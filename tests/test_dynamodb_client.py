@@ -21,7 +21,17 @@ from dynamodb_help import KINDS, Runner, one, runner
 from faulty_server import HANG_UP, Answer, FaultyServer, error, faulty_server
 from mainstem.dynamodb.drivers import connect_async, connect_blocking
 from mainstem.dynamodb.faults import Conflicted, InProgress, NoReply, Throttled, Unreachable
-from mainstem.dynamodb.requests import Acquire, Control, Get, Got, Key, Put, Table
+from mainstem.dynamodb.requests import (
+    Acquire,
+    Control,
+    DescribeStream,
+    Get,
+    Got,
+    Key,
+    Put,
+    StreamDescription,
+    Table,
+)
 from mainstem.dynamodb.session import Settings, open_session
 from mainstem.dynamodb.wire_errors import THROTTLES
 from mainstem.errors import InvalidInput, StoreClosed, StoreDenied, StoreError
@@ -468,3 +478,54 @@ def test_many_operations_are_under_way_at_once_on_one_loop(server: FaultyServer)
 
     asyncio.run(ask_all())
     assert len({request.connection for request in server.requests}) == 20
+
+
+# Change streams
+
+CHANGES = DescribeStream("an ARN")
+NO_SHARDS = Answer(b'{"StreamDescription":{"StreamStatus":"ENABLED"}}')
+
+
+def test_change_streams_are_at_another_endpoint_of_aws() -> None:
+    session = open_session(Settings(region="eu-west-1", read_timeout=7))
+    changes = session.for_changes()
+    assert session.endpoint == "https://dynamodb.eu-west-1.amazonaws.com"
+    assert changes.endpoint == "https://streams.dynamodb.eu-west-1.amazonaws.com"
+    assert changes.sign("GetRecords", b"")["Host"] == "streams.dynamodb.eu-west-1.amazonaws.com"
+    assert session.sign("GetItem", b"")["Host"] == "dynamodb.eu-west-1.amazonaws.com"
+    assert changes.read_timeout == 7
+    assert session.for_changes() is changes
+
+
+def test_a_client_of_the_users_own_brings_its_region_and_credentials() -> None:
+    client = boto3.Session("MINE", "secret", "token", region_name="eu-north-1").client("dynamodb")
+    changes = open_session(client=client).for_changes()
+    assert changes.endpoint == "https://streams.dynamodb.eu-north-1.amazonaws.com"
+    headers = changes.sign("GetRecords", b"")
+    assert "Credential=MINE/" in headers["Authorization"]
+    assert headers["X-Amz-Security-Token"] == "token"
+
+
+def test_an_endpoint_of_the_users_own_serves_both(driver: Runner, server: FaultyServer) -> None:
+    server.script = [NO_SHARDS]
+    assert driver.ask(CHANGES) == StreamDescription("ENABLED", (), None)
+    assert driver.ask(GET) == NOTHING
+    targets = [request.headers["x-amz-target"] for request in server.requests]
+    assert targets == ["DynamoDBStreams_20120810.DescribeStream", "DynamoDB_20120810.GetItem"]
+    assert [request.connection for request in server.requests] == [0, 0]
+
+
+def test_an_endpoint_for_change_streams_can_be_set(
+    kind: str, server: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with faulty_server() as other:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", other.endpoint)
+        other.script = [NO_SHARDS]
+        made = runner(kind, Settings(endpoint=server.endpoint))
+        made.ask(GET)
+        made.ask(CHANGES)
+        made.close()
+        with pytest.raises(StoreClosed):
+            made.ask(CHANGES)
+        assert [request.operation for request in server.requests] == ["GetItem"]
+        assert [request.operation for request in other.requests] == ["DescribeStream"]

@@ -61,3 +61,18 @@ def test_keys_are_not_mixed_up() -> None:
     first = signer.headers(one, STAMP, "GetItem", b"{}")
     assert signer.headers(other, STAMP, "GetItem", b"{}") != first
     assert signer.headers(one, STAMP, "GetItem", b"{}") == first
+
+
+def test_change_streams_have_a_target_of_their_own() -> None:
+    credentials = ReadOnlyCredentials("key", "secret", None)
+    signer = Signer("http://localhost:8000", "eu-west-1")
+    for operation in ("DescribeStream", "GetShardIterator", "GetRecords"):
+        headers = signer.headers(credentials, STAMP, operation, b"{}")
+        assert headers["X-Amz-Target"] == f"DynamoDBStreams_20120810.{operation}"
+    at = datetime.datetime.strptime(STAMP, "%Y%m%dT%H%M%S%z")
+    sent = {name: headers[name] for name in ("Content-Type", "Host", "X-Amz-Target")}
+    theirs = AWSRequest(method="POST", url="http://localhost:8000", headers=sent, data=b"{}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.auth, "get_current_datetime", lambda: at)
+        botocore.auth.SigV4Auth(credentials, "dynamodb", "eu-west-1").add_auth(theirs)
+    assert dict(theirs.headers.items()) == headers

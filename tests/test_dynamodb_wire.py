@@ -8,20 +8,25 @@ from typing import Any
 
 import pytest
 
-from mainstem.dynamodb.faults import NoReply
+from mainstem.dynamodb.faults import NoReply, Throttled
 from mainstem.dynamodb.requests import (
     Absent,
     AtMost,
     BatchGet,
     BatchGot,
     Cancelled,
+    ChangeRecord,
     Check,
     Control,
+    DescribeStream,
     Equals,
     Get,
+    GetRecords,
+    GetShardIterator,
     Got,
     Index,
     Item,
+    IteratorExpired,
     Key,
     Page,
     Put,
@@ -29,10 +34,15 @@ from mainstem.dynamodb.requests import (
     Query,
     QueryIndex,
     Reason,
+    Records,
     Refused,
     Request,
+    Shard,
+    ShardGone,
+    StreamDescription,
     Table,
     Transact,
+    Trimmed,
     Update,
 )
 from mainstem.dynamodb.wire_answers import decode, decode_error
@@ -307,3 +317,86 @@ def test_other_refusals_keep_their_code_across_processes() -> None:
 
 def test_places_name_the_table() -> None:
     assert place_of(Control("ListTables", {}), "ListTables", "r") == Place("ListTables", "*", "r")
+
+
+# Changes
+
+ARN = "arn:aws:dynamodb:eu-west-1:0:table/some-table/stream/2026"
+DESCRIBE = DescribeStream(ARN)
+OPEN = GetShardIterator(ARN, "shard-1", "TRIM_HORIZON")
+READ = GetRecords("an iterator", 1000)
+
+
+def test_change_streams_are_asked_for_by_their_names() -> None:
+    assert encode(DESCRIBE) == (
+        "DescribeStream",
+        json.dumps({"StreamArn": ARN}).replace(" ", "").encode(),
+    )
+    assert sent(DescribeStream(ARN, "shard-1"))["ExclusiveStartShardId"] == "shard-1"
+    assert sent(OPEN) == {
+        "StreamArn": ARN,
+        "ShardId": "shard-1",
+        "ShardIteratorType": "TRIM_HORIZON",
+    }
+    behind = GetShardIterator(ARN, "shard-1", "AFTER_SEQUENCE_NUMBER", "7")
+    assert sent(behind)["SequenceNumber"] == "7"
+    assert encode(READ)[0] == "GetRecords"
+    assert sent(READ) == {"ShardIterator": "an iterator", "Limit": 1000}
+
+
+def test_shards_are_answered() -> None:
+    ranges = {"StartingSequenceNumber": "1", "EndingSequenceNumber": "9"}
+    body = {
+        "StreamDescription": {
+            "StreamArn": ARN,
+            "StreamStatus": "ENABLED",
+            "Shards": [
+                {"ShardId": "a", "SequenceNumberRange": ranges},
+                {
+                    "ShardId": "b",
+                    "ParentShardId": "a",
+                    "SequenceNumberRange": {"StartingSequenceNumber": "10"},
+                },
+            ],
+            "LastEvaluatedShardId": "b",
+        }
+    }
+    assert decode(DESCRIBE, json.dumps(body).encode()) == StreamDescription(
+        "ENABLED", (Shard("a", None, "1", "9"), Shard("b", "a", "10", None)), "b"
+    )
+    assert decode(OPEN, b'{"ShardIterator":"x"}') == "x"
+
+
+def test_records_are_answered() -> None:
+    removed = {"Keys": KEY, "SequenceNumber": "100", "ApproximateCreationDateTime": 1.7e9}
+    written = {**removed, "NewImage": {**KEY, "data": {"B": "AP8="}}, "SequenceNumber": "99"}
+    body = {
+        "Records": [
+            {"eventID": "1", "eventName": "INSERT", "awsRegion": "eu-west-1", "dynamodb": written},
+            {"eventID": "2", "eventName": "REMOVE", "dynamodb": removed},
+        ],
+        "NextShardIterator": "y",
+    }
+    keys: Item = {"pk": "a", "sk": 1}
+    image: Item = {**keys, "data": b"\x00\xff"}
+    assert decode(READ, json.dumps(body).encode()) == Records(
+        (
+            ChangeRecord("INSERT", keys, image, "99", 1_700_000_000),
+            ChangeRecord("REMOVE", keys, None, "100", 1_700_000_000),
+        ),
+        "y",
+    )
+    assert decode(READ, b'{"Records":[]}') == Records((), None)
+
+
+def test_what_is_gone_from_a_change_stream_is_an_answer() -> None:
+    assert failure(READ, "ExpiredIteratorException") == IteratorExpired()
+    for request in (OPEN, READ):
+        assert failure(request, "TrimmedDataAccessException") == Trimmed()
+        assert failure(request, "ResourceNotFoundException") == ShardGone()
+    with pytest.raises(StoreNotFound, match=ARN):
+        failure(DESCRIBE, "ResourceNotFoundException")
+    with pytest.raises(Throttled):
+        failure(READ, "LimitExceededException")
+    with pytest.raises(StoreDenied, match="dynamodb:GetRecords"):
+        failure(READ, "AccessDeniedException")

@@ -37,15 +37,12 @@ class Changes:
         self._consumers = luck.choice((0, 1, 2, 3))
         self._calls = 40
         """That all consumers will still make."""
-        told = world.database.watch
-        assert told is not None
 
         def written(table: Table, item: Item, before: Item | None) -> None:
-            told(table, item, before)
             if table == world.layout.events:
                 self._record(item)
 
-        world.database.watch = written
+        world.database.watchers.append(written)
 
     def start(self) -> None:
         """Let the consumers begin."""

@@ -93,7 +93,7 @@ def watch(layout: Layout, database: Database, history: History) -> None:
             risen = int(item["Count"]) > int(before["Count"])
             history.expect("L3", risen, f"cursor {item} after {before}")
 
-    database.watch = written
+    database.watchers.append(written)
 
 
 def check_tables(truth: Truth, database: Database, history: History, *, settled: bool) -> None:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from mainstem.dynamodb import faults
 from mainstem.dynamodb.requests import (
+    CHANGE_READS,
     CONDITION_FAILED,
     TAKEN,
     Absent,
@@ -21,6 +22,7 @@ from mainstem.dynamodb.requests import (
     BatchGet,
     BatchGot,
     Cancelled,
+    ChangeRead,
     Check,
     Condition,
     Control,
@@ -107,8 +109,10 @@ class Database:
         self._tables: dict[str, Rows] = {}
         self._descriptions: dict[str, Mapping[str, Any]] = {}
         self._tokens: dict[str, tuple[float, Transact]] = {}
-        self.watch: Callable[[Table, Item, Item | None], None] | None = None
+        self.watchers: list[Callable[[Table, Item, Item | None], None]] = []
         """Told of every item written, and what it took the place of."""
+        self.read_changes: Callable[[ChangeRead], Any] | None = None
+        """Carries out what is asked of a change stream."""
 
     def rows(self, table: Table | str) -> Rows:
         name = table if isinstance(table, str) else table.name
@@ -124,6 +128,10 @@ class Database:
         """Carry a request out. ``answered`` is when its sender hears of it: until then a transaction
         may be seen in part, and is in the way of others.
         """
+        if isinstance(request, CHANGE_READS):
+            if self.read_changes is None:
+                raise StoreNotFound("There is no change stream")
+            return self.read_changes(request)
         execute: Callable[..., Any] = _EXECUTE[type(request)]
         if isinstance(request, Transact):
             return execute(self, request, self.now if answered is None else answered)
@@ -365,8 +373,8 @@ class Database:
 
     def _write(self, table: Table, key: Key, item: Item, visible: float) -> None:
         rows = self.rows(table)
-        if self.watch is not None:
-            self.watch(table, item, rows.newest(key))
+        for told in self.watchers:
+            told(table, item, rows.newest(key))
         rows.write(key, dict(item), visible)
 
     def _reason(self, action: Put | Update | Check, key: Key) -> Reason | None:

@@ -127,6 +127,14 @@ class Simulation:
         assert not stuck, f"{len(stuck)} tasks wait for ever"
         self._tasks.clear()
 
+    def run_until(self, second: float) -> None:
+        """Everything that happens until then; what is under way stays so."""
+        while self._events and self._events[0][0] <= second:
+            at, _, event = heapq.heappop(self._events)
+            self.database.now = max(self.now, at)
+            event()
+        self.database.now = max(self.now, second)
+
     def at(self, delay: float, event: Callable[[], None]) -> None:
         """Have something happen after so many seconds."""
         heapq.heappush(self._events, (self.now + delay, next(self._order), event))

@@ -7,6 +7,7 @@ from typing import Any, Final
 from mainstem.dynamodb import faults, metering
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.requests import (
+    CHANGE_READS,
     TRANSIENT_CODES,
     BatchGet,
     BatchGot,
@@ -48,7 +49,7 @@ class Attempts:
         write may have been carried out.
         """
         meter = metering.current()
-        is_write = not isinstance(request, (Get, BatchGet, Query, QueryIndex, Scan))
+        is_write = not isinstance(request, (Get, BatchGet, Query, QueryIndex, Scan, *CHANGE_READS))
         unanswered = False
         while True:
             try:

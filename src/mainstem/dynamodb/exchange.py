@@ -13,7 +13,16 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 
 from mainstem.dynamodb.faults import NoReply
-from mainstem.dynamodb.requests import BatchGet, Control, Get, Query, QueryIndex, Request, Scan
+from mainstem.dynamodb.requests import (
+    CHANGE_READS,
+    BatchGet,
+    Control,
+    Get,
+    Query,
+    QueryIndex,
+    Request,
+    Scan,
+)
 from mainstem.dynamodb.session import Session
 from mainstem.dynamodb.wire_answers import decode, decode_error
 from mainstem.dynamodb.wire_errors import answer_or_raise, place_of
@@ -91,4 +100,4 @@ def attempt(session: Session, request: Request) -> Attempt:
 def _only_reads(request: Request) -> bool:
     if isinstance(request, Control):
         return request.operation.startswith(("Describe", "List"))
-    return isinstance(request, (Get, BatchGet, Query, QueryIndex, Scan))
+    return isinstance(request, (Get, BatchGet, Query, QueryIndex, Scan, *CHANGE_READS))

@@ -11,7 +11,7 @@ from yarl import URL
 
 from mainstem.dynamodb.exchange import Disconnected, Outgoing, Reply, attempt
 from mainstem.dynamodb.faults import NoReply, Unreachable
-from mainstem.dynamodb.requests import Request
+from mainstem.dynamodb.requests import CHANGE_READS, Request
 from mainstem.dynamodb.session import Session
 from mainstem.errors import StoreClosed
 
@@ -35,9 +35,23 @@ class AsyncClient:
         self._http: aiohttp.ClientSession | None = None
         self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._left: list[aiohttp.ClientSession | None] = []
+        self._for_changes: AsyncClient | None = None
 
     async def carry_out(self, request: Request) -> Any:
         """The answer; raises one of `faults` or a `StoreError`."""
+        if isinstance(request, CHANGE_READS):
+            return await (await self._client_for_changes())._carry_out(request)
+        return await self._carry_out(request)
+
+    async def _client_for_changes(self) -> AsyncClient:
+        """Made when a change stream is first read, which most processes never do."""
+        if self._for_changes is None:
+            session = await asyncio.to_thread(self._session.for_changes)
+            if self._for_changes is None:  # another task was not faster
+                self._for_changes = self if session is self._session else AsyncClient(session)
+        return self._for_changes
+
+    async def _carry_out(self, request: Request) -> Any:
         steps = attempt(self._session, request)
         try:
             step = next(steps)
@@ -57,6 +71,8 @@ class AsyncClient:
     async def close(self) -> None:
         """Close the connections; requests under way fail with `NoReply`."""
         self._closed = True
+        if self._for_changes is not None and self._for_changes is not self:
+            await self._for_changes.close()
         http, self._http = self._http, None
         if http is not None and self._home == (os.getpid(), asyncio.get_running_loop()):
             await http.close()

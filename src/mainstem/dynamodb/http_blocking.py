@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import os
 import socket
+import threading
 from base64 import b64encode
 from collections import deque
 from typing import Any, Final
@@ -18,7 +19,7 @@ from urllib3.util.wait import wait_for_read
 
 from mainstem.dynamodb.exchange import Blocking, Disconnected, Outgoing, Reply, attempt
 from mainstem.dynamodb.faults import NoReply, Unreachable
-from mainstem.dynamodb.requests import Request
+from mainstem.dynamodb.requests import CHANGE_READS, Request
 from mainstem.dynamodb.session import Session
 from mainstem.errors import InvalidInput, StoreClosed
 
@@ -41,9 +42,24 @@ class BlockingClient:
         self._idle: deque[http.client.HTTPConnection] = deque()
         """Of this process. Appending and popping need no lock."""
         self._process = os.getpid()
+        self._opening = threading.Lock()
+        self._for_changes: BlockingClient | None = None
 
     def carry_out(self, request: Request) -> Any:
         """The answer; raises one of `faults` or a `StoreError`."""
+        if isinstance(request, CHANGE_READS):
+            return self._client_for_changes()._carry_out(request)
+        return self._carry_out(request)
+
+    def _client_for_changes(self) -> BlockingClient:
+        """Made when a change stream is first read, which most processes never do."""
+        with self._opening:
+            if self._for_changes is None:
+                session = self._session.for_changes()
+                self._for_changes = self if session is self._session else BlockingClient(session)
+            return self._for_changes
+
+    def _carry_out(self, request: Request) -> Any:
         steps = attempt(self._session, request)
         try:
             step = next(steps)
@@ -59,6 +75,8 @@ class BlockingClient:
 
     def close(self) -> None:
         self._closed = True
+        if self._for_changes is not None and self._for_changes is not self:
+            self._for_changes.close()
         while self._idle:
             self._idle.pop().close()
 

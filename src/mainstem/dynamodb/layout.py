@@ -11,6 +11,7 @@ partition#<partition>        0                                how far it is sett
 cursor#<stream_id>           0                                how much of a stream is in the log
 checkpoint#<subscription>    partition                        where a subscription is
 snapshot#<schema>#<id>       0                                the newest state of a stream
+shard#<shard id>             0                                who reads a shard, how far (`leases`)
 table                        0                                format and settings (`tables`)
 ===========================  ===============================  ==================================
 """
@@ -123,6 +124,11 @@ def snapshot_key(stream_id: str, schema: str) -> Key:
     return Key(f"snapshot#{quote(schema, safe='')}#{stream_id}", 0)
 
 
+def shard_key(shard_id: str) -> Key:
+    """The key of the lease on a shard of the change stream."""
+    return Key(f"shard#{shard_id}", 0)
+
+
 TABLE_KEY: Final = Key("table", 0)
 
 
@@ -138,6 +144,7 @@ def stream_listing(stream_id: str) -> str:
 
 
 CHECKPOINT_LISTING: Final = "checkpoints"
+SHARD_LISTING: Final = "shards"
 
 
 def listed(listing: str, name: str) -> dict[str, str]:

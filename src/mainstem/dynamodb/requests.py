@@ -10,7 +10,7 @@ of other types, which only users' own fields can have, are left out of the answe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 Value: TypeAlias = str | int | bytes
 Item: TypeAlias = Mapping[str, Value]
@@ -259,6 +259,95 @@ TRANSIENT_CODES = frozenset(
 )
 
 
+# Changes: the change stream of a table (DynamoDB Streams)
+
+
+class DescribeStream(NamedTuple):
+    """Which shards a change stream has, one page. Answer: `StreamDescription`."""
+
+    stream_arn: str
+    after_shard: str | None = None
+    """Go on behind this one: a `StreamDescription.last_shard`."""
+
+
+class Shard(NamedTuple):
+    """A run of records. It ends when DynamoDB splits or replaces it, and its children go on."""
+
+    shard_id: str
+    parent_id: str | None
+    """Named also when the parent is not described any more."""
+    first_sequence: str
+    last_sequence: str | None
+    """None: more records may come."""
+
+
+class StreamDescription(NamedTuple):
+    status: str
+    """``ENABLED``, ``ENABLING``, ``DISABLED`` or ``DISABLING``."""
+    shards: tuple[Shard, ...]
+    last_shard: str | None
+    """The shard after which the next page goes on; None: this was the last page."""
+
+
+IteratorKind: TypeAlias = Literal[
+    "TRIM_HORIZON", "LATEST", "AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"
+]
+
+
+class GetShardIterator(NamedTuple):
+    """A place in a shard to read from. Answer: the iterator as `str`, `Trimmed` or `ShardGone`."""
+
+    stream_arn: str
+    shard_id: str
+    kind: IteratorKind
+    sequence_number: str | None = None
+    """With the two kinds that are named after it."""
+
+
+class GetRecords(NamedTuple):
+    """Up to 1,000 records of a shard. Answer: `Records`, `IteratorExpired`, `Trimmed` or `ShardGone`."""
+
+    iterator: str
+    limit: int
+
+
+class ChangeRecord(NamedTuple):
+    """One write to one item. Records of one item are in order; those of a transaction may be apart."""
+
+    event_name: Literal["INSERT", "MODIFY", "REMOVE"]
+    keys: Item
+    new_image: Item | None
+    """The whole item as it was written; None where it was removed."""
+    sequence_number: str
+    """A whole number in 21 to 40 digits, which grows within a shard."""
+    created_s: int
+    """About when it was written, in seconds since 1970-01-01 UTC. Rounded down: no order by it."""
+
+
+class Records(NamedTuple):
+    records: tuple[ChangeRecord, ...]
+    """May be empty though more follow."""
+    next_iterator: str | None
+    """Where to go on; None: the shard was read to its end."""
+
+
+class IteratorExpired(NamedTuple):
+    """The iterator is older than 15 minutes."""
+
+
+class Trimmed(NamedTuple):
+    """Records at that place were older than 24 hours and are gone."""
+
+
+class ShardGone(NamedTuple):
+    """There is no such shard any more, or no such change stream."""
+
+
+ChangeRead: TypeAlias = DescribeStream | GetShardIterator | GetRecords
+CHANGE_READS: Final = (DescribeStream, GetShardIterator, GetRecords)
+"""They go to another endpoint than the others."""
+
+
 # What is not an item
 
 
@@ -284,4 +373,4 @@ class Acquire(NamedTuple):
 
 Read: TypeAlias = Get | BatchGet | Query | QueryIndex | Scan
 Write: TypeAlias = Put | Update | Transact | PutNew | UpdateEach
-Request: TypeAlias = Read | Write | Control
+Request: TypeAlias = Read | Write | ChangeRead | Control

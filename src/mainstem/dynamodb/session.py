@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import ssl
 import threading
 import time
@@ -44,9 +45,15 @@ class Settings:
 class Session:
     """One endpoint, the credentials for it, and how far this machine's clock is off."""
 
-    def __init__(self, client: Any, find_credentials: Callable[[], Any] | None = None) -> None:
+    def __init__(
+        self,
+        client: Any,
+        find_credentials: Callable[[], Any] | None = None,
+        make: Callable[..., Any] | None = None,
+    ) -> None:
         """``client`` is a DynamoDB client of botocore's or boto3's. ``find_credentials`` looks for
-        credentials again, where those that the client has can't be refreshed.
+        credentials again, where those that the client has can't be refreshed. ``make`` makes
+        clients set up alike; by default the environment's.
         """
         config = client.meta.config
         self.endpoint: str = client.meta.endpoint_url
@@ -60,7 +67,11 @@ class Session:
         self._credentials: Any = client._request_signer._credentials
         self._client_cert = config.client_cert
         self._find_credentials = find_credentials
+        self._make = make
+        self._config = config
+        self._changes: Session | None = None
         self._refreshing = threading.Lock()
+        self._opening = threading.Lock()
         self._signer = Signer(self.endpoint, self.region)
         self._clock_offset = 0.0
 
@@ -101,6 +112,45 @@ class Session:
         except ValueError:
             return False
         return True
+
+    def for_changes(self) -> Session:
+        """The session for change streams: AWS serves them at another endpoint. May read files.
+
+        An endpoint that is not AWS's own (DynamoDB Local) serves both, unless another is set for
+        DynamoDB Streams (``AWS_ENDPOINT_URL_DYNAMODB_STREAMS``).
+        """
+        with self._opening:
+            if self._changes is None:
+                self._changes = self._open_for_changes()
+            return self._changes
+
+    def _open_for_changes(self) -> Session:
+        make = self._make or botocore.session.Session().create_client
+
+        def endpoint(service: str, *, of_aws: bool) -> str:
+            config = self._config.merge(
+                botocore.config.Config(ignore_configured_endpoint_urls=of_aws)
+            )
+            # It sends nothing: with keys of its own it need not look for any.
+            client = make(
+                service,
+                region_name=self.region,
+                config=config,
+                aws_access_key_id="none",
+                aws_secret_access_key="none",
+            )
+            found: str = client.meta.endpoint_url
+            return found
+
+        streams = endpoint("dynamodbstreams", of_aws=False)
+        is_set = streams != endpoint("dynamodbstreams", of_aws=True)
+        if not is_set and self.endpoint != endpoint("dynamodb", of_aws=True):
+            return self
+        changes = copy.copy(self)
+        changes.endpoint = streams
+        changes.proxy = _proxy(streams, self._config.proxies)
+        changes._signer = Signer(streams, self.region)
+        return changes
 
     def tls(self) -> ssl.SSLContext | None:
         """How to trust the endpoint; None where it is spoken to in the clear."""
@@ -145,14 +195,15 @@ def open_session(settings: Settings | None = None, client: Any = None) -> Sessio
             make = getattr(client, "create_client", None) or getattr(client, "client", None)
             if make is None:
                 raise InvalidInput(f"{client!r} is not a client or session of botocore or boto3.")
-            return Session(_new_client(make, settings))
+            return Session(_new_client(make, settings), make=make)
 
         made = botocore.session.Session(profile=settings.profile)
 
         def find_credentials() -> Any:
             return botocore.session.Session(profile=settings.profile).get_credentials()
 
-        return Session(_new_client(made.create_client, settings), find_credentials)
+        client = _new_client(made.create_client, settings)
+        return Session(client, find_credentials, made.create_client)
     except botocore.exceptions.NoRegionError as error:
         raise StoreError(
             "No AWS region is set. Give one in the URL (dynamodb://shop?region=eu-west-1), or set "

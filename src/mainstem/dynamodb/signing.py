@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 CONTENT_TYPE: Final = "application/x-amz-json-1.0"
 _TARGET: Final = "DynamoDB_20120810."
+_STREAMS_TARGET: Final = "DynamoDBStreams_20120810."
+_STREAMS_OPERATIONS: Final = frozenset({"DescribeStream", "GetShardIterator", "GetRecords"})
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -46,11 +48,12 @@ class Signer:
         self, credentials: FrozenCredentials, stamp: str, operation: str, body: bytes
     ) -> dict[str, str]:
         """All headers of a request but its length. ``stamp`` is a time as 20261123T120000Z."""
+        target = (_STREAMS_TARGET if operation in _STREAMS_OPERATIONS else _TARGET) + operation
         headers = {
             "Content-Type": CONTENT_TYPE,
             "Host": self._host,
             "X-Amz-Date": stamp,
-            "X-Amz-Target": _TARGET + operation,
+            "X-Amz-Target": target,
         }
         signed = "content-type;host;x-amz-date;x-amz-target"
         token_line = ""
@@ -60,7 +63,7 @@ class Signer:
             token_line = f"x-amz-security-token:{credentials.token}\n"
         canonical = (
             f"POST\n{self._path}\n\ncontent-type:{CONTENT_TYPE}\nhost:{self._host}\n"
-            f"x-amz-date:{stamp}\n{token_line}x-amz-target:{_TARGET}{operation}\n\n"
+            f"x-amz-date:{stamp}\n{token_line}x-amz-target:{target}\n\n"
             f"{signed}\n{hashlib.sha256(body).hexdigest()}"
         )
         scope = f"{stamp[:8]}/{self._region}/dynamodb/aws4_request"

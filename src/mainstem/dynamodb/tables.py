@@ -253,7 +253,7 @@ def _check_events(description: Mapping[str, Any], layout: Layout, *, stream: boo
     name, names = layout.events.name, layout.attributes
     _check_keys(description, name, ((names.stream_id, "S"), (names.event_id, "N")))
     if stream:
-        _check_stream(description, name)
+        check_stream(description, name)
 
 
 def _check_log(description: Mapping[str, Any], layout: Layout) -> None:
@@ -287,7 +287,8 @@ def _check_index(description: Mapping[str, Any], name: str) -> None:
     )
 
 
-def _check_stream(description: Mapping[str, Any], name: str) -> None:
+def check_stream(description: Mapping[str, Any], name: str) -> None:
+    """Raise `StoreFormatError` unless the table has a change stream with whole items."""
     stream = description.get("StreamSpecification") or {}
     if not stream.get("StreamEnabled") or stream.get("StreamViewType") not in (
         "NEW_IMAGE",

@@ -7,15 +7,19 @@ Mainstem never writes come out empty and are left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
 from mainstem.dynamodb.requests import (
     BatchGet,
     BatchGot,
+    ChangeRecord,
     Control,
+    DescribeStream,
     Get,
+    GetRecords,
+    GetShardIterator,
     Got,
     Item,
     Key,
@@ -24,8 +28,11 @@ from mainstem.dynamodb.requests import (
     PutNew,
     Query,
     QueryIndex,
+    Records,
     Request,
     Scan,
+    Shard,
+    StreamDescription,
     Transact,
     Update,
     UpdateEach,
@@ -86,6 +93,50 @@ class _StatementReply(msgspec.Struct, rename="pascal"):
 
 class _StatementsReply(msgspec.Struct, rename="pascal"):
     responses: list[_StatementReply]
+
+
+class _SequenceNumberRange(msgspec.Struct, rename="pascal"):
+    starting_sequence_number: str = ""
+    ending_sequence_number: str | None = None
+
+
+class _Shard(msgspec.Struct, rename="pascal"):
+    shard_id: str
+    parent_shard_id: str | None = None
+    sequence_number_range: _SequenceNumberRange = msgspec.field(
+        default_factory=_SequenceNumberRange
+    )
+
+
+class _StreamDescription(msgspec.Struct, rename="pascal"):
+    stream_status: str
+    shards: list[_Shard] = msgspec.field(default_factory=list)
+    last_evaluated_shard_id: str | None = None
+
+
+class _DescribeStreamReply(msgspec.Struct, rename="pascal"):
+    stream_description: _StreamDescription
+
+
+class _ShardIteratorReply(msgspec.Struct, rename="pascal"):
+    shard_iterator: str
+
+
+class _StreamRecord(msgspec.Struct, rename="pascal"):
+    keys: Attributes
+    sequence_number: str
+    approximate_creation_date_time: float = 0.0
+    new_image: Attributes | None = None
+
+
+class _Record(msgspec.Struct):
+    event_name: Literal["INSERT", "MODIFY", "REMOVE"] = msgspec.field(name="eventName")
+    dynamodb: _StreamRecord
+
+
+class _RecordsReply(msgspec.Struct, rename="pascal"):
+    records: list[_Record]
+    next_shard_iterator: str | None = None
 
 
 class _Reason(msgspec.Struct, rename="pascal"):
@@ -160,6 +211,9 @@ _decode_batch_get = msgspec.json.Decoder(_BatchGetReply).decode
 _decode_page = msgspec.json.Decoder(_PageReply).decode
 _decode_update = msgspec.json.Decoder(_UpdateReply).decode
 _decode_statements = msgspec.json.Decoder(_StatementsReply).decode
+_decode_stream = msgspec.json.Decoder(_DescribeStreamReply).decode
+_decode_iterator = msgspec.json.Decoder(_ShardIteratorReply).decode
+_decode_records = msgspec.json.Decoder(_RecordsReply).decode
 
 
 def _got(_: Get, body: bytes) -> Got:
@@ -211,6 +265,39 @@ def _each(request: PutNew | UpdateEach, body: bytes) -> tuple[str | None, ...]:
     )
 
 
+def _described(_: DescribeStream, body: bytes) -> StreamDescription:
+    found = _decode_stream(body).stream_description
+    shards = tuple(
+        Shard(
+            shard.shard_id,
+            shard.parent_shard_id,
+            shard.sequence_number_range.starting_sequence_number,
+            shard.sequence_number_range.ending_sequence_number,
+        )
+        for shard in found.shards
+    )
+    return StreamDescription(found.stream_status, shards, found.last_evaluated_shard_id)
+
+
+def _iterator(_: GetShardIterator, body: bytes) -> str:
+    return _decode_iterator(body).shard_iterator
+
+
+def _records(_: GetRecords, body: bytes) -> Records:
+    reply = _decode_records(body)
+    records = tuple(
+        ChangeRecord(
+            record.event_name,
+            item_of(record.dynamodb.keys),
+            _item_or_none(record.dynamodb.new_image),
+            record.dynamodb.sequence_number,
+            int(record.dynamodb.approximate_creation_date_time),
+        )
+        for record in reply.records
+    )
+    return Records(records, reply.next_shard_iterator)
+
+
 _DECODERS: Final[Mapping[type, Callable[[Any, bytes], Any]]] = {
     Get: _got,
     BatchGet: _batch_got,
@@ -222,4 +309,7 @@ _DECODERS: Final[Mapping[type, Callable[[Any, bytes], Any]]] = {
     Transact: _nothing,
     PutNew: _each,
     UpdateEach: _each,
+    DescribeStream: _described,
+    GetShardIterator: _iterator,
+    GetRecords: _records,
 }

@@ -6,16 +6,22 @@ from typing import Final, NamedTuple
 
 from mainstem.dynamodb.faults import Conflicted, Fault, InProgress, NoReply, Throttled
 from mainstem.dynamodb.requests import (
+    CHANGE_READS,
     CONDITION_FAILED,
     TAKEN,
     TRANSIENT_CODES,
     Cancelled,
     Control,
+    DescribeStream,
+    GetRecords,
     Item,
+    IteratorExpired,
     Reason,
     Refused,
     Request,
+    ShardGone,
     Transact,
+    Trimmed,
 )
 from mainstem.errors import StoreDenied, StoreError, StoreNotFound
 
@@ -68,6 +74,13 @@ _EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException"})
 _SKEWED: Final = frozenset({"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"})
 
 
+_CHANGE_ANSWERS: Final[dict[str, IteratorExpired | Trimmed | ShardGone]] = {
+    "ExpiredIteratorException": IteratorExpired(),
+    "TrimmedDataAccessException": Trimmed(),
+    "ResourceNotFoundException": ShardGone(),
+}
+
+
 class Rejected(StoreError):
     """DynamoDB refused a request for a reason that is none of the others."""
 
@@ -112,6 +125,10 @@ def place_of(request: Request, operation: str, region: str) -> Place:
         tables = str(request.parameters.get("TableName", "*"))
     elif isinstance(request, Transact):
         tables = ", ".join(sorted({action.table.name for action in request.actions}))
+    elif isinstance(request, GetRecords):
+        tables = "the change stream"
+    elif isinstance(request, CHANGE_READS):
+        tables = request.stream_arn
     else:
         tables = request.table.name
     return Place(operation, tables, region)
@@ -119,12 +136,21 @@ def place_of(request: Request, operation: str, region: str) -> Place:
 
 def answer_or_raise(
     failure: Failure | None, status: int, request: Request, place: Place
-) -> Refused | Cancelled:
+) -> Refused | Cancelled | IteratorExpired | Trimmed | ShardGone:
     """The answer that a failure is, where it is one; otherwise raises the fault or error."""
     if failure is not None and failure.code == "ConditionalCheckFailedException":
         return Refused(failure.item)
     if failure is not None and failure.code == "TransactionCanceledException":
         return _cancelled(failure, request, place)
+    if failure is not None and isinstance(request, CHANGE_READS):
+        answer = _CHANGE_ANSWERS.get(failure.code)
+        if answer is not None and not isinstance(request, DescribeStream):
+            return answer
+        if isinstance(answer, ShardGone):
+            raise StoreNotFound(
+                f"There is no change stream {place.tables} in {place.region}. It was turned off more "
+                "than a day ago, or its table was deleted."
+            )
     raise _error(failure, status, place)
 
 

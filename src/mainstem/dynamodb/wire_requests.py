@@ -18,8 +18,11 @@ from mainstem.dynamodb.requests import (
     Check,
     Condition,
     Control,
+    DescribeStream,
     Equals,
     Get,
+    GetRecords,
+    GetShardIterator,
     Item,
     Key,
     Put,
@@ -347,6 +350,31 @@ def _change(update: Update) -> _Fields:
     }
 
 
+# Changes
+
+
+def _describe_stream(request: DescribeStream) -> _Fields:
+    fields: _Fields = {"StreamArn": request.stream_arn}
+    if request.after_shard is not None:
+        fields["ExclusiveStartShardId"] = request.after_shard
+    return fields
+
+
+def _get_shard_iterator(request: GetShardIterator) -> _Fields:
+    fields: _Fields = {
+        "StreamArn": request.stream_arn,
+        "ShardId": request.shard_id,
+        "ShardIteratorType": request.kind,
+    }
+    if request.sequence_number is not None:
+        fields["SequenceNumber"] = request.sequence_number
+    return fields
+
+
+def _get_records(request: GetRecords) -> _Fields:
+    return {"ShardIterator": request.iterator, "Limit": request.limit}
+
+
 _ENCODERS: Final[dict[type, tuple[str, Callable[[Any], _Fields]]]] = {
     Get: ("GetItem", _get),
     BatchGet: ("BatchGetItem", _batch_get),
@@ -358,4 +386,7 @@ _ENCODERS: Final[dict[type, tuple[str, Callable[[Any], _Fields]]]] = {
     Transact: ("TransactWriteItems", _transact),
     PutNew: ("BatchExecuteStatement", _put_new),
     UpdateEach: ("BatchExecuteStatement", _update_each),
+    DescribeStream: ("DescribeStream", _describe_stream),
+    GetShardIterator: ("GetShardIterator", _get_shard_iterator),
+    GetRecords: ("GetRecords", _get_records),
 }
