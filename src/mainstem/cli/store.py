@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 import mainstem
+from mainstem.connect import is_dynamodb
+
+if TYPE_CHECKING:
+    from mainstem.dynamodb.maintenance import Maintenance
 
 
 class Place:
@@ -26,6 +32,17 @@ class Place:
     def open(self, *, create: bool = False) -> mainstem.Store:
         """The open store. Only commands that write may create one: a mistyped path shall be an error."""
         return mainstem.connect(self.url, create=create)
+
+    def maintain(self) -> Maintenance:
+        """The tables of a store on DynamoDB, for what only such a store needs."""
+        if not is_dynamodb(self.url):
+            raise click.UsageError(
+                f"{self.url} is a SQLite store: its log is written with each append, in the same file, so "
+                "there is nothing to sequence, segment, repair or compare."
+            )
+        from mainstem.dynamodb.maintenance import Maintenance
+
+        return Maintenance(self.url)
 
 
 pass_place = click.make_pass_decorator(Place)

@@ -12,7 +12,7 @@ from mainstem.async_store import AsyncStore
 from mainstem.codec import Codec
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
 from mainstem.dynamodb.context import Context, system_clock
-from mainstem.dynamodb.drivers import connect_async, connect_blocking
+from mainstem.dynamodb.drivers import BlockingDriver, connect_async, connect_blocking
 from mainstem.dynamodb.layout import AttributeNames, Layout
 from mainstem.dynamodb.session import Settings
 from mainstem.dynamodb.tables import TableOptions, check, check_layout, check_name, create
@@ -43,13 +43,27 @@ class Place(NamedTuple):
     settings: Settings
 
 
+class Opened(NamedTuple):
+    """A store's tables, checked, and what works with them."""
+
+    driver: BlockingDriver
+    adapter: DynamoAdapter
+    layout: Layout
+    context: Context
+
+
 def open_blocking(
     url: str, codec: Codec, *, client: Any = None, clock: Callable[[], int] = system_clock
 ) -> Store:
     """Look at the tables and open the store. Raises `StoreNotFound`, `StoreFormatError`,
     `StoreDenied`.
     """
-    place = parse(url)
+    opened = connect_place(parse(url), client, clock)
+    return Store(opened.adapter, opened.driver, codec)
+
+
+def connect_place(place: Place, client: Any, clock: Callable[[], int]) -> Opened:
+    """Look at the tables, and put together what works with them."""
     driver = connect_blocking(place.settings, client)
     try:
         context = Context(driver.new_lock, clock, timeout=place.timeout)
@@ -59,7 +73,7 @@ def open_blocking(
         driver.close()
         raise
     adapter = DynamoAdapter(place.url, layout, context, sequencing=place.sequencing)
-    return Store(adapter, driver, codec)
+    return Opened(driver, adapter, layout, context)
 
 
 def open_async(
