@@ -11,7 +11,7 @@ import botocore.session
 import pytest
 
 import dynamodb_local
-from mainstem import JsonCodec, Store
+from mainstem import AsyncStore, JsonCodec, Store
 from mainstem.dynamodb import create_tables
 from mainstem.dynamodb.context import system_clock
 from mainstem.dynamodb.drivers import connect_blocking
@@ -67,10 +67,11 @@ class Local16(Local):
 
 class AsyncLocal(Local):
     def connect(self, clock: contract.Clock | None) -> Store:
-        return Portal(
-            lambda: open_async(
-                self.url, JsonCodec(), client=client(self.endpoint), clock=clock or system_clock
-            )
+        return Portal(lambda: self.opened(clock))
+
+    def opened(self, clock: contract.Clock | None) -> AsyncStore:
+        return open_async(
+            self.url, JsonCodec(), client=client(self.endpoint), clock=clock or system_clock
         )
 
 

@@ -86,7 +86,7 @@ def watch(layout: Layout, database: Database, history: History) -> None:
             )
             history.counts["emptied"] += 1
         elif kind == "partition":
-            for mark in ("Settled", "Segmented"):
+            for mark in ("Settled", "Segmented", "Reclaimed"):
                 risen = int(item.get(mark, 0)) >= int(before.get(mark, 0))
                 history.expect("L3", risen, f"{item} after {before}")
         elif kind == "cursor":

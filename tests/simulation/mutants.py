@@ -321,8 +321,8 @@ MUTANTS = (
         [
             Edit(
                 "segments",
-                "        settled, start = yield from self.marks(attempts, partition)\n",
-                "        settled, start = yield from self.marks(attempts, partition)\n"
+                "        settled = marks.settled\n",
+                "        settled = marks.settled\n"
                 "        newest = yield from attempts.call(Query(self._layout.log, "
                 "log_hash(partition, self._layout.epoch_of(settled)), backwards=True, limit=1))\n"
                 "        settled = max([settled, *(head_behind(b).position for b in newest.items)])\n",

@@ -27,6 +27,7 @@ from mainstem.cli.demo import demo
 from mainstem.cli.inspect import status, streams
 from mainstem.cli.read import read
 from mainstem.cli.replay import replay
+from mainstem.cli.sequence import segment, sequence
 from mainstem.cli.store import Place
 from mainstem.cli.tables import create_tables
 from mainstem.cli.tail import tail
@@ -91,6 +92,8 @@ for _command in (
     import_,
     export,
     create_tables,
+    sequence,
+    segment,
     demo,
 ):
     cli.add_command(_command)

@@ -35,14 +35,18 @@ class Place:
 
     def maintain(self) -> Maintenance:
         """The tables of a store on DynamoDB, for what only such a store needs."""
+        self.check_dynamodb()
+        from mainstem.dynamodb.maintenance import Maintenance
+
+        return Maintenance(self.url)
+
+    def check_dynamodb(self) -> None:
+        """Raises a usage error where the store is another."""
         if not is_dynamodb(self.url):
             raise click.UsageError(
                 f"{self.url} is a SQLite store: its log is written with each append, in the same file, so "
                 "there is nothing to sequence, segment, repair or compare."
             )
-        from mainstem.dynamodb.maintenance import Maintenance
-
-        return Maintenance(self.url)
 
 
 pass_place = click.make_pass_decorator(Place)

@@ -1,11 +1,14 @@
-"""The store on Amazon DynamoDB: two tables, and the log written in the append's own transaction.
+"""The store on Amazon DynamoDB: two tables, and the log written in the append's own transaction, or by
+sequencing workers from the events table's change stream.
 
 Needs ``mainstem[dynamodb]``. Stores are opened by `mainstem.connect`; here is what goes beyond:
-making the tables, and counting what operations cost.
+making the tables, sequencing, and counting what operations cost.
 """
 
 from mainstem.dynamodb.layout import AttributeNames
 from mainstem.dynamodb.metering import Cost, metered
 from mainstem.dynamodb.open import create_tables
+from mainstem.dynamodb.sequencing import sequence
+from mainstem.dynamodb.worker import WorkerStatus
 
-__all__ = ["AttributeNames", "Cost", "create_tables", "metered"]
+__all__ = ["AttributeNames", "Cost", "WorkerStatus", "create_tables", "metered", "sequence"]

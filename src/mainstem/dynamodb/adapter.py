@@ -76,7 +76,7 @@ class DynamoAdapter:
         upkeep_every: int = EVERY,
     ) -> None:
         bounds = bounds or Bounds()
-        items = EventItems(layout)
+        self.items = items = EventItems(layout)
         streams = Streams(layout, items)
         versions = KnownVersions()
         self._url = url

@@ -7,6 +7,7 @@ one item come in order. See `leases` for why doubled records are harmless.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -64,6 +65,9 @@ class Status(NamedTuple):
     behind: dict[str, float | None]
     """For each shard held: how old, in seconds, the newest record was that was read; 0.0 where nothing
     new was there; None where it was not read yet."""
+    unclear: int
+    """Shards that may be read, and are not read by this worker nor, as far as it has seen, by another
+    that is alive."""
     lost: bool
     """Whether records were lost that nobody has made up for yet."""
     first_start: bool
@@ -91,6 +95,10 @@ class ChangeStream:
         self._arn: str | None = None
         self._is_off = False
         """The change stream was turned off; another may have been turned on."""
+        self._first: str | None = None
+        """The first shard that may be read."""
+        self._elsewhere: dict[str, tuple[int, bool]] = {}
+        """Shards that others read: their beat when it was first seen, and whether it has changed."""
         self._refresh_at = float("-inf")
         self._held: dict[str, _Held] = {}
         self._ended: dict[str, Lease] = {}
@@ -101,6 +109,13 @@ class ChangeStream:
         """Read, and not handed out yet: `poll` may fail between two shards."""
         self.first_start = False
         """Nobody has ever read this change stream: what it held before is not known."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the worker for what one of them is to do: it reads the first shard. For a
+        moment there may be two of them, or none.
+        """
+        return self._first in self._held
 
     @property
     def lost(self) -> tuple[Loss, ...]:
@@ -166,7 +181,8 @@ class ChangeStream:
         for shard_id, held in self._held.items():
             if held.at_tip:
                 behind[shard_id] = 0.0
-        return Status(behind, bool(self._lost), self.first_start)
+        unclear = sum(not alive for _, alive in self._elsewhere.values())
+        return Status(behind, unclear, bool(self._lost), self.first_start)
 
     # Shards and leases
 
@@ -183,6 +199,7 @@ class ChangeStream:
         if not leases:
             self.first_start = True
         found = plan(shards, leases)
+        self._first = next(iter(found.readable), None)
         for shard_id, lost in found.unleased:
             made = yield from self._leases.make(attempts, shard_id, lost=lost)
             if made is not None:
@@ -202,6 +219,7 @@ class ChangeStream:
         silent |= {lease.shard_id for lease in readable if lease.owner == self._owner}
         for lease in to_take(readable, self._owner, silent - self._held.keys()):
             yield from self._take(attempts, lease)
+        self._note_others(readable)
         self._refresh_at = asked + self._pace.refresh_seconds
 
     def _describe(self, attempts: Attempts) -> Op[list[Shard]]:
@@ -227,6 +245,13 @@ class ChangeStream:
             if lease.is_lost or shard_id in gone
         }
         self._missing = missing
+
+    def _note_others(self, readable: Iterable[Lease]) -> None:
+        before, self._elsewhere = self._elsewhere, {}
+        for lease in readable:
+            if lease.shard_id not in self._held:
+                beat, alive = before.get(lease.shard_id, (lease.beat, False))
+                self._elsewhere[lease.shard_id] = (beat, alive or beat != lease.beat)
 
     def _let_go(self, leases: dict[str, Lease], readable: tuple[str, ...]) -> None:
         """Of shards that are gone, and of those that another worker has taken."""

@@ -4,13 +4,15 @@ repair, verification.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
 from mainstem.dynamodb.context import system_clock
 from mainstem.dynamodb.open import connect_place, parse
+from mainstem.operations import check_partition
 from mainstem.port import Op
+from mainstem.positions import Partition
 
 T = TypeVar("T")
 
@@ -36,6 +38,12 @@ class Maintenance:
     def run(self, operation: Op[T]) -> T:
         """Carry out an operation."""
         return self._driver.run(operation)
+
+    def partitions(self, only: int | None = None) -> Sequence[Partition]:
+        """All partitions of the log, or only that one. Raises `InvalidInput` where there is no such."""
+        if only is not None:
+            return [check_partition(self.adapter, only)]
+        return [Partition(number) for number in range(self.layout.partitions)]
 
     def close(self) -> None:
         """Close the connections. Operations that are under way fail."""

@@ -62,6 +62,8 @@ class Marks(NamedTuple):
     settled: int
     segmented: int
     """Below that, segments are known to be; there may be more."""
+    reclaimed: int
+    """Below that, every batch is emptied; others may be."""
 
 
 class Segmented(NamedTuple):
@@ -93,16 +95,17 @@ class Segmenter:
         """As the partition's item has them."""
         got: Got = yield from attempts.call(Get(self._layout.log, partition_key(partition)))
         item = got.item or {}
-        return Marks(int(item.get("Settled", 0)), int(item.get("Segmented", 0)))
+        return Marks(*(int(item.get(name, 0)) for name in ("Settled", "Segmented", "Reclaimed")))
 
-    def segment(self, partition: int) -> Op[Segmented]:
-        """Copy what is settled and fills segments. A repeat goes on where it stopped."""
+    def segment(self, partition: int, most: int | None = None) -> Op[Segmented]:
+        """Copy what is settled and fills segments, at most so many. A repeat goes on where it stopped."""
         attempts = Attempts(self._context)
-        settled, start = yield from self.marks(attempts, partition)
-        start = yield from self._end_of_segments(attempts, partition, start)
+        marks = yield from self.marks(attempts, partition)
+        settled = marks.settled
+        start = yield from self._end_of_segments(attempts, partition, marks.segmented)
         done = Segmented(0, 0)
         ratio = _RATIO
-        while start < settled:
+        while start < settled and done.segments != most:
             gathered = yield from self._gather(attempts, partition, start, settled, ratio)
             if not gathered.batches:
                 # Others have segmented and emptied it meanwhile.
@@ -121,7 +124,7 @@ class Segmenter:
                 start = head_behind(segment).position
             else:
                 start = yield from self._end_of_segments(attempts, partition, start)
-            yield from self._mark_segmented(attempts, partition, start)
+            yield from self._mark(attempts, partition, "Segmented", start)
         return done
 
     def reclaim(self, partition: int) -> Op[int]:
@@ -133,7 +136,7 @@ class Segmenter:
         marks = yield from self.marks(attempts, partition)
         segmented = yield from self._end_of_segments(attempts, partition, marks.segmented)
         emptied = 0
-        position = 0
+        position = marks.reclaimed
         while position < segmented:
             page: Page = yield from attempts.call(
                 Query(
@@ -152,6 +155,7 @@ class Segmenter:
                     "Restore the table from a backup."
                 )
             position = head_behind(page.items[-1]).position
+            yield from self._mark(attempts, partition, "Reclaimed", position)
         return emptied
 
     def _gather(
@@ -224,14 +228,15 @@ class Segmenter:
                 return start
             start = head_behind(page.items[-1]).position
 
-    def _mark_segmented(self, attempts: Attempts, partition: int, end: int) -> Op[None]:
+    def _mark(self, attempts: Attempts, partition: int, mark: str, position: int) -> Op[None]:
+        """Raise a mark of the partition. None falls."""
         yield from attempts.call(
             Update(
                 self._layout.log,
                 partition_key(partition),
-                set={"Segmented": end},
+                set={mark: position},
                 add={},
-                condition=AtMost("Segmented", end),
+                condition=AtMost(mark, position),
             )
         )
 

@@ -1,0 +1,171 @@
+"""``mainstem sequence`` and ``mainstem segment``: what writes the log of a store that appends leave to a
+sequencer.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from mainstem.cli.options import COUNT, json_option
+from mainstem.cli.output import print_json
+from mainstem.cli.store import Place, pass_place
+
+if TYPE_CHECKING:
+    from mainstem.dynamodb import WorkerStatus
+
+
+@click.command(epilog="Example: mainstem --url dynamodb://shop sequence --status-every 60")
+@click.option(
+    "--idle",
+    "idle_seconds",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="End when nothing has come for so long.  [default: go on until SIGTERM or Ctrl-C]",
+)
+@click.option(
+    "--reclaim", is_flag=True, help="Empty the small batches whose events are in segments."
+)
+@click.option(
+    "--status-every",
+    type=click.FloatRange(0),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Print how it is doing so often; 0: never.",
+)
+@json_option
+@pass_place
+def sequence(
+    place: Place,
+    *,
+    idle_seconds: float | None,
+    reclaim: bool,
+    status_every: float,
+    for_programs: bool,
+) -> None:
+    """Be a sequencing worker: put every event into the log that the change stream of the events table
+    tells of.
+
+    Needed where appends use sequencing=stream. Any number may run; they share the work, and when one
+    dies the others go on where it stopped. SIGTERM or Ctrl-C stops it when what it has read is in the
+    log; a second one at once, which loses nothing either.
+    """
+    _log_to_stderr()
+    place.check_dynamodb()
+    from mainstem.dynamodb import sequence as run
+
+    reporter = _Reporter(status_every, for_programs=for_programs)
+    with _Stopping() as stop:
+        status = run(
+            place.url,
+            stop=stop,
+            idle_seconds=idle_seconds,
+            reclaim=reclaim,
+            report=reporter.report,
+        )
+    reporter.print(status)
+
+
+@click.command(epilog="Example: mainstem --url dynamodb://shop segment --reclaim")
+@click.option("--partition", type=COUNT, help="Only this partition of the log.")
+@click.option(
+    "--reclaim", is_flag=True, help="Empty the small batches whose events are in segments."
+)
+@json_option
+@pass_place
+def segment(place: Place, *, partition: int | None, reclaim: bool, for_programs: bool) -> None:
+    """Copy the small batches of the log into large segments, which are read fast and cheaply.
+
+    A sequencing worker does it by itself, and so do appends, every 8,192 events. Events of about the last
+    200 KB of a partition stay in their batches. Can run at any time, any number of times.
+    """
+    with place.maintain() as maintenance:
+        adapter, run = maintenance.adapter, maintenance.run
+        segments = events = emptied = 0
+        for each in maintenance.partitions(partition):
+            run(adapter.sequencer.settle(each))
+            done = run(adapter.segmenter.segment(each))
+            segments, events = segments + done.segments, events + done.events
+            if reclaim:
+                emptied += run(adapter.segmenter.reclaim(each))
+    if for_programs:
+        print_json({"segments": segments, "events": events, "emptied_batches": emptied})
+        return
+    click.echo(f"{events:,} events were copied into {segments:,} segments.")
+    if reclaim:
+        click.echo(f"{emptied:,} batches were emptied.")
+
+
+class _Reporter:
+    """Prints lines that say how the worker is doing: for a container's log, or for programs."""
+
+    def __init__(self, every: float, *, for_programs: bool) -> None:
+        self._every = every
+        self._for_programs = for_programs
+        self._printed_at = time.monotonic()
+
+    def report(self, status: WorkerStatus) -> None:
+        now = time.monotonic()
+        if self._every and now - self._printed_at >= self._every:
+            self._printed_at = now
+            self.print(status)
+
+    def print(self, status: WorkerStatus) -> None:
+        if self._for_programs:
+            print_json(status._asdict())
+        else:
+            click.echo(_line(status))
+        sys.stdout.flush()
+
+
+def _line(status: WorkerStatus) -> str:
+    parts = [
+        f"{status.sequenced:,} events sequenced",
+        f"{status.records:,} records read",
+        f"{status.shards} shards",
+        f"{status.delay_s:.0f} s behind",
+    ]
+    if status.waiting:
+        parts.append(f"{status.waiting:,} records waiting")
+    if status.repairing:
+        parts.append("scanning for what the change stream has lost")
+    if status.holes:
+        parts.append(f"{status.holes:,} streams lack an event")
+    if status.unreadable:
+        parts.append(f"{status.unreadable:,} records were unreadable")
+    return ", ".join(parts)
+
+
+class _Stopping:
+    """Turns the first SIGTERM or Ctrl-C into an event; the next one does what it always does."""
+
+    def __enter__(self) -> threading.Event:
+        stop = threading.Event()
+
+        def told(number: int, _frame: FrameType | None) -> None:
+            stop.set()
+            signal.signal(number, self._before[signal.Signals(number)])
+
+        self._before = {
+            number: signal.signal(number, told) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        return stop
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+def _log_to_stderr() -> None:
+    """Warnings are for whoever runs it, with a time."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
+    )
