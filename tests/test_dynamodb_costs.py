@@ -171,10 +171,11 @@ def test_to_read_ahead_costs_nothing(
 
 
 @pytest.mark.parametrize("parallel", [False, True])
-def test_a_replay_of_one_event_is_one_request(store: Store, url: str, parallel: bool) -> None:
+def test_a_replay_of_one_event_is_two_requests(store: Store, url: str, parallel: bool) -> None:
     with open_store(url) as another, metered() as cost:
         assert len(list(another.read_all(max_count=1, parallel=parallel))) == 1
-    assert cost.requests == 1
+    # There is no segment, and the batch.
+    assert_cost(cost, requests=2, write_units=0, read_units=1)
 
 
 def test_a_checkpoint_costs_one_write(store: Store) -> None:

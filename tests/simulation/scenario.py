@@ -15,7 +15,8 @@ from mainstem.dynamodb.event_items import EventItems
 from mainstem.dynamodb.layout import Layout
 from mainstem.dynamodb.segments import SegmentSize
 from mainstem.dynamodb.view import Window
-from mainstem.port import Op, Sleep
+from mainstem.events import EncodedEvent
+from mainstem.port import Op, Sleep, StreamWrite
 from mainstem.positions import Partition
 from mainstem.streams import LogFilter
 from simulation.changes import Changes, repair_all
@@ -102,7 +103,7 @@ class World:
         """Whether some events get into the log long after they are written."""
         return "stream" in self.sequencings
 
-    def adapter(self) -> DynamoAdapter:
+    def adapter(self, sequencing: Sequencing | None = None) -> DynamoAdapter:
         """That of a new process."""
         skew = self.random.choice((0, 0, -2_000_000, 1_500_000, 25_000_000))
         context = Context(
@@ -116,7 +117,7 @@ class World:
             "dynamodb://sim",
             self.layout,
             context,
-            sequencing=self.random.choice(self.sequencings),
+            sequencing=self.random.choice(self.sequencings) if sequencing is None else sequencing,
             bounds=self.bounds,
             window=self.window,
             segment_size=self.segment_size,
@@ -144,18 +145,31 @@ class World:
             yield Sleep(0.02 * self.random.random())
 
     def _audit(self) -> None:
-        """A new process, long after, in calm weather, repairs the store and reads everything."""
+        """A new process, in calm weather, writes once more, repairs the store and reads everything."""
         self.simulation.weather = CALM
         self.timeout = 30.0
-        self.database.now += 100.0
-        adapter = self.adapter()
-        self.simulation.start(Process(98), repair_all(adapter), _ended)
+        self.database.now += self.random.choice((0.0, 100.0))
+        adapter = self.adapter("transactional")
+        self.simulation.start(Process(97), self._append(adapter), _ended)
         self.simulation.run()
+        # Where the log is written with each append, nothing needs a repair.
+        if self.is_mixed or self.random.random() < 0.5:
+            self.simulation.start(Process(98), repair_all(adapter), _ended)
+            self.simulation.run()
         self.database.now += 100.0
         truth = Truth(self.layout, self.database, self.history)
         for operation in (self._read_streams(adapter, truth), self._read_logs(adapter, truth)):
             self.simulation.start(Process(99), operation, _ended)
         self.simulation.run()
+
+    def _append(self, adapter: DynamoAdapter) -> Op[None]:
+        """Whoever writes the log with an append can write, whatever is not sequenced yet."""
+        stream_id = self.random.choice(self.streams)
+        version = yield from adapter.version(stream_id)
+        event = EncodedEvent("Audited", "{}", None)
+        write = StreamWrite(stream_id, [event], version)
+        (result,) = yield from adapter.append([write], "audit", may_repeat=False)
+        self.history.expect("S2", result.version == version + 1, f"{result} at {version}")
 
     def _read_streams(self, adapter: DynamoAdapter, truth: Truth) -> Op[None]:
         for stream_id in sorted(truth.streams):
