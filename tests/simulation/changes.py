@@ -24,7 +24,7 @@ class Changes:
     again, some like a worker that has a warm view and goes on from its checkpoint.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, consumers: int) -> None:
         luck = world.random
         self._world = world
         self._random = random.Random(luck.getrandbits(32))
@@ -34,7 +34,7 @@ class Changes:
         self._bare = luck.choice((0.0, 0.3))
         """How often a record comes without its event."""
         self._records: list[Item] = []
-        self._consumers = luck.choice((0, 1, 2, 3))
+        self._consumers = consumers
         self._calls = 40
         """That all consumers will still make."""
 

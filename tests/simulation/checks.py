@@ -96,8 +96,15 @@ def watch(layout: Layout, database: Database, history: History) -> None:
     database.watchers.append(written)
 
 
-def check_tables(truth: Truth, database: Database, history: History, *, settled: bool) -> None:
-    """``settled``: the store was repaired and settled."""
+def check_tables(
+    truth: Truth,
+    database: Database,
+    history: History,
+    *,
+    complete: bool = False,
+    settled: bool = False,
+) -> None:
+    """``complete``: everything is in the log by now. ``settled``: it was repaired and settled."""
     marks = _marks(truth, database)
     for stream_id, placed in truth.streams.items():
         ids = [each.event.event_id for each in placed]
@@ -121,7 +128,7 @@ def check_tables(truth: Truth, database: Database, history: History, *, settled:
         in_log, there = truth.streams.get(stream_id, []), found[stream_id]
         for event_id, item in sorted(there.items()):
             if event_id >= len(in_log):
-                sequenced_later = not settled and names.position not in item
+                sequenced_later = not complete and names.position not in item
                 history.expect("L4", sequenced_later, f"{stream_id} {event_id}: not in the log")
                 continue
             _, position, event = in_log[event_id]

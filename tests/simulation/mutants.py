@@ -300,17 +300,6 @@ MUTANTS = (
         ],
     ),
     Mutant(
-        "a view goes in above a hole",
-        "L1",
-        [
-            Edit(
-                "sequencer",
-                'if int(batch["sk"]) != view.head.position:',
-                "if False:",
-            )
-        ],
-    ),
-    Mutant(
         "an emptied batch does not send its sequencer back to what is settled",
         "errors",
         [Edit("sequencer", "if is_emptied(batch):", "if False:")],
@@ -371,6 +360,27 @@ MUTANTS = (
                 "repair",
                 "Scan(self._layout.events, segment, segments, after, limit)",
                 "Scan(self._layout.events, segment, segments, after, limit, None, False)",
+            )
+        ],
+    ),
+    Mutant(
+        "a checkpoint of the change stream passes records that are not in the log",
+        "L4",
+        [Edit("inbox", "while batches and not batches[0][1]:", "while batches:")],
+    ),
+    Mutant(
+        "what the change stream has lost is not made up for",
+        "L4",
+        [Edit("worker", "if not (self._changes.leads and self._changes.lost):", "if True:")],
+    ),
+    Mutant(
+        "a shard that nobody has read for longer than its records are kept has lost none",
+        "L4",
+        [
+            Edit(
+                "change_stream",
+                "held.is_new and unread_s > self._pace.retention_seconds",
+                "False",
             )
         ],
     ),

@@ -25,6 +25,7 @@ from simulation.database import Database
 from simulation.driver import CALM, Process, Simulation, Weather
 from simulation.history import History, LogRead, StreamRead, Violation
 from simulation.programs import Programs, imports
+from simulation.workers import Workers
 
 MOST_REQUESTS = 20_000
 """A scenario needs some hundreds; one that needs so many runs in a circle."""
@@ -71,7 +72,8 @@ class World:
         self.upkeep_every = luck.choice((4, 16, 8192))
         self.history = History()
         watch(self.layout, self.database, self.history)
-        self.changes = Changes(self)
+        self.workers = Workers(self) if self.is_mixed and luck.random() < 0.4 else None
+        self.changes = Changes(self, luck.choice((0, 0, 1) if self.workers else (0, 1, 2, 3)))
         self.streams = [f"{kind}-{n}" for kind in "ab" for n in range(luck.choice((1, 2, 8)))]
         self.imports = imports(luck)
         self.left = [luck.randint(5, 14) for _ in range(luck.randint(1, 3))]
@@ -81,13 +83,15 @@ class World:
         for number in range(len(self.left)):
             self._start(number)
         self.changes.start()
+        if self.workers is not None:
+            self.workers.start()
         self.simulation.run()
         truth = Truth(self.layout, self.database, self.history)
-        check_tables(truth, self.database, self.history, settled=False)
+        check_tables(truth, self.database, self.history)
         self._raise_if_broken()
         self._audit()
         truth = Truth(self.layout, self.database, self.history)
-        check_tables(truth, self.database, self.history, settled=True)
+        check_tables(truth, self.database, self.history, complete=True, settled=True)
         check_answers(truth, self.history)
         self._raise_if_broken()
 
@@ -105,6 +109,11 @@ class World:
 
     def adapter(self, sequencing: Sequencing | None = None) -> DynamoAdapter:
         """That of a new process."""
+        adapter, _ = self.process(sequencing)
+        return adapter
+
+    def process(self, sequencing: Sequencing | None = None) -> tuple[DynamoAdapter, Context]:
+        """What a new process works with."""
         skew = self.random.choice((0, 0, -2_000_000, 1_500_000, 25_000_000))
         context = Context(
             self.simulation.new_lock,
@@ -113,7 +122,7 @@ class World:
             random=random.Random(self.random.getrandbits(32)),
             timeout=self.timeout,
         )
-        return DynamoAdapter(
+        adapter = DynamoAdapter(
             "dynamodb://sim",
             self.layout,
             context,
@@ -123,6 +132,7 @@ class World:
             segment_size=self.segment_size,
             upkeep_every=self.upkeep_every,
         )
+        return adapter, context
 
     def _start(self, number: int) -> None:
         process = Process(number, crashed=lambda: self._restart(number))
@@ -152,6 +162,12 @@ class World:
         adapter = self.adapter("transactional")
         self.simulation.start(Process(97), self._append(adapter), _ended)
         self.simulation.run()
+        if self.workers is not None:
+            self.simulation.start(Process(96), self.workers.run_last(), _ended)
+            self.simulation.run()
+            truth = Truth(self.layout, self.database, self.history)
+            check_tables(truth, self.database, self.history, complete=True)
+            self._raise_if_broken()
         # Where the log is written with each append, nothing needs a repair.
         if self.is_mixed or self.random.random() < 0.5:
             self.simulation.start(Process(98), repair_all(adapter), _ended)

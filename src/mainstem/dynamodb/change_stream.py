@@ -33,6 +33,10 @@ class Pace:
     """Between two looks at the shards and leases of all workers."""
     save_seconds: float = 5.0
     """Between two writes of a checkpoint."""
+    retention_seconds: float = 23 * 3600.0
+    """A shard of which nothing was ever dealt with, and that nobody has read for so long, may have lost
+    records: DynamoDB keeps them for 24 hours, and tells of a loss only where there is a checkpoint.
+    The hour is for clocks that are wrong."""
 
 
 class Batch(NamedTuple):
@@ -89,7 +93,7 @@ class ChangeStream:
         self._layout = layout
         self._context = context
         self._pace = pace
-        self._leases = Leases(layout, owner)
+        self._leases = Leases(layout, context, owner)
         self._beats = Beats(context, pace.lease_seconds)
         self._owner = owner
         self._arn: str | None = None
@@ -264,7 +268,8 @@ class ChangeStream:
         taken = yield from self._leases.take(attempts, lease)
         if taken is not None and self._arn is not None:
             reader = ShardReader(self._arn, taken.shard_id, taken.sequence)
-            self._held[taken.shard_id] = _Held(taken, reader, self._context.monotonic())
+            now = self._context.monotonic()
+            self._held[taken.shard_id] = _Held(taken, reader, now, float(taken.seen_s))
 
     def _drop(self, shard_id: str) -> None:
         """What was read and not handed out goes to the next owner."""
@@ -275,8 +280,11 @@ class ChangeStream:
 
     def _read(self, attempts: Attempts, held: _Held) -> Op[None]:
         shard_id = held.lease.shard_id
+        asked_s = self._context.clock() / 1_000_000
         page = yield from held.reader.read(attempts)
-        held.lost |= page.lost
+        unread_s = asked_s - held.seen_s
+        held.lost |= page.lost or (held.is_new and unread_s > self._pace.retention_seconds)
+        held.seen_s = asked_s
         held.at_end = page.ended
         held.at_tip = not page.records
         if page.records:
@@ -322,6 +330,8 @@ class _Held:
     reader: ShardReader
     renewed_at: float
     """The second when the lease was last written, by this worker's clock."""
+    seen_s: float
+    """When it was last read, in seconds since 1970-01-01 UTC."""
     done: str | None = None
     """The last record dealt with."""
     read_to: str | None = None
@@ -335,6 +345,11 @@ class _Held:
 
     def __post_init__(self) -> None:
         self.done = self.lease.sequence
+
+    @property
+    def is_new(self) -> bool:
+        """Whether no record of it was ever read."""
+        return self.done is None and self.read_to is None
 
     @property
     def is_finished(self) -> bool:

@@ -5,8 +5,8 @@ harm: their records come twice, and whoever takes records as hints takes them tw
 must not happen is that a checkpoint passes a record that nobody has dealt with, so only the newest
 owner may move it, and only as far as its own caller says.
 
-No clocks of two machines are compared: a worker takes a lease away when it has seen, by its own
-clock, that nobody renewed it for long.
+No clocks of two machines are compared to tell who is alive: a worker takes a lease away when it has
+seen, by its own clock, that nobody renewed it for long.
 """
 
 from __future__ import annotations
@@ -41,9 +41,10 @@ class Leases:
     It only leaves the list.
     """
 
-    def __init__(self, layout: Layout, owner: str) -> None:
+    def __init__(self, layout: Layout, context: Context, owner: str) -> None:
         """``owner`` names this worker, and nobody else at any time."""
         self._layout = layout
+        self._context = context
         self._owner = owner
 
     def listed(self, attempts: Attempts, known: Collection[str]) -> Op[dict[str, Lease]]:
@@ -69,7 +70,7 @@ class Leases:
 
     def make(self, attempts: Attempts, shard_id: str, *, lost: bool) -> Op[Lease | None]:
         """A lease that is free. None: another worker has made one."""
-        lease = Lease(shard_id, losses=int(lost))
+        lease = Lease(shard_id, losses=int(lost), seen_s=self._now_s())
         table, key = self._layout.log, shard_key(shard_id)
         item: dict[str, Value] = {
             table.hash_key: key.hash,
@@ -78,6 +79,7 @@ class Leases:
             "Beat": lease.beat,
             "Fence": lease.fence,
             "Losses": lease.losses,
+            "Seen": lease.seen_s,
         }
         answer = yield from attempts.call(Put(table, item, Absent()))
         return None if isinstance(answer, Refused) else lease
@@ -116,7 +118,7 @@ class Leases:
         ``lost`` tells that records behind the old checkpoint were gone. It is written with the new
         one, so that no crash in between can hide it.
         """
-        changes: dict[str, Value] = {}
+        changes: dict[str, Value] = {"Seen": self._now_s()}
         if sequence is not None:
             changes["Sequence"] = sequence
         if ended:
@@ -157,6 +159,9 @@ class Leases:
             Equals("Ended", 1),
             remove=(LISTING.hash_key, LISTING.sort_key),
         )
+
+    def _now_s(self) -> int:
+        return self._context.clock() // 1_000_000
 
     def _write(
         self,
@@ -215,4 +220,5 @@ def _lease(shard_id: str, item: Item) -> Lease:
         bool(item.get("Ended", 0)),
         int(item.get("Losses", 0)),
         int(item.get("Repaired", 0)),
+        int(item.get("Seen", 0)),
     )

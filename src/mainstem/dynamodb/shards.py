@@ -31,6 +31,8 @@ class Lease(NamedTuple):
     """How often records were gone before they were read."""
     repaired: int = 0
     """How many of these losses were made up for."""
+    seen_s: int = 0
+    """When it was last written by who reads it, in seconds since 1970-01-01 UTC by that worker's clock."""
 
     @property
     def is_lost(self) -> bool:
