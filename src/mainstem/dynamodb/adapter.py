@@ -12,7 +12,7 @@ from mainstem.dynamodb.attempts import Attempts
 from mainstem.dynamodb.checkpoints import Checkpoints
 from mainstem.dynamodb.commits import Bounds, most_streams
 from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.event_items import EventItems
+from mainstem.dynamodb.event_items import COMMIT_EVENTS, EventItems
 from mainstem.dynamodb.heads import Heads
 from mainstem.dynamodb.layout import Layout
 from mainstem.dynamodb.puts import Puts
@@ -52,7 +52,6 @@ Sequencing = Literal["transactional", "stream"]
 
 _EVENT_BYTES: Final = 400_000
 """An item may have 409,600 bytes: what is left is for ids and attribute names."""
-_COMMIT_EVENTS: Final = 5_000
 _POLLING: Final = Polling(shortest=0.02, longest=1.0)
 """A look at the log costs half a read unit or one; once a second is two million a month."""
 
@@ -110,7 +109,7 @@ class DynamoAdapter:
         self._log_reader = LogReader(layout, self._heads, context)
         self._checkpoints = Checkpoints(layout, context)
         self._limits = Limits(
-            _EVENT_BYTES, _COMMIT_EVENTS, most_streams(layout.partitions, bounds.items)
+            _EVENT_BYTES, COMMIT_EVENTS, most_streams(layout.partitions, bounds.items)
         )
 
     @property

@@ -9,11 +9,16 @@ from mainstem.codec import Codec
 from mainstem.dynamodb.layout import AttributeNames, Layout
 from mainstem.dynamodb.packing import Packed
 from mainstem.dynamodb.requests import Item, Value
+from mainstem.errors import StoreDamaged
 from mainstem.events import RecordedEvent
 from mainstem.positions import EventId, Position
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+
+
+COMMIT_EVENTS: Final = 5_000
+"""A commit has at most so many events of one stream."""
 
 
 class Entry(NamedTuple):
@@ -92,12 +97,17 @@ class EventItems:
         )
 
     def entry(self, item: Item) -> Entry:
-        """The event of an item, and its commit's extent."""
+        """The event of an item, and its commit's extent. Raises `StoreDamaged` where that can't be."""
         names = self._names
         data, metadata = item.get(names.payload, ""), item.get(names.metadata)
-        event_id = int(item[names.event_id])
+        stream_id, event_id = str(item[names.stream_id]), item.get(names.event_id)
+        if not isinstance(event_id, int) or event_id < 0:
+            raise StoreDamaged(
+                f"Stream {stream_id!r} has an item whose {names.event_id} is not a whole number from 0 on, "
+                "so it is no event. Delete the item."
+            )
         event = Packed(
-            str(item[names.stream_id]),
+            stream_id,
             event_id,
             str(item.get(names.name, "")),
             data if isinstance(data, bytes) else str(data),
@@ -105,16 +115,22 @@ class EventItems:
             from_iso_time(item.get(names.recorded_at)),
             str(item.get(names.commit_id, "")),
         )
-        first, last = item.get(names.commit_first), item.get(names.commit_last)
-        return Entry(
-            event,
-            event_id if first is None else int(first),
-            event_id if last is None else int(last),
-        )
+        first, last = item.get(names.commit_first, event_id), item.get(names.commit_last, event_id)
+        if not (
+            isinstance(first, int)
+            and isinstance(last, int)
+            and 0 <= first <= event_id <= last < first + COMMIT_EVENTS
+        ):
+            raise StoreDamaged(
+                f"Event {event_id} of stream {stream_id!r} says that it belongs to a commit from "
+                f"{names.commit_first}={first!r:.40} to {names.commit_last}={last!r:.40}, which can't be. "
+                "Mend the item, or restore the events table from a backup."
+            )
+        return Entry(event, first, last)
 
     def is_in_log(self, item: Item) -> bool:
         """Whether it was written together with its place in the log."""
-        return self._names.position in item
+        return isinstance(item.get(self._names.position), int)
 
     def recorded(self, item: Item, codec: Codec) -> RecordedEvent:
         """The event of an item."""

@@ -9,6 +9,7 @@ was decided by is still so, or nothing is written and the view is brought up to 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from mainstem.dynamodb.attempts import Attempts
@@ -176,7 +177,9 @@ class Sequencer:
             want.forget_below(due)
             commits = want.commits(due)
             if not commits:
-                yield from self._fill(attempts, stream_id, due, want)
+                # An item that can't be understood stops its own stream, not the others.
+                with suppress(StoreDamaged):
+                    yield from self._fill(attempts, stream_id, due, want)
                 commits = want.commits(due)
             if not commits:
                 held[stream_id] = due
