@@ -38,12 +38,17 @@ class Life(NamedTuple):
     lines: list[list[Any]]
 
 
-def run_and_kill(arguments: Sequence[str], name: str, rng: random.Random) -> Life:
+def run_and_kill(
+    arguments: Sequence[str],
+    name: str,
+    rng: random.Random,
+    lines_at_most: Sequence[int] = (0, 1, 5, 30, 90),
+) -> Life:
     """Start a process, let it say some lines, and kill it within the next few milliseconds."""
     with subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         lines = []
-        for _ in range(rng.choice((0, 1, 5, 30, 90))):
+        for _ in range(rng.choice(lines_at_most)):
             line = process.stdout.readline()
             assert line, f"{name} ended by itself"
             lines.append(line)

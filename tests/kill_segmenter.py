@@ -1,0 +1,29 @@
+"""Settles, segments and reclaims, until it is killed: `python kill_segmenter.py URL`.
+
+Its segments are small, so that there are many. One line for each time.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from mainstem.dynamodb.maintenance import Maintenance
+from mainstem.dynamodb.segments import Segmenter, SegmentSize
+
+SMALL = SegmentSize(least=1_000, most=8_000, events=200)
+
+
+def main(url: str) -> None:
+    with Maintenance(url) as maintenance:
+        segmenter = Segmenter(maintenance.layout, maintenance.context, SMALL)
+        while True:
+            for partition in maintenance.partitions():
+                maintenance.run(maintenance.adapter.sequencer.settle(partition))
+                maintenance.run(segmenter.segment(partition))
+                maintenance.run(segmenter.reclaim(partition))
+            os.write(1, b'"done"\n')
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
