@@ -20,7 +20,6 @@ from mainstem import Store
 from mainstem.demo.check import check
 from mainstem.demo.data import load
 from mainstem.dynamodb import create_tables, sequence
-from mainstem.dynamodb.maintenance import Maintenance
 from mainstem.testing.invariants import check_invariants, replay_all
 from test_kill import Life, check_follower, run_and_kill
 

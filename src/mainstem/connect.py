@@ -34,7 +34,9 @@ def connect(
     default as everywhere with AWS), ``timeout`` (seconds after which an operation stops trying
     again, 30 by default), ``connect_timeout`` and ``read_timeout`` (seconds, of each single
     request), ``partitions`` (has to be what the tables were made with), ``sequencing``
-    (``transactional``). ``client`` may be a DynamoDB client or a session, of boto3 or botocore,
+    (``transactional``: the log is written with the append, the default; ``stream``: an append is one
+    put, and a worker, `mainstem.dynamodb.sequence`, writes the log from the table's change stream).
+    ``client`` may be a DynamoDB client or a session, of boto3 or botocore,
     whose credentials and settings are used.
 
     ``codec`` encodes and decodes payloads; plain JSON by default.

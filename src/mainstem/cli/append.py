@@ -101,9 +101,10 @@ def _sentence(result: AppendResult) -> str:
     count = result.version - result.first_event_id
     what = f"event {result.first_event_id}" if count == 1 else f"{count} events"
     done = "was there already" if result.repeated else "appended"
+    place = "" if result.first_position is None else f"position {result.first_position}, "
     return (
         f"{printable(result.stream_id)}: {what} {done}, version {result.version}, "
-        f"position {result.first_position}, commit {printable(result.commit_id)}"
+        f"{place}commit {printable(result.commit_id)}"
     )
 
 

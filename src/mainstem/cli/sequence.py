@@ -128,20 +128,24 @@ class _Reporter:
 
 def _line(status: WorkerStatus) -> str:
     parts = [
-        f"{status.sequenced:,} events sequenced",
-        f"{status.records:,} records read",
-        f"{status.shards} shards",
-        f"{status.delay_s:.0f} s behind",
+        _many(status.sequenced, "event") + " sequenced",
+        _many(status.records, "record") + " read",
     ]
+    if status.shards:
+        parts += [_many(status.shards, "shard"), f"{status.delay_s:.0f} s behind"]
     if status.waiting:
-        parts.append(f"{status.waiting:,} records waiting")
+        parts.append(_many(status.waiting, "record") + " waiting")
     if status.repairing:
         parts.append("scanning for what the change stream has lost")
     if status.holes:
-        parts.append(f"{status.holes:,} streams lack an event")
+        parts.append(_many(status.holes, "stream") + " with a hole")
     if status.unreadable:
-        parts.append(f"{status.unreadable:,} records were unreadable")
+        parts.append(_many(status.unreadable, "record") + " left out as unreadable")
     return ", ".join(parts)
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 class _Stopping:
@@ -165,7 +169,6 @@ class _Stopping:
 
 
 def _log_to_stderr() -> None:
-    """Warnings are for whoever runs it, with a time."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
-    )
+    """What the worker has to say is for whoever runs it, with a time."""
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("mainstem").setLevel(logging.INFO)

@@ -223,10 +223,13 @@ class Worker:
         if repair is None:
             if not (self._changes.leads and self._changes.lost):
                 return False
-            _log.warning(
-                "The change stream has lost records before anybody read them (it keeps them for 24 hours), "
-                "or nobody has read it before: the whole events table is scanned for what is missing."
-            )
+            if self._changes.first_start:
+                _log.info("Nobody has read the change stream before: the events table is scanned.")
+            else:
+                _log.warning(
+                    "The change stream, which keeps records for 24 hours, has lost some before anybody read "
+                    "them: the whole events table is scanned for what is missing from the log."
+                )
             repair = self._repair = _Repair(self._changes.lost)
         page = yield from self._adapter.repairer.page(0, 1, repair.after)
         self._sequenced += page.events
@@ -235,7 +238,7 @@ class Worker:
         if page.after is not None:
             return True
         yield from self._changes.repaired(repair.lost)
-        _log.warning("The scan is done: %d events were missing from the log.", repair.events)
+        _log.info("The scan is done: %d events were missing from the log.", repair.events)
         self._repair = None
         return False
 
