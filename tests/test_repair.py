@@ -131,6 +131,13 @@ def test_after_a_finished_repair_the_next_one_begins_anew(shop: Shop) -> None:
     assert (done.items, done.events, done.resumed) == (60, 0, False)
 
 
+def test_a_repair_behind_a_finished_one_goes_on_too(shop: Shop) -> None:
+    shop.repaired()
+    shop.run(shop.begun().step())
+    resumed = shop.begun().progress()
+    assert (resumed.resumed, resumed.items) == (True, 5)
+
+
 def test_repairs_of_different_names_keep_their_own_places(shop: Shop) -> None:
     of_command, of_worker = shop.begun(), shop.begun(name="worker", reason="a loss")
     for _ in range(3):
@@ -268,7 +275,7 @@ def test_the_budget_is_kept(hands: int, read_units: int) -> None:
     for now, units in used:
         assert units <= read_units * (now - began) + max(read_units, costliest) * 2
     # And not much less.
-    assert done.read_units >= read_units * (used[-1][0] - began) * 0.5 - read_units
+    assert done.read_units >= read_units * (used[-1][0] - began) * 0.8 - read_units
 
 
 def _noting(run: RepairRun, shop: Shop, used: list[tuple[float, float]]) -> Op[None]:
