@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -119,25 +120,24 @@ def test_the_threads_requests_are_metered(url: str) -> None:
     assert result.read_units < cost.read_units <= result.read_units + 8
 
 
-def test_the_failure_of_a_thread_is_raised_and_the_next_call_goes_on(
+def test_the_failure_of_a_thread_stops_the_others_and_the_next_call_goes_on(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    break_off(url, pages=4)
-    carry_out = BlockingDriver._carry_out
+    """The other one waits for the budget, and would do so for long."""
+    carry_out, scans = BlockingDriver._carry_out, itertools.count(1)
 
     def broken(driver: BlockingDriver, request: Any) -> Any:
-        if isinstance(request, Scan):
+        if isinstance(request, Scan) and next(scans) == 2:
             raise ZeroDivisionError
         return carry_out(driver, request)
 
     with monkeypatch.context() as patch:
         patch.setattr(BlockingDriver, "_carry_out", broken)
-        with pytest.raises(ZeroDivisionError):
-            repair_log(url)
-    with metered() as cost:
-        result = repair_log(url)
+        with metered() as cost, pytest.raises(ZeroDivisionError):
+            repair_log(url, segments=20, workers=2, read_units=3)
+    assert cost.by_kind["Scan"] < 10
+    result = repair_log(url, segments=20)
     assert (result.items, result.resumed) == (18, True)
-    assert cost.by_kind["Scan"] <= 4
     assert in_log(url) == 18
 
 
