@@ -328,6 +328,8 @@ def test_pages_get_as_many_items_as_a_second_pays_for() -> None:
     assert grant.items == 400
     budget.used(grant, 400, 300.0)
     assert budget.wait_s(50.0) == 3.0, "nothing is saved up"
+    assert Budget(1e15).grant(0.0).items == 100_000
+    assert Budget(0.1).grant(0.0).items == 1
 
 
 # Faults
@@ -461,7 +463,13 @@ def test_two_repairs_at_once_put_nothing_twice() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"segments": 0}, {"segments": 1_001}, {"segments": True}, {"read_units": 0}],
+    [
+        {"segments": 0},
+        {"segments": 1_001},
+        {"segments": True},
+        {"read_units": 0},
+        {"read_units": float("inf")},
+    ],
 )
 def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput, match=next(iter(options))):

@@ -7,6 +7,9 @@ from typing import Final, NamedTuple
 _UNKNOWN: Final = 1.0
 """Read units that an item is taken to cost before any was read: more than nearly all do."""
 
+_MOST_ITEMS: Final = 100_000
+"""More than fit into a page of 1 MB."""
+
 
 class Grant(NamedTuple):
     """What one page may take."""
@@ -43,7 +46,7 @@ class Budget:
             return Grant(None, 0.0)
         self._paid_at = max(now, self._paid_at) + 1.0
         each = self._units / self._items if self._items else _UNKNOWN
-        return Grant(max(1, int(self._rate / each)), self._rate)
+        return Grant(max(1, min(int(self._rate / each), _MOST_ITEMS)), self._rate)
 
     def used(self, grant: Grant, items: int, units: float) -> None:
         """The page had so many items, and cost so much. Without items it tells nothing of the next."""

@@ -62,7 +62,7 @@ class RepairOptions:
             raise InvalidInput(
                 f"segments={self.segments!r}: give a whole number from 1 to {MAX_SEGMENTS:,}."
             )
-        if self.read_units is not None and not self.read_units > 0:
+        if self.read_units is not None and not 0 < self.read_units < float("inf"):
             raise InvalidInput(f"read_units={self.read_units!r}: give a number above 0, or None.")
 
 
