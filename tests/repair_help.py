@@ -30,7 +30,7 @@ class Shop:
 
     def __init__(self, *, partitions: int = 1, seed: int = 0, weather: Weather = CALM) -> None:
         self.layout = Layout("shop", partitions)
-        self.database = Database(random.Random(seed))
+        self.database = Database(random.Random(seed), lag=1.0)
         for table in (self.layout.events, self.layout.log):
             self.database.add_table(table.name)
         self.simulation = Simulation(seed, self.database, weather, 100_000)
