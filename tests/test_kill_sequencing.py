@@ -81,7 +81,8 @@ def test_processes_of_both_kinds_killed_at_random_leave_a_complete_log(url: str)
         for future in others:
             future.result()
         status = sequence(url, idle_seconds=0.5, reclaim=True, pace=PACE, rhythm=RHYTHM)
-        assert not status.unreadable and not status.holes
+        assert not status.unreadable
+        assert not status.holes
         check_invariants(store, halfway, commit_ids_are_unique=True)
         assert check(load(EVENTS), list(store.read_all())).sound
         for name, future in followers.items():

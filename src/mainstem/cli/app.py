@@ -8,6 +8,8 @@ Exit codes:
 3    version conflict: the stream is not at the expected version; nothing was written
 4    the store can't be used: not there, of another format, locked, full, read-only, damaged, denied
 5    the data differs: a file's event is not the store's, or can't be decoded
+6    the log is behind the events: sequence or repair
+7    the log is damaged: restore from a backup
 130  interrupted (Ctrl-C)
 141  whoever was reading the output has closed it
 """
@@ -26,6 +28,7 @@ from mainstem.cli.append import append
 from mainstem.cli.demo import demo
 from mainstem.cli.inspect import status, streams
 from mainstem.cli.read import read
+from mainstem.cli.repair import repair
 from mainstem.cli.replay import replay
 from mainstem.cli.sequence import segment, sequence
 from mainstem.cli.store import Place
@@ -94,6 +97,7 @@ for _command in (
     create_tables,
     sequence,
     segment,
+    repair,
     demo,
 ):
     cli.add_command(_command)

@@ -12,6 +12,7 @@ cursor#<stream_id>           0                                how much of a stre
 checkpoint#<subscription>    partition                        where a subscription is
 snapshot#<schema>#<id>       0                                the newest state of a stream
 shard#<shard id>             0                                who reads a shard, how far (`leases`)
+repair#<name>                0, 1 + scan segment              the newest repair (`repair_progress`)
 table                        0                                format and settings (`tables`)
 ===========================  ===============================  ==================================
 """
@@ -127,6 +128,21 @@ def snapshot_key(stream_id: str, schema: str) -> Key:
 def shard_key(shard_id: str) -> Key:
     """The key of the lease on a shard of the change stream."""
     return Key(f"shard#{shard_id}", 0)
+
+
+def repair_hash(name: str) -> str:
+    """The partition key of the repairs of one name."""
+    return f"repair#{name}"
+
+
+def repair_key(name: str) -> Key:
+    """The key of the newest repair of that name."""
+    return Key(repair_hash(name), 0)
+
+
+def repair_segment_key(name: str, segment: int) -> Key:
+    """The key of what it has scanned of a segment."""
+    return Key(repair_hash(name), 1 + segment)
 
 
 TABLE_KEY: Final = Key("table", 0)

@@ -19,6 +19,7 @@ from mainstem.dynamodb.requests import Item, Key, Page, Scan
 from mainstem.dynamodb.sequencer import Sequencer
 from mainstem.dynamodb.streams import Streams
 from mainstem.dynamodb.view import Hint, hint_of
+from mainstem.errors import StoreDamaged
 from mainstem.port import Op
 
 
@@ -30,7 +31,8 @@ class Repaired(NamedTuple):
     events: int
     """So many were missing from the log, and are in it now."""
     holes: Mapping[str, int]
-    """Streams that lack an event although they have later ones, by its id."""
+    """Streams that lack an event although they have later ones, by its id; or the rest of a commit that
+    the log should have."""
     read_units: float
     """Of the scan."""
     after: Key | None
@@ -74,10 +76,12 @@ class Repairer:
             Scan(self._layout.events, segment, segments, after, limit)
         )
         found = self._look_through(page.items)
-        for (stream_id, _), placed in found.pieces.items():
-            yield from self._finish(stream_id, placed)
         events = 0
         holes: dict[str, int] = {}
+        for (stream_id, _), placed in found.pieces.items():
+            hole = yield from self._finish(stream_id, placed)
+            if hole is not None:
+                holes[stream_id] = hole
         for partition, hints in found.hints.items():
             done = yield from self._sequencer.sequence(partition, hints)
             events += done.events
@@ -103,14 +107,20 @@ class Repairer:
                 pieces.append(placed)
         return found
 
-    def _finish(self, stream_id: str, placed: Sequence[Placed]) -> Op[None]:
-        """Roll a large commit forward, if it is one that was left."""
+    def _finish(self, stream_id: str, placed: Sequence[Placed]) -> Op[int | None]:
+        """Roll a large commit forward, if it is one that was left. Answers with an event of it that is
+        missing for good, so that the repair of all other streams goes on.
+        """
         some = placed[-1]
-        if len(placed) == some.commit_last - some.commit_first + 1:
-            return
+        if some.is_whole or len(placed) == some.commit_last - some.commit_first + 1:
+            return None
         attempts = Attempts(self._context)
         # The last item is written when all others are.
-        if not some.is_whole:
-            last = yield from self._streams.at(attempts, stream_id, some.commit_last)
-            if last is None:
+        last = yield from self._streams.at(attempts, stream_id, some.commit_last)
+        if last is None:
+            try:
                 yield from self._streams.roll_forward(attempts, stream_id, some)
+            except StoreDamaged:
+                first = yield from self._streams.at(attempts, stream_id, some.commit_first)
+                return some.commit_first if first is None else some.commit_last
+        return None

@@ -167,7 +167,7 @@ class Sequencer:
     def _next_batch(
         self, attempts: Attempts, view: View, wanted: Mapping[str, Wanted]
     ) -> Op[tuple[list[Entry], dict[str, int]]]:
-        """Commits for one batch, and the streams, with the id due, that none can be had of."""
+        """Commits for one batch, and the streams that none can be had of, with the id that is missing."""
         entries: list[Entry] = []
         held: dict[str, int] = {}
         size = 0
@@ -182,7 +182,7 @@ class Sequencer:
                     yield from self._fill(attempts, stream_id, due, want)
                 commits = want.commits(due)
             if not commits:
-                held[stream_id] = due
+                held[stream_id] = want.missing(due)
             for commit in commits:
                 more = raw_size(commit)
                 if entries and size + more > self._bounds.batch_bytes:

@@ -153,6 +153,12 @@ class Wanted:
             due = first.commit_last + 1
         return found
 
+    def missing(self, due: int) -> int:
+        """The first id, from the one due on, whose event is not known here."""
+        while due in self._entries:
+            due += 1
+        return due
+
     def forget_below(self, due: int) -> None:
         """Those events are in the log."""
         for event_id in [each for each in self._entries if each < due]:

@@ -1,0 +1,153 @@
+"""``mainstem repair``: whatever the log lacks of the events table, on DynamoDB."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from mainstem.cli.options import json_option
+from mainstem.cli.output import duration, events_shown, print_json, printable, progress_console
+from mainstem.cli.store import Place, pass_place
+
+if TYPE_CHECKING:
+    from mainstem.dynamodb.maintenance import Maintenance
+    from mainstem.dynamodb.repair_run import Progress
+    from mainstem.dynamodb.repair_threads import RepairResult
+
+_DAMAGED: Final = 7
+_HOLES_SHOWN: Final = 20
+
+
+@click.command(epilog="Example: mainstem repair --segments 16 --workers 8 --read-units 2000")
+@click.option(
+    "--segments",
+    type=click.IntRange(1, 1_000),
+    default=4,
+    show_default=True,
+    help="Split the scan into so many parts, which can be read at the same time.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="So many threads read, each one part at a time.",
+)
+@click.option(
+    "--read-units",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Use at most so many read units a second, of both tables together.  [default: no limit]",
+)
+@click.option(
+    "--restart", is_flag=True, help="Begin anew, also where an earlier repair was broken off."
+)
+@json_option
+@pass_place
+def repair(
+    place: Place,
+    segments: int,
+    workers: int,
+    read_units: int | None,
+    *,
+    restart: bool,
+    for_programs: bool,
+) -> int:
+    """Put into the log whatever it lacks of the events table, by a scan of all of it.
+
+    For a store on DynamoDB whose change stream has lost something, or was never read. Others may write
+    meanwhile, and a repeat does no harm. A repair that was broken off goes on where it stopped when it
+    is called with as many segments again. Where a stream has a hole, the exit code is 7.
+    """
+    with place.maintain() as opened:
+        from mainstem.dynamodb.repair_run import RepairOptions
+        from mainstem.dynamodb.repair_threads import repair_in_threads
+
+        options = RepairOptions(segments, read_units, restart)
+        try:
+            with _bar(opened) as advance:
+                result = repair_in_threads(opened, options, workers, advance)
+        except KeyboardInterrupt:
+            click.echo("Interrupted. The same command goes on where it stopped.", err=True)
+            raise
+    if for_programs:
+        print_json(_for_programs(result))
+    else:
+        _print(result)
+    return _DAMAGED if result.holes else 0
+
+
+@contextmanager
+def _bar(opened: Maintenance) -> Iterator[Callable[[Progress], None]]:
+    """Shows how many items were looked at, of about how many."""
+    console = progress_console()
+    with Bars(
+        TextColumn("items"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[put]} put into the log"),
+        TimeRemainingColumn(),
+        console=console,
+    ) as bars:
+        total = None
+        if not console.quiet:
+            from mainstem.dynamodb.repair_threads import item_count
+
+            total = item_count(opened)
+        bar = bars.add_task("items", total=total, put=events_shown(0))
+
+        def advance(progress: Progress) -> None:
+            # The count that DynamoDB tells is some hours old.
+            most = None if total is None else max(total, progress.items)
+            put = events_shown(progress.events)
+            bars.update(bar, completed=progress.items, total=most, put=put)
+
+        yield advance
+
+
+def _for_programs(result: RepairResult) -> dict[str, object]:
+    from mainstem.dynamodb.event_items import iso_time
+
+    return {
+        "items": result.items,
+        "events": result.events,
+        "holes": [
+            {"stream_id": stream_id, "event_id": event_id}
+            for stream_id, event_id in result.holes.items()
+        ],
+        "read_units": result.read_units,
+        "seconds": round(result.seconds, 3),
+        "began_at": iso_time(result.began_us),
+        "resumed": result.resumed,
+    }
+
+
+def _print(result: RepairResult) -> None:
+    from mainstem.dynamodb.event_items import iso_time
+
+    began = iso_time(result.began_us).partition(".")[0].replace("T", " ") + " UTC"
+    if result.resumed:
+        click.echo(f"This went on with the repair that began at {began}.")
+    click.echo(
+        f"{events_shown(result.events)} put into the log. {result.items:,} items looked at, "
+        f"{result.read_units:,.0f} read units, {duration(result.seconds)}."
+    )
+    if not result.holes:
+        click.echo(f"The log has every event that was written before {began}.")
+        return
+    for stream_id, event_id in islice(sorted(result.holes.items()), _HOLES_SHOWN):
+        click.echo(f"Stream {printable(stream_id)} lacks event {event_id}.", err=True)
+    more = len(result.holes) - _HOLES_SHOWN
+    if more > 0:
+        click.echo(f"{more:,} more streams lack one; --json lists them all.", err=True)
+    click.echo(
+        "The events table is damaged: restore it from a backup. Of other streams, the log has every event "
+        f"that was written before {began}.",
+        err=True,
+    )
