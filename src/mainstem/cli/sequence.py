@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mainstem.dynamodb import WorkerStatus
 
 
-@click.command(epilog="Example: mainstem --url dynamodb://shop sequence --status-every 60")
+@click.command(epilog="Example: mainstem sequence --status-every 60")
 @click.option(
     "--idle",
     "idle_seconds",
@@ -74,7 +74,7 @@ def sequence(
     reporter.print(status)
 
 
-@click.command(epilog="Example: mainstem --url dynamodb://shop segment --reclaim")
+@click.command(epilog="Example: mainstem segment --reclaim")
 @click.option("--partition", type=COUNT, help="Only this partition of the log.")
 @click.option(
     "--reclaim", is_flag=True, help="Empty the small batches whose events are in segments."

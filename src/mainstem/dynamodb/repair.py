@@ -7,6 +7,7 @@ cursors.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -22,6 +23,8 @@ from mainstem.dynamodb.view import Hint, hint_of
 from mainstem.errors import StoreDamaged
 from mainstem.port import Op
 
+_log = logging.getLogger("mainstem")
+
 
 class Repaired(NamedTuple):
     """What became of one page of the scan."""
@@ -32,7 +35,7 @@ class Repaired(NamedTuple):
     """So many were missing from the log, and are in it now."""
     holes: Mapping[str, int]
     """Streams that lack an event although they have later ones, by its id; or the rest of a commit that
-    the log should have."""
+    the log should have; or whose event can't be understood."""
     read_units: float
     """Of the scan."""
     after: Key | None
@@ -47,6 +50,8 @@ class _Found:
     """By partition."""
     pieces: dict[tuple[str, int], list[Placed]] = field(default_factory=dict)
     """Of commits of several events, by stream and first id."""
+    holes: dict[str, int] = field(default_factory=dict)
+    """Events that can't be understood, one of each stream."""
 
 
 class Repairer:
@@ -77,7 +82,7 @@ class Repairer:
         )
         found = self._look_through(page.items)
         events = 0
-        holes: dict[str, int] = {}
+        holes = found.holes
         for (stream_id, _), placed in found.pieces.items():
             hole = yield from self._finish(stream_id, placed)
             if hole is not None:
@@ -96,8 +101,13 @@ class Repairer:
     def _look_through(self, items: Sequence[Item]) -> _Found:
         found = _Found()
         for item in items:
-            hint = hint_of(self._items, item)
             stream_id = str(item[self._layout.events.hash_key])
+            try:
+                hint = hint_of(self._items, item)
+            except StoreDamaged as error:
+                _log.error("An item is left out: %s", error)
+                found.holes[stream_id] = int(item.get(self._layout.events.sort_key, 0))
+                continue
             if hint is not None:
                 found.hints.setdefault(self._layout.partition(stream_id), []).append(hint)
                 continue

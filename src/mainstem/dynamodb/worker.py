@@ -12,6 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from mainstem.dynamodb.adapter import DynamoAdapter
@@ -20,7 +21,7 @@ from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.holes import Holes
 from mainstem.dynamodb.inbox import Inbox, Task
 from mainstem.dynamodb.layout import Layout
-from mainstem.dynamodb.requests import Key
+from mainstem.dynamodb.repair_run import RepairOptions, RepairRun
 from mainstem.dynamodb.sequencer import Sequenced
 from mainstem.dynamodb.view import Hint, hint_of
 from mainstem.errors import StoreDamaged
@@ -36,12 +37,14 @@ _SEGMENTS_AT_ONCE: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """How often a worker does what the change records do not ask for, in seconds."""
+    """How a worker goes about what the change records do not ask for."""
 
     settle_seconds: float = 60.0
-    """After an event was sequenced. Sooner where 10,000 have gathered."""
+    """Until a partition is settled, after an event was sequenced. Sooner where 10,000 have gathered."""
     round_seconds: float = 300.0
-    """Between two looks at all partitions, by the one worker that leads."""
+    """Seconds between two looks at all partitions, by the one worker that leads."""
+    scan_units: float | None = None
+    """Read units a second that a scan for what the change stream has lost may use; None: no limit."""
 
 
 class WorkerStatus(NamedTuple):
@@ -219,35 +222,52 @@ class Worker:
 
     def _repair_a_page(self) -> Op[bool]:
         """One page of a scan, if there is anything to make up for. Answers whether there is more."""
-        repair = self._repair
-        if repair is None:
+        if self._repair is None:
             if not (self._changes.leads and self._changes.lost):
                 return False
-            if self._changes.first_start:
-                _log.info("Nobody has read the change stream before: the events table is scanned.")
-            else:
-                _log.warning(
-                    "The change stream, which keeps records for 24 hours, has lost some before anybody read "
-                    "them: the whole events table is scanned for what is missing from the log."
-                )
-            repair = self._repair = _Repair(self._changes.lost)
-        page = yield from self._adapter.repairer.page(0, 1, repair.after)
-        self._sequenced += page.events
-        repair.events += page.events
-        repair.after = page.after
-        if page.after is not None:
-            return True
-        yield from self._changes.repaired(repair.lost)
-        _log.info("The scan is done: %d events were missing from the log.", repair.events)
+            yield from self._begin_repair(self._changes.lost)
+        assert self._repair is not None
+        lost, run = self._repair
+        before = run.progress()
+        progress = yield from run.step()
+        self._sequenced += progress.events - before.events
+        if not progress.ended:
+            return progress.wait_s == 0
+        now = self._context.monotonic()
+        for stream_id, missing_id in progress.holes.items():
+            self._holes.note(stream_id, missing_id, missing_id + 1, now)
+        yield from self._changes.repaired(lost)
+        _log.info("The scan is done: %d events were missing from the log.", progress.events)
         self._repair = None
         return False
 
+    def _begin_repair(self, lost: tuple[Loss, ...]) -> Op[None]:
+        """Begin the scan, or go on with that of a worker that has died, if it was for the same losses."""
+        if self._changes.first_start:
+            _log.info("Nobody has read the change stream before: the events table is scanned.")
+        else:
+            _log.warning(
+                "The change stream, which keeps records for 24 hours, has lost some before anybody read "
+                "them: the whole events table is scanned for what is missing from the log."
+            )
+        reason = sorted((loss.lease.shard_id, loss.lease.losses, loss.is_gone) for loss in lost)
+        run = RepairRun(
+            self._adapter,
+            self._layout,
+            self._context,
+            RepairOptions(
+                name="worker",
+                reason=blake2b(repr(reason).encode(), digest_size=16).hexdigest(),
+                read_units=self._rhythm.scan_units,
+            ),
+        )
+        yield from run.begin()
+        self._repair = _Repair(lost, run)
 
-@dataclass(slots=True)
-class _Repair:
+
+class _Repair(NamedTuple):
     """A scan of the events table that is under way."""
 
     lost: tuple[Loss, ...]
     """Told before it began."""
-    after: Key | None = None
-    events: int = 0
+    run: RepairRun
