@@ -35,6 +35,7 @@ from mainstem.cli.store import Place
 from mainstem.cli.tables import create_tables
 from mainstem.cli.tail import tail
 from mainstem.cli.transfer import export, import_
+from mainstem.cli.verify import verify
 from mainstem.errors import (
     DecodeError,
     ImportConflict,
@@ -98,6 +99,7 @@ for _command in (
     sequence,
     segment,
     repair,
+    verify,
     demo,
 ):
     cli.add_command(_command)

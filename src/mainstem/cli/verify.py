@@ -1,0 +1,117 @@
+"""``mainstem verify``: whether the log has all that the events table has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from mainstem.cli.options import json_option
+from mainstem.cli.output import print_json, printable, progress_console
+from mainstem.cli.store import Place, pass_place
+
+if TYPE_CHECKING:
+    from mainstem.dynamodb import Verification
+    from mainstem.dynamodb.verification import Stage
+
+BEHIND: Final = 6
+DAMAGED: Final = 7
+_SHOWN: Final = 20
+"""Findings that are printed for people."""
+
+
+@click.command(epilog="Example: mainstem verify --full --read-units 2000")
+@click.option(
+    "--full",
+    is_flag=True,
+    help="Read everything and compare every event: proves that the log is complete.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="So many threads read at the same time.",
+)
+@click.option(
+    "--read-units",
+    type=click.FloatRange(0, min_open=True),
+    metavar="N",
+    help="Use about so many read units a second at most.  [default: no limit]",
+)
+@json_option
+@pass_place
+def verify(
+    place: Place, *, full: bool, workers: int, read_units: float | None, for_programs: bool
+) -> int:
+    """Compare the log of a store on DynamoDB with its events table.
+
+    The quick form looks at each listed stream's last event, and at what its cursor says. It can't see
+    streams that have no event in the log, nor events that were changed: --full does. Others may write and
+    sequence meanwhile.
+
+    Ends with 0 where the log is complete, with 6 where it lacks events that were written before the
+    verification began, with 7 where something is damaged.
+    """
+    place.check_dynamodb()
+    from mainstem.dynamodb import Verdict, verify_log
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=progress_console(), transient=True) as bar:
+        task = bar.add_task("verifying", total=None)
+
+        def tell(stage: Stage) -> None:
+            of = "" if stage.of is None else f" of {stage.of:,}"
+            bar.update(task, description=f"{stage.what}: {stage.done:,}{of}")
+
+        result = verify_log(
+            place.url, full=full, workers=workers, read_units=read_units, progress=tell
+        )
+    if for_programs:
+        print_json(_for_programs(result))
+    else:
+        _print(result)
+    return {Verdict.COMPLETE: 0, Verdict.BEHIND: BEHIND, Verdict.DAMAGED: DAMAGED}[result.verdict]
+
+
+def _for_programs(result: Verification) -> dict[str, Any]:
+    found = [finding._asdict() for finding in result.findings]
+    return {**result._asdict(), "findings": found}
+
+
+def _print(result: Verification) -> None:
+    for finding in result.findings[:_SHOWN]:
+        click.echo(printable(finding.what))
+    if result.found > _SHOWN:
+        click.echo(f"... and {result.found - _SHOWN:,} more: --json shows up to a thousand.")
+    if result.under_way:
+        click.echo(
+            f"{_many(result.under_way, 'stream')} got events meanwhile that are on their way."
+        )
+    if result.unfinished:
+        click.echo(
+            f"{_many(result.unfinished, 'large commit')} still to be rolled forward: the next reader or "
+            "writer of the stream does it, or `mainstem repair`."
+        )
+    click.echo(
+        f"{_many(result.streams, 'stream')}, {_many(result.events, 'event')} in the log, "
+        f"{result.read_units:,.1f} read units, {result.seconds:.1f} s."
+    )
+    click.echo(_sentence(result))
+
+
+def _sentence(result: Verification) -> str:
+    if result.verdict == "damaged":
+        return "The log, or the events table, is damaged."
+    if result.verdict == "behind":
+        return "The log is behind the events: run `mainstem sequence` or `mainstem repair`."
+    if result.full:
+        return (
+            "The log is complete: it has every event of the events table, each once and unchanged."
+        )
+    return "The log is complete, as far as the cursors tell; --full compares every event."
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"

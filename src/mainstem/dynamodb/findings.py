@@ -1,0 +1,105 @@
+"""What a verification says. No I/O."""
+
+from __future__ import annotations
+
+import threading
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Verdict(StrEnum):
+    """Of the whole log."""
+
+    COMPLETE = "complete"
+    """It has every event that was written before the verification began, and nothing else."""
+    BEHIND = "behind"
+    """Some events are not in it yet. Sequencing or a repair brings them."""
+    DAMAGED = "damaged"
+    """Something is missing or changed that nothing in the tables can bring back."""
+
+
+class Finding(NamedTuple):
+    """One thing that is not as it should be."""
+
+    verdict: Verdict
+    what: str
+    """A sentence."""
+    stream_id: str | None = None
+    event_id: int | None = None
+    """The first that is concerned."""
+    partition: int | None = None
+    position: int | None = None
+
+
+class Verification(NamedTuple):
+    """The result of a verification."""
+
+    verdict: Verdict
+    full: bool
+    """Whether everything was read. If not, streams without any event in the log were not looked for."""
+    findings: tuple[Finding, ...]
+    """The first thousand."""
+    found: int
+    """How many there are in all."""
+    streams: int
+    events: int
+    """In the log."""
+    batches: int
+    segments: int
+    """Batches and segments that were read."""
+    under_way: int
+    """Streams with events that were written since the verification began and are not in the log yet."""
+    unfinished: int
+    """Commits larger than a transaction whose log part is written, and whose items are not all there yet.
+    Whoever reads the stream, or a repair, finishes them."""
+    read_units: float
+    seconds: float
+
+
+class Findings:
+    """Gathers them. Safe to share between threads."""
+
+    _MOST = 1_000
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.kept: list[Finding] = []
+        self.count = 0
+        self.under_way = self.unfinished = 0
+        self.verdict = Verdict.COMPLETE
+
+    def add(self, finding: Finding) -> None:
+        """One more. The worst of all gives the verdict."""
+        with self._lock:
+            self.count += 1
+            if len(self.kept) < self._MOST:
+                self.kept.append(finding)
+            if finding.verdict is Verdict.DAMAGED or self.verdict is Verdict.COMPLETE:
+                self.verdict = finding.verdict
+
+    def damaged(
+        self,
+        what: str,
+        *,
+        stream_id: str | None = None,
+        event_id: int | None = None,
+        partition: int | None = None,
+        position: int | None = None,
+    ) -> None:
+        self.add(Finding(Verdict.DAMAGED, what, stream_id, event_id, partition, position))
+
+    def note_under_way(self) -> None:
+        """A stream has newer events that the log lacks."""
+        with self._lock:
+            self.under_way += 1
+
+    def note_unfinished(self) -> None:
+        """A commit is still to be rolled forward."""
+        with self._lock:
+            self.unfinished += 1
+
+    def behind(self, stream_id: str, first_id: int, last_id: int) -> None:
+        """The log lacks these events of the stream."""
+        events = f"event {first_id}" if first_id == last_id else f"events {first_id} to {last_id}"
+        what = f"The log has no {events} of stream {stream_id!r} yet."
+        self.add(Finding(Verdict.BEHIND, what, stream_id, first_id))

@@ -1,0 +1,191 @@
+"""The verification as one call: quick or full, in threads, which can be interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextvars import copy_context
+from typing import Any, Final, NamedTuple
+
+from mainstem.dynamodb import listing
+from mainstem.dynamodb.findings import Findings, Verification
+from mainstem.dynamodb.full_check import FullCheck
+from mainstem.dynamodb.maintenance import Maintenance
+from mainstem.dynamodb.paced import Paced
+from mainstem.dynamodb.quick_check import QuickCheck
+from mainstem.errors import InvalidInput
+from mainstem.events import StreamInfo
+from mainstem.port import Op
+
+WORKERS: Final = 4
+MAX_WORKERS: Final = 64
+_LISTED: Final = 1_000
+_TOGETHER: Final = 50
+"""Streams that one thread looks at before it takes others."""
+
+
+class Stage(NamedTuple):
+    """How far a verification has got."""
+
+    what: str
+    done: int
+    of: int | None
+    """None: not known."""
+
+
+def verify_log(
+    url: str,
+    *,
+    full: bool = False,
+    workers: int = WORKERS,
+    read_units: float | None = None,
+    client: Any = None,
+    progress: Callable[[Stage], None] | None = None,
+) -> Verification:
+    """Compare the log with the events table, stream by stream.
+
+    The quick form compares what the cursors say with the last event of each stream that is listed; it
+    can't see streams that have no event in the log, nor events that were changed. The ``full`` form
+    reads all of the log and all of the events table, and proves that they have the same events: it
+    takes about as many read units as both have 4 KB, and disk for some 100 bytes for each stream.
+
+    ``workers`` threads read at the same time, and use at most ``read_units`` a second. ``progress`` is
+    told how far it has got. Nothing is written. Others may write, sequence and repair meanwhile: what
+    they do makes neither form find damage, and what is written after it began need not be in the log.
+
+    Raises `InvalidInput`, `StoreBusy` and whatever `mainstem.connect` raises. Findings raise nothing.
+    """
+    if isinstance(workers, bool) or not 1 <= workers <= MAX_WORKERS:
+        raise InvalidInput(f"workers={workers!r}: give a whole number from 1 to {MAX_WORKERS}.")
+    if read_units is not None and not 0 < read_units < float("inf"):
+        raise InvalidInput(f"read_units={read_units!r}: give a number above 0, or None.")
+    with Maintenance(url, client=client) as place:
+        return _Verifying(place, workers, read_units, progress).run(full=full)
+
+
+class _Verifying:
+    """One verification of a store that is open."""
+
+    def __init__(
+        self,
+        place: Maintenance,
+        workers: int,
+        read_units: float | None,
+        progress: Callable[[Stage], None] | None,
+    ) -> None:
+        self._place = place
+        self._workers = workers
+        self._paced = Paced(place.context, read_units)
+        self._findings = Findings()
+        self._progress = progress
+
+    def run(self, *, full: bool) -> Verification:
+        started = self._place.context.monotonic()
+        with ThreadPoolExecutor(self._workers, "mainstem-verify") as pool:
+            try:
+                streams, events, blocks = self._full(pool) if full else self._quick(pool)
+            except BaseException:
+                self._paced.stop()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        found = self._findings
+        return Verification(
+            found.verdict,
+            full,
+            tuple(found.kept),
+            found.count,
+            streams,
+            events,
+            *blocks,
+            found.under_way,
+            found.unfinished,
+            self._paced.read_units,
+            self._place.context.monotonic() - started,
+        )
+
+    def _full(self, pool: ThreadPoolExecutor) -> tuple[int, int, tuple[int, int]]:
+        place = self._place
+        check = FullCheck(
+            place.layout, place.adapter.items, place.context, self._paced, self._findings
+        )
+        partitions = range(place.layout.partitions)
+        segments = self._workers
+        try:
+            self._all(pool, "log", map(check.read_log, partitions), len(partitions))
+            scans = (check.scan(number, segments) for number in range(segments))
+            self._all(pool, "events", scans, segments)
+            self._all(pool, "cursors", [check.read_cursors()], 1)
+            self._all(pool, "end of the log", map(check.read_on, partitions), len(partitions))
+            self._all(pool, "differences", map(check.judge, check.tally.differing()), None)
+            if check.altered():
+                self._all(pool, "changes", map(check.compare, partitions), len(partitions))
+            streams, events = check.tally.totals()
+            return streams, events, check.blocks
+        finally:
+            check.tally.close()
+
+    def _quick(self, pool: ThreadPoolExecutor) -> tuple[int, int, tuple[int, int]]:
+        place = self._place
+        check = QuickCheck(
+            place.layout, place.adapter.items, place.context, self._paced, self._findings
+        )
+        partitions = range(place.layout.partitions)
+        self._all(pool, "log", map(check.read_window, partitions), len(partitions))
+        streams = 0
+
+        def looks() -> Iterator[Op[None]]:
+            nonlocal streams
+            for some in self._listed(check):
+                streams += len(some)
+                yield check.look_at(some)
+
+        self._all(pool, "streams", looks(), None)
+        self._all(pool, "end of the log", map(check.read_on, partitions), len(partitions))
+        self._all(pool, "differences", [check.judge()], 1)
+        return streams, sum(check.heads.values()), check.blocks
+
+    def _listed(self, check: QuickCheck) -> Iterator[list[StreamInfo]]:
+        """All streams that are listed, and those that are not yet."""
+        place, after = self._place, None
+        unlisted = {info.stream_id: info for info in check.unlisted([])}
+        while True:
+            operation = listing.streams(place.layout, place.context, None, None, after, _LISTED)
+            found = place.run(self._paced.counted(operation))
+            for start in range(0, len(found), _TOGETHER):
+                yield found[start : start + _TOGETHER]
+            for info in found:
+                unlisted.pop(info.stream_id, None)
+            if len(found) < _LISTED:
+                break
+            after = found[-1].stream_id
+        yield list(unlisted.values())
+
+    def _all(
+        self,
+        pool: ThreadPoolExecutor,
+        what: str,
+        operations: Iterable[Op[None]],
+        count: int | None,
+    ) -> None:
+        """Carry them all out, some at the same time, and no more of them begun than threads."""
+        waiting = set()
+        done = 0
+        self._tell(what, 0, count)
+        for operation in operations:
+            # In the context of the caller's thread, where `mainstem.dynamodb.metered` counts.
+            counted = self._paced.counted(operation)
+            waiting.add(pool.submit(copy_context().run, self._place.run, counted))
+            if len(waiting) >= 2 * self._workers:
+                finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for each in finished:
+                    each.result()
+                done += len(finished)
+                self._tell(what, done, count)
+        for each in waiting:
+            each.result()
+            done += 1
+            self._tell(what, done, count)
+
+    def _tell(self, what: str, done: int, count: int | None) -> None:
+        if self._progress is not None:
+            self._progress(Stage(what, done, count))
