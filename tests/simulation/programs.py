@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mainstem.codec import JsonCodec
 from mainstem.dynamodb.adapter import DynamoAdapter
+from mainstem.dynamodb.findings import Verdict
 from mainstem.errors import (
     AppendOutcomeUnknown,
     CheckpointLost,
@@ -24,6 +25,7 @@ from mainstem.streams import LogFilter
 from simulation.checks import RESTORED
 from simulation.driver import START_US
 from simulation.history import Commit, LogRead, Lookup, StreamRead, TimeSearch
+from simulation.verifying import full_check, quick_check
 
 if TYPE_CHECKING:
     from simulation.scenario import World
@@ -57,6 +59,7 @@ class Programs:
             self.segment: 1,
             self.reclaim: 1,
             self.repair: 1,
+            self.verify: 1,
         }
         (program,) = self._random.choices(list(weights), list(weights.values()))
         self._history.counts[program.__name__] += 1
@@ -64,6 +67,16 @@ class Programs:
             yield from program()
         except StoreBusy:
             self._history.counts["busy"] += 1
+
+    def verify(self) -> Op[None]:
+        """What others do meanwhile is no damage."""
+        layout, context = self._world.layout, self._adapter.context
+        if self._random.random() < 0.5:
+            found = yield from full_check(layout, context)
+        else:
+            found = yield from quick_check(layout, context)
+        sound = found.verdict is not Verdict.DAMAGED
+        self._history.expect("verify", sound, f"{[each.what for each in found.kept]}")
 
     # Appending
 

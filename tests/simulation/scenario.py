@@ -12,6 +12,7 @@ from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
 from mainstem.dynamodb.commits import Bounds
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.event_items import EventItems
+from mainstem.dynamodb.findings import Verdict
 from mainstem.dynamodb.layout import Layout
 from mainstem.dynamodb.segments import SegmentSize
 from mainstem.dynamodb.view import Window
@@ -25,6 +26,7 @@ from simulation.database import Database
 from simulation.driver import CALM, Process, Simulation, Weather
 from simulation.history import History, LogRead, StreamRead, Violation
 from simulation.programs import Programs, imports
+from simulation.verifying import full_check, quick_check
 from simulation.workers import Workers
 
 MOST_REQUESTS = 20_000
@@ -174,7 +176,12 @@ class World:
             self.simulation.run()
         self.database.now += 100.0
         truth = Truth(self.layout, self.database, self.history)
-        for operation in (self._read_streams(adapter, truth), self._read_logs(adapter, truth)):
+        operations = (
+            self._read_streams(adapter, truth),
+            self._read_logs(adapter, truth),
+            self._verify(adapter),
+        )
+        for operation in operations:
             self.simulation.start(Process(99), operation, _ended)
         self.simulation.run()
 
@@ -223,6 +230,12 @@ class World:
                 ended = page.next_position == position
                 position = int(page.next_position)
             self.history.expect("R1", position == len(log), f"p{partition} ended at {position}")
+
+    def _verify(self, adapter: DynamoAdapter) -> Op[None]:
+        for check in (full_check, quick_check):
+            found = yield from check(self.layout, adapter.context)
+            whole = found.verdict is Verdict.COMPLETE and not found.under_way
+            self.history.expect("verify", whole, f"{[each.what for each in found.kept]}")
 
     def _raise_if_broken(self) -> None:
         if self.history.broken:

@@ -80,7 +80,7 @@ class DynamoAdapter:
         versions = KnownVersions()
         self._url = url
         self._layout = layout
-        self._context = context
+        self.context = context
         self._heads = Heads(layout)
         self._repeats = Repeats(layout, items, streams)
         self.sequencer = Sequencer(layout, items, context, bounds, window)
@@ -134,7 +134,7 @@ class DynamoAdapter:
         return self._appender.append(writes, commit_id, may_repeat=may_repeat)
 
     def find_commit(self, stream_id: str, commit_id: str) -> Op[AppendResult | None]:
-        return self._repeats.find(Attempts(self._context), stream_id, commit_id)
+        return self._repeats.find(Attempts(self.context), stream_id, commit_id)
 
     def read_stream(
         self,
@@ -169,7 +169,7 @@ class DynamoAdapter:
         )
 
     def head(self, partition: Partition) -> Op[Position]:
-        head = yield from self._heads.find(Attempts(self._context), partition)
+        head = yield from self._heads.find(Attempts(self.context), partition)
         return Position(head.position)
 
     def position_at(self, partition: Partition, recorded_us: int) -> Op[Position]:
@@ -181,7 +181,7 @@ class DynamoAdapter:
     def streams(
         self, category: str | None, prefix: str | None, after: str | None, max_count: int
     ) -> Op[list[StreamInfo]]:
-        return listing.streams(self._layout, self._context, category, prefix, after, max_count)
+        return listing.streams(self._layout, self.context, category, prefix, after, max_count)
 
     def claim_checkpoint(self, subscription: str, partition: Partition) -> Op[Claim]:
         return self._checkpoints.claim(subscription, partition)
@@ -196,16 +196,16 @@ class DynamoAdapter:
         return self._checkpoints.delete(subscription)
 
     def save_snapshot(self, snapshot: StoredSnapshot) -> Op[None]:
-        return snapshots.save(self._layout, self._context, snapshot)
+        return snapshots.save(self._layout, self.context, snapshot)
 
     def load_snapshot(self, stream_id: str, schema: str) -> Op[StoredSnapshot | None]:
-        return snapshots.load(self._layout, self._context, stream_id, schema)
+        return snapshots.load(self._layout, self.context, stream_id, schema)
 
     def restore(self, events: Sequence[ImportedEvent]) -> Op[ImportCounts]:
         return self._restorer.restore(events)
 
     def status(self) -> Op[StoreStatus]:
-        attempts = Attempts(self._context)
+        attempts = Attempts(self.context)
         heads = []
         for partition in range(self._layout.partitions):
             head = yield from self._heads.find(attempts, partition)

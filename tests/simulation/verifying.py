@@ -1,0 +1,49 @@
+"""A verification as one operation, with everything else going on beside it."""
+
+from __future__ import annotations
+
+from mainstem.dynamodb import listing
+from mainstem.dynamodb.context import Context
+from mainstem.dynamodb.event_items import EventItems
+from mainstem.dynamodb.findings import Findings
+from mainstem.dynamodb.full_check import FullCheck
+from mainstem.dynamodb.layout import Layout
+from mainstem.dynamodb.paced import Paced
+from mainstem.dynamodb.quick_check import QuickCheck
+from mainstem.events import StreamInfo
+from mainstem.port import Op
+
+
+def full_check(layout: Layout, context: Context, segments: int = 2) -> Op[Findings]:
+    """As `mainstem.dynamodb.verify_log` does it, one part after the other."""
+    findings = Findings()
+    check = FullCheck(layout, EventItems(layout), context, Paced(context), findings)
+    try:
+        for partition in range(layout.partitions):
+            yield from check.read_log(partition)
+        for segment in range(segments):
+            yield from check.scan(segment, segments)
+        yield from check.read_cursors()
+        for partition in range(layout.partitions):
+            yield from check.read_on(partition)
+        for account in check.tally.differing():
+            yield from check.judge(account)
+        if check.altered():
+            for partition in range(layout.partitions):
+                yield from check.compare(partition)
+    finally:
+        check.tally.close()
+    return findings
+
+
+def quick_check(layout: Layout, context: Context) -> Op[Findings]:
+    findings = Findings()
+    check = QuickCheck(layout, EventItems(layout), context, Paced(context), findings)
+    for partition in range(layout.partitions):
+        yield from check.read_window(partition)
+    listed: list[StreamInfo] = yield from listing.streams(layout, context, None, None, None, 10_000)
+    yield from check.look_at([*listed, *check.unlisted(listed)])
+    for partition in range(layout.partitions):
+        yield from check.read_on(partition)
+    yield from check.judge()
+    return findings
