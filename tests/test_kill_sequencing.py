@@ -19,7 +19,7 @@ from kill_worker import PACE, RHYTHM
 from mainstem import Store
 from mainstem.demo.check import check
 from mainstem.demo.data import load
-from mainstem.dynamodb import create_tables, sequence
+from mainstem.dynamodb import Verdict, create_tables, sequence, verify_log
 from mainstem.testing.invariants import check_invariants, replay_all
 from test_kill import Life, check_follower, run_and_kill
 
@@ -83,6 +83,10 @@ def test_processes_of_both_kinds_killed_at_random_leave_a_complete_log(url: str)
         status = sequence(url, idle_seconds=0.5, reclaim=True, pace=PACE, rhythm=RHYTHM)
         assert not status.unreadable
         assert not status.holes
+        certified = verify_log(url, full=True)
+        assert certified.verdict is Verdict.COMPLETE, certified.findings
+        assert certified.events == EVENTS
+        assert certified.segments
         check_invariants(store, halfway, commit_ids_are_unique=True)
         assert check(load(EVENTS), list(store.read_all())).sound
         for name, future in followers.items():

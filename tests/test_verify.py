@@ -1,0 +1,333 @@
+"""What a verification finds: nothing in a sound store, and every way of damaging one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from mainstem.dynamodb.findings import Findings, Verdict
+from mainstem.dynamodb.layout import cursor_key, log_hash, partition_key, segment_hash
+from mainstem.dynamodb.log_items import batch_item, columns_of, segment_item
+from mainstem.dynamodb.packing import SEGMENT_LEVEL, Packed, pack
+from mainstem.dynamodb.requests import Item, Key, Value
+from mainstem.dynamodb.segments import Segmenter, SegmentSize
+from repair_help import Shop
+from simulation.verifying import full_check, quick_check
+
+SMALL = SegmentSize(least=100, most=3_000, events=6)
+
+
+def sequenced(shop: Shop) -> None:
+    shop.run(shop.adapter().repairer.page(0, 1, None))
+
+
+def settled(shop: Shop) -> None:
+    shop.run(shop.adapter().sequencer.settle(0))
+
+
+def segmented(shop: Shop, *, reclaim: bool = False) -> None:
+    segmenter = Segmenter(shop.layout, shop.context(), SMALL)
+    shop.run(segmenter.segment(0))
+    if reclaim:
+        assert shop.run(segmenter.reclaim(0))
+
+
+def full(shop: Shop) -> Findings:
+    found: Findings = shop.run(full_check(shop.layout, shop.context()))
+    return found
+
+
+def quick(shop: Shop) -> Findings:
+    found: Findings = shop.run(quick_check(shop.layout, shop.context()))
+    return found
+
+
+def said(found: Findings) -> str:
+    return "\n".join(each.what for each in found.kept)
+
+
+def log_keys(shop: Shop, kind: Callable[[int, int], str] = log_hash) -> list[Key]:
+    rows = shop.database.rows(shop.layout.log)
+    return sorted((key for key in rows.items if key.hash == kind(0, 0)), key=lambda key: key.sort)
+
+
+def put(shop: Shop, key: Key, item: Item) -> None:
+    """Under the library."""
+    shop.database.rows(shop.layout.log).write(key, dict(item), shop.database.now)
+
+
+def item_at(shop: Shop, key: Key) -> dict[str, Value]:
+    item = shop.database.rows(shop.layout.log).newest(key)
+    assert item is not None
+    return dict(item)
+
+
+def remove(shop: Shop, key: Key) -> None:
+    rows = shop.database.rows(shop.layout.log)
+    del rows.items[key]
+    del rows.by_hash[key.hash][key.sort]
+
+
+def change_rows(shop: Shop, key: Key, change: Callable[[list[Packed]], list[Packed]]) -> None:
+    """Write a batch or segment again, with other events."""
+    before = item_at(shop, key)
+    rows = change(columns_of(before).rows())
+    put(shop, key, {**before, "Events": pack(rows, SEGMENT_LEVEL)})
+
+
+@pytest.fixture
+def shop() -> Shop:
+    """Four streams of five events, in twenty batches: sequenced, and settled."""
+    made = Shop()
+    made.fill(4, 1)
+    sequenced(made)
+    for version in range(1, 5):
+        for number in range(4):
+            made.append(f"order-{number}", expected=version)
+            sequenced(made)
+    settled(made)
+    made.database.now += 10.0
+    return made
+
+
+@pytest.mark.parametrize("check", [full, quick])
+@pytest.mark.parametrize("state", ["batches", "segments", "reclaimed", "unsettled"])
+def test_a_sound_log_is_complete(shop: Shop, check: Callable[[Shop], Findings], state: str) -> None:
+    if state in ("segments", "reclaimed"):
+        segmented(shop, reclaim=state == "reclaimed")
+    if state == "unsettled":
+        shop.append("late-1")
+        shop.append("order-1", expected=5)
+        sequenced(shop)
+        shop.database.now += 10.0
+    found = check(shop)
+    assert found.verdict is Verdict.COMPLETE, said(found)
+    assert (found.count, found.under_way, found.unfinished) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("check", [full, quick])
+def test_events_that_were_not_sequenced_are_behind(
+    shop: Shop, check: Callable[[Shop], Findings]
+) -> None:
+    shop.append("order-1", 3, expected=5)
+    shop.database.now += 10.0
+    found = check(shop)
+    assert found.verdict is Verdict.BEHIND
+    assert said(found) == "The log has no events 5 to 7 of stream 'order-1' yet."
+    sequenced(shop)
+    assert check(shop).verdict is Verdict.COMPLETE
+
+
+def test_only_the_full_form_sees_a_stream_that_the_log_never_had(shop: Shop) -> None:
+    shop.append("new-1")
+    shop.database.now += 10.0
+    assert quick(shop).verdict is Verdict.COMPLETE
+    assert said(full(shop)) == "The log has no event 0 of stream 'new-1' yet."
+
+
+def test_what_is_written_while_it_runs_is_under_way(shop: Shop) -> None:
+    """Its clock stands at the beginning; the event is newer."""
+    context = shop.context()
+    check = full_check(shop.layout, context)
+    request = check.send(None)
+    shop.database.now += 1.0
+    shop.append("order-1", expected=5)
+    answer = shop.database.execute(request)
+    while True:
+        try:
+            request = check.send(answer)
+        except StopIteration as ended:
+            found: Findings = ended.value
+            break
+        answer = shop.database.execute(request)
+    assert (found.verdict, found.under_way) == (Verdict.COMPLETE, 1)
+
+
+def test_a_commit_that_is_still_rolled_forward_is_no_damage(shop: Shop) -> None:
+    adapter = shop.adapter("transactional")
+    stop_at = iter(range(1_000))
+    operation = shop.appending(adapter, "large-1", 0, 30, "large")
+    shop.run(operation, lambda request: type(request).__name__ == "PutNew" and next(stop_at) == 0)
+    shop.database.now += 10.0
+    assert 0 < len(shop.in_table()["large-1"]) < 30
+    found = full(shop)
+    assert (found.verdict, found.unfinished) == (Verdict.COMPLETE, 1), said(found)
+    assert quick(shop).verdict is Verdict.COMPLETE
+
+
+def deleted_at_the_end(shop: Shop) -> None:
+    shop.delete("order-1", 4)
+
+
+def deleted_in_the_middle(shop: Shop) -> None:
+    shop.delete("order-1", 2)
+
+
+def deleted_stream(shop: Shop) -> None:
+    shop.delete("order-1", *range(5))
+
+
+def changed_payload(shop: Shop) -> None:
+    rows = shop.database.rows(shop.layout.events)
+    key = Key("order-1", 3)
+    item = rows.newest(key)
+    assert item is not None
+    rows.write(key, {**item, "Payload": '"other"'}, shop.database.now)
+
+
+def hole_before_what_is_not_sequenced(shop: Shop) -> None:
+    shop.append("order-1", 3, expected=5)
+    shop.delete("order-1", 6)
+
+
+def batch_deleted(shop: Shop) -> None:
+    remove(shop, log_keys(shop)[7])
+
+
+def last_batch_deleted(shop: Shop) -> None:
+    remove(shop, log_keys(shop)[-1])
+
+
+def batch_changed(shop: Shop) -> None:
+    change_rows(shop, log_keys(shop)[3], lambda rows: [row._replace(data='"x"') for row in rows])
+
+
+def batch_of_another_stream(shop: Shop) -> None:
+    change_rows(
+        shop, log_keys(shop)[3], lambda rows: [row._replace(stream_id="order-9") for row in rows]
+    )
+
+
+def event_in_the_log_twice(shop: Shop) -> None:
+    last = log_keys(shop)[-1]
+    event = columns_of(item_at(shop, log_keys(shop)[0])).rows()
+    head = last.sort + int(item_at(shop, last)["Count"])
+    latest = int(item_at(shop, last)["Latest"])
+    again = batch_item(shop.layout, 0, head, event, latest, sequenced=True)
+    put(shop, Key(str(again["pk"]), head), again)
+
+
+def order_of_a_stream_reversed(shop: Shop) -> None:
+    first, second = [
+        key
+        for key in log_keys(shop)
+        if ("order-1", 1) in columns_of(item_at(shop, key)).ids()
+        or ("order-1", 2) in columns_of(item_at(shop, key)).ids()
+    ]
+    rows = columns_of(item_at(shop, first)).rows()
+    others = columns_of(item_at(shop, second)).rows()
+    change_rows(shop, first, lambda _: others)
+    change_rows(shop, second, lambda _: rows)
+
+
+def batch_unreadable(shop: Shop) -> None:
+    key = log_keys(shop)[3]
+    put(shop, key, {**item_at(shop, key), "Events": b"nonsense"})
+
+
+def cursor_too_high(shop: Shop) -> None:
+    key = cursor_key("order-1")
+    put(shop, key, {**item_at(shop, key), "Count": 9})
+
+
+def cursor_too_low(shop: Shop) -> None:
+    key = cursor_key("order-1")
+    put(shop, key, {**item_at(shop, key), "Count": 2})
+
+
+def settled_too_far(shop: Shop) -> None:
+    key = partition_key(0)
+    put(shop, key, {**item_at(shop, key), "Settled": 99})
+
+
+def segment_changed(shop: Shop) -> None:
+    segmented(shop)
+    key = log_keys(shop, segment_hash)[0]
+    change_rows(shop, key, lambda rows: [row._replace(name="Other") for row in rows])
+
+
+def segment_deleted_behind_emptied_batches(shop: Shop) -> None:
+    segmented(shop, reclaim=True)
+    remove(shop, log_keys(shop, segment_hash)[1])
+
+
+def last_segment_deleted(shop: Shop) -> None:
+    segmented(shop)
+    remove(shop, log_keys(shop, segment_hash)[-1])
+
+
+def segment_beyond_what_is_settled(shop: Shop) -> None:
+    shop.append("order-1", expected=5)
+    sequenced(shop)
+    last = log_keys(shop)[-1]
+    batch = item_at(shop, last)
+    rows = columns_of(batch).rows()
+    segmented(shop)
+    end = max(key.sort + int(item_at(shop, key)["Count"]) for key in log_keys(shop, segment_hash))
+    rows = [
+        row
+        for key in log_keys(shop)
+        if key.sort >= end
+        for row in columns_of(item_at(shop, key)).rows()
+    ]
+    block = pack(rows, SEGMENT_LEVEL)
+    beyond = segment_item(shop.layout, 0, end, len(rows), int(batch["Latest"]), block)
+    put(shop, Key(str(beyond["pk"]), end), beyond)
+
+
+DAMAGES: dict[Callable[[Shop], None], tuple[str, bool]] = {
+    deleted_at_the_end: ("Event 4 of stream 'order-1' is in the log and not in the events", True),
+    deleted_in_the_middle: ("Event 2 of stream 'order-1' is in the log and not in the", False),
+    deleted_stream: ("Event 0 of stream 'order-1' is in the log and not in the events table", True),
+    changed_payload: ("Event 3 of stream 'order-1' is another in the events table than in", False),
+    hole_before_what_is_not_sequenced: ("Stream 'order-1' has no event 6, although", False),
+    batch_deleted: ("has no batch for positions 10 to 10", False),
+    last_batch_deleted: ("is marked as settled up to position 20, and its log ends at 19", False),
+    batch_changed: ("is another in the events table than in the log", False),
+    batch_of_another_stream: ("Event 0 of stream 'order-9' is in the log and not", False),
+    event_in_the_log_twice: ("holds event 0 of stream 'order-0', where event 5 is due", False),
+    order_of_a_stream_reversed: ("holds event 2 of stream 'order-1', where event 1 is due", False),
+    batch_unreadable: ("can't be unpacked", False),
+    cursor_too_high: ("The cursor of stream 'order-1' says that the log has 9", True),
+    cursor_too_low: ("The cursor of stream 'order-1' says that the log has 2", False),
+    settled_too_far: ("is marked as settled up to position 99, and its log ends at 20", False),
+    segment_changed: ("has a segment that differs from its batch", False),
+    segment_deleted_behind_emptied_batches: ("whose events are in no segment", False),
+    last_segment_deleted: ("is marked as in segments up to position", False),
+    segment_beyond_what_is_settled: ("and is settled only up to 20", False),
+}
+"""What the full form says of each, and whether the quick form sees it as well."""
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_damage_is_found(shop: Shop, damage: Callable[[Shop], None]) -> None:
+    words, seen_by_cursors = DAMAGES[damage]
+    damage(shop)
+    found = full(shop)
+    assert found.verdict is Verdict.DAMAGED
+    assert words in said(found)
+    if seen_by_cursors:
+        assert quick(shop).verdict is Verdict.DAMAGED
+
+
+def test_the_quick_form_costs_little_for_each_stream(shop: Shop) -> None:
+    before = shop.read_units
+    asked = len(shop.asked)
+    quick(shop)
+    streams, listings = 4, 8
+    # For each stream half a unit for its last event, and one for its cursor.
+    assert shop.read_units - before <= streams * 1.5 + listings * 0.5 + 4
+    assert len(shop.asked) - asked <= streams + listings + 6
+
+
+def test_each_page_is_read_once(shop: Shop) -> None:
+    segmented(shop)
+    asked = len(shop.asked)
+    full(shop)
+    kinds = [type(request).__name__ for request in shop.asked[asked:]]
+    assert kinds.count("Scan") == 2
+    assert kinds.count("BatchGet") == 1
+    segments = len(log_keys(shop, segment_hash))
+    # The log and its end, now and once more; each segment, and that there is no other.
+    assert kinds.count("Query") <= 2 * 3 + segments + 1
