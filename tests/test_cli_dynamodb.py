@@ -114,12 +114,15 @@ def test_every_command_works_there(mainstem_: Mainstem, tmp_path: Path) -> None:
     assert (json.loads(out)["written"], json.loads(out)["already"]) == (0, 2)
 
 
-@pytest.mark.parametrize("partitions", [1, 4])
+@pytest.mark.parametrize(
+    "options", ["partitions=1", "partitions=4", "partitions=1&sequencing=stream"]
+)
 def test_the_demo_runs_there(
-    dynamodb: dynamodb_local.Server, capfd: pytest.CaptureFixture[str], partitions: int
+    dynamodb: dynamodb_local.Server, capfd: pytest.CaptureFixture[str], options: str
 ) -> None:
-    url = f"dynamodb://demo-{uuid4().hex}?endpoint={dynamodb.endpoint}&partitions={partitions}"
-    assert run(["--url", url, "create-tables", "--no-stream"]) == 0
+    url = f"dynamodb://demo-{uuid4().hex}?endpoint={dynamodb.endpoint}&{options}"
+    stream = "--stream" if "stream" in options else "--no-stream"
+    assert run(["--url", url, "create-tables", stream]) == 0
     assert run(["demo", "--store", url, "--events", "600", "--writers", "2"]) == 0
     assert "Every one of 600 events was replayed once" in capfd.readouterr().out
 

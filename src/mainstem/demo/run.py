@@ -13,6 +13,7 @@ from mainstem.demo.check import Findings, Growth, check, growth
 from mainstem.demo.data import EVENTS, PUBLISHED, SourceEvent, load
 from mainstem.demo.incidents import ServiceDesk
 from mainstem.demo.replay import Replay
+from mainstem.demo.sequencing import sequenced
 from mainstem.demo.writers import Tally, Writers
 from mainstem.errors import StoreError
 
@@ -83,7 +84,7 @@ def run(url: str, count: int, writers: int, display: Display) -> Outcome:
     refuse_memory(url)
     with mainstem.connect(url) as store:
         refuse_unless_empty(store)
-        with Writers(url, source, writers) as group:
+        with sequenced(url), Writers(url, source, writers) as group:
             display.writers_started(group.shares)
             while (written := log_length(store)) * 3 < count and not group.finished:
                 display.progress(group.tallies, written, 0)
