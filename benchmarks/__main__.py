@@ -10,7 +10,16 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import dynamodb_client, dynamodb_scale, dynamodb_store, follow, memory, scale, speed
+from benchmarks import (
+    dynamodb_client,
+    dynamodb_replay,
+    dynamodb_scale,
+    dynamodb_store,
+    follow,
+    memory,
+    scale,
+    speed,
+)
 
 
 def main() -> None:
@@ -51,6 +60,7 @@ PARTS = {
     "scale": scale.report,
     "dynamodb-client": dynamodb_client.report,
     "dynamodb": dynamodb_store.report,
+    "dynamodb-replay": dynamodb_replay.report,
     "dynamodb-scale": dynamodb_scale.report,
 }
 
