@@ -14,6 +14,7 @@ from benchmarks import (
     dynamodb_client,
     dynamodb_replay,
     dynamodb_scale,
+    dynamodb_sequencing,
     dynamodb_store,
     follow,
     memory,
@@ -61,6 +62,7 @@ PARTS = {
     "dynamodb-client": dynamodb_client.report,
     "dynamodb": dynamodb_store.report,
     "dynamodb-replay": dynamodb_replay.report,
+    "dynamodb-sequencing": dynamodb_sequencing.report,
     "dynamodb-scale": dynamodb_scale.report,
 }
 
