@@ -103,6 +103,19 @@ def test_workers_share_the_change_stream(dynamodb: dynamodb_local.Server) -> Non
     assert in_log(url) == count
 
 
+def test_records_that_need_nothing_are_passed(dynamodb: dynamodb_local.Server) -> None:
+    """More than a page of them before one that needs to be sequenced."""
+    url = made(dynamodb)
+    sequence(url, idle_seconds=0)
+    with mainstem.connect(url.replace("&sequencing=stream", "")) as store:
+        for number in range(11):
+            store.append(f"order-{number}", [NewEvent("Placed", {})] * 95, expected=0)
+    with mainstem.connect(url) as store:
+        store.append("order-0", [NewEvent("Paid", {})], expected=95)
+    status = sequence(url, idle_seconds=0)
+    assert (status.records, status.sequenced) == (11 * 95 + 1, 1)
+
+
 def test_a_table_without_a_change_stream_is_refused(dynamodb: dynamodb_local.Server) -> None:
     url = made(dynamodb, stream=False)
     with pytest.raises(StoreFormatError, match="stream"):

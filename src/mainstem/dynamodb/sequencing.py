@@ -90,7 +90,7 @@ class _Running:
     def until_stopped(self, idle_seconds: float | None) -> None:
         clock = self._maintenance.context.monotonic
         partitions = self._maintenance.layout.partitions
-        wait, last_busy = _POLLING.shortest, clock()
+        wait, last_busy, records = _POLLING.shortest, clock(), 0
         with ThreadPoolExecutor(min(partitions, _AT_ONCE), "mainstem-sequence") as pool:
             while not self._stop.is_set():
                 try:
@@ -101,6 +101,8 @@ class _Running:
                 status = self._worker.status()
                 if self._report is not None:
                     self._report(status)
+                # Records of events that were written with the log need no sequencing, and yet were read.
+                busy, records = busy or status.records > records, status.records
                 if busy or status.unclear:
                     last_busy = clock()
                 elif idle_seconds is not None and clock() - last_busy >= idle_seconds:
