@@ -82,6 +82,8 @@ class World:
         """For each process, what it will still do, over all of its lives."""
 
     def run(self) -> None:
+        if self.workers is not None:
+            self.workers.begin()
         for number in range(len(self.left)):
             self._start(number)
         self.changes.start()
