@@ -527,5 +527,6 @@ def test_an_endpoint_for_change_streams_can_be_set(
         made.close()
         with pytest.raises(StoreClosed):
             made.ask(CHANGES)
+        made.close()  # the event loop that was made to ask once more
         assert [request.operation for request in server.requests] == ["GetItem"]
         assert [request.operation for request in other.requests] == ["DescribeStream"]
