@@ -19,21 +19,31 @@ import dynamodb_local
 import mainstem
 from benchmarks.compare import timed
 from benchmarks.data import incidents
-from benchmarks.dynamodb_store import Place, server
+from benchmarks.dynamodb_replay import packed
+from benchmarks.dynamodb_store import Place, new_place, server
 from mainstem import NewEvent
 from mainstem.dynamodb import create_tables, sequence
+from mainstem.dynamodb.event_items import Entry
+from mainstem.dynamodb.maintenance import Maintenance
+from mainstem.dynamodb.view import Hint
 
 EVENTS: Final = 6_000
 RATES: Final = (10, 100, 500)
 """Appends a second."""
+SIZES: Final = (10_000, 100_000, 1_000_000)
+"""Events in the log."""
 SECONDS: Final = 8
 RUNS: Final = 3
+_SHORT: Final = 20
+"""Events of each stream of a log of any size."""
+_PORTION: Final = 1_000
 
 
 def report(console: Console) -> None:
     with server() as running:
         _report_worker(console, running)
         _report_delay(console, running)
+        _report_sizes(console, running)
 
 
 def _new_place(running: dynamodb_local.Server) -> Place:
@@ -129,6 +139,45 @@ def _delays(place: Place, rate: int) -> tuple[float, list[float]]:
         appending.join()
     assert len(delays) == count
     return pace["reached"], delays
+
+
+def _report_sizes(console: Console, running: dynamodb_local.Server) -> None:
+    """The same streams of 20 events each, sequenced from hints, settled and segmented, then replayed."""
+    table = Table(title="Logs of any size (DynamoDB Local)", title_justify="left")
+    for heading in ("events in the log", "sequencing, µs an event", "replay, µs an event"):
+        table.add_column(heading, justify="right")
+    place, filled = new_place(running), 0
+    with Maintenance(place.url) as maintenance, mainstem.connect(place.url) as store:
+        for size in SIZES:
+            spent = timed(lambda: _fill(maintenance, filled, size))  # noqa: B023
+            replay = timed(lambda: _replay(store, size))  # noqa: B023
+            each = spent.wall / (size - filled)
+            table.add_row(f"{size:,}", f"{each * 1e6:.1f}", f"{replay.wall / size * 1e6:.2f}")
+            filled = size
+    console.print(table)
+
+
+def _fill(maintenance: Maintenance, start: int, end: int) -> None:
+    lines = incidents()
+    adapter, run = maintenance.adapter, maintenance.run
+    for first in range(start, end, _PORTION):
+        hints = []
+        for number in range(first, first + _PORTION):
+            line = lines[number % len(lines)]
+            stream_id, event_id = f"size-{number // _SHORT}", number % _SHORT
+            event = packed(line, number)._replace(stream_id=stream_id, event_id=event_id)
+            hints.append(Hint(stream_id, event_id, Entry(event, event_id, event_id)))
+        run(adapter.sequencer.sequence(0, hints))
+    run(adapter.sequencer.settle(0))
+    run(adapter.segmenter.segment(0))
+
+
+def _replay(store: mainstem.Store, size: int) -> None:
+    found = 0
+    for event in store.read_all():
+        _ = event.payload
+        found += 1
+    assert found == size
 
 
 @contextmanager
