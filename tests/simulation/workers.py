@@ -57,11 +57,12 @@ class Workers:
     def begin(self) -> None:
         """Most stores have had a worker before: then none scans the table because it is the first."""
         if self._random.random() < 0.8:
-            simulation = self._world.simulation
+            world, simulation = self._world, self._world.simulation
             weather, simulation.weather = simulation.weather, CALM
+            timeout, world.timeout = world.timeout, 30.0
             simulation.start(Process(95), self.run_last(), self._ended)
             simulation.run()
-            simulation.weather = weather
+            simulation.weather, world.timeout = weather, timeout
 
     def start(self) -> None:
         """Let them begin: two, at different times."""
