@@ -1,3 +1,21 @@
 """Mainstem on AWS: Lambda functions that sequence, project, publish and maintain, and the stack that
 they are deployed as.
+
+Needs ``mainstem[dynamodb]``.
 """
+
+from mainstem.aws.deadline import LambdaContext
+from mainstem.aws.functions import (
+    Handler,
+    maintenance_handler,
+    projection_handler,
+    sequencing_handler,
+)
+
+__all__ = [
+    "Handler",
+    "LambdaContext",
+    "maintenance_handler",
+    "projection_handler",
+    "sequencing_handler",
+]

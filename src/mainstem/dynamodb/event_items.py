@@ -9,9 +9,10 @@ from mainstem.codec import Codec
 from mainstem.dynamodb.layout import AttributeNames, Layout
 from mainstem.dynamodb.packing import Packed
 from mainstem.dynamodb.requests import Item, Value
-from mainstem.errors import StoreDamaged
+from mainstem.errors import InvalidStreamId, StoreDamaged
 from mainstem.events import RecordedEvent
 from mainstem.positions import EventId, Position
+from mainstem.streams import check_stream_id
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -100,7 +101,7 @@ class EventItems:
         """The event of an item, and its commit's extent. Raises `StoreDamaged` where that can't be."""
         names = self._names
         data, metadata = item.get(names.payload, ""), item.get(names.metadata)
-        stream_id, event_id = str(item[names.stream_id]), item.get(names.event_id)
+        stream_id, event_id = self._stream_id(item), item.get(names.event_id)
         if not isinstance(event_id, int) or event_id < 0:
             raise StoreDamaged(
                 f"Stream {stream_id!r} has an item whose {names.event_id} is not a whole number from 0 on, "
@@ -127,6 +128,17 @@ class EventItems:
                 "Mend the item, or restore the events table from a backup."
             )
         return Entry(event, first, last)
+
+    def _stream_id(self, item: Item) -> str:
+        name = self._names.stream_id
+        found = item.get(name)
+        try:
+            check_stream_id(found)  # type: ignore[arg-type]
+        except InvalidStreamId as error:
+            raise StoreDamaged(
+                f"There is an item whose {name} is no stream id, so it is no event: {error} Delete it."
+            ) from error
+        return str(found)
 
     def is_in_log(self, item: Item) -> bool:
         """Whether it was written together with its place in the log."""

@@ -13,6 +13,7 @@ checkpoint#<subscription>    partition                        where a subscripti
 snapshot#<schema>#<id>       0                                the newest state of a stream
 shard#<shard id>             0                                who reads a shard, how far (`leases`)
 repair#<name>                0, 1 + scan segment              the newest repair (`repair_progress`)
+verification                 0                                how far a scheduled one has got
 table                        0                                format and settings (`tables`)
 ===========================  ===============================  ==================================
 """
@@ -145,6 +146,7 @@ def repair_segment_key(name: str, segment: int) -> Key:
     return Key(repair_hash(name), 1 + segment)
 
 
+VERIFICATION_KEY: Final = Key("verification", 0)
 TABLE_KEY: Final = Key("table", 0)
 
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextvars import copy_context
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from mainstem.dynamodb import listing
+from mainstem.dynamodb.adapter import DynamoAdapter
+from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.findings import Findings, Verification
 from mainstem.dynamodb.full_check import FullCheck
+from mainstem.dynamodb.layout import Layout
 from mainstem.dynamodb.maintenance import Maintenance
 from mainstem.dynamodb.paced import Paced
 from mainstem.dynamodb.quick_check import QuickCheck
 from mainstem.errors import InvalidInput
 from mainstem.events import StreamInfo
 from mainstem.port import Op
+
+T = TypeVar("T")
 
 WORKERS: Final = 4
 MAX_WORKERS: Final = 64
@@ -63,16 +68,53 @@ def verify_log(
         return _Verifying(place, workers, read_units, progress).run(full=full)
 
 
+class Place(Protocol):
+    """A store's tables, opened: a `Maintenance`, or what looks like one."""
+
+    adapter: DynamoAdapter
+    layout: Layout
+    context: Context
+
+    def run(self, operation: Op[T]) -> T: ...
+
+
+class Part(NamedTuple):
+    """A quick verification that was to end in time."""
+
+    result: Verification
+    after: str | None
+    """The last stream that it has looked at, to go on behind it; None: it came to the end."""
+
+
+def verify_part(
+    place: Place,
+    after: str | None,
+    out_of_time: Callable[[], bool],
+    *,
+    workers: int = WORKERS,
+    read_units: float | None = None,
+) -> Part:
+    """The quick verification of the streams behind ``after`` in the order of the list, as many as there
+    is time for. ``out_of_time`` is asked now and then whether to stop.
+    """
+    verifying = _Verifying(place, workers, read_units, None)
+    verifying.after, verifying.out_of_time = after, out_of_time
+    return Part(verifying.run(full=False), verifying.after)
+
+
 class _Verifying:
     """One verification of a store that is open."""
 
     def __init__(
         self,
-        place: Maintenance,
+        place: Place,
         workers: int,
         read_units: float | None,
         progress: Callable[[Stage], None] | None,
     ) -> None:
+        self.after: str | None = None
+        """Where the list of streams is begun, and then how far it was gone through."""
+        self.out_of_time: Callable[[], bool] = lambda: False
         self._place = place
         self._workers = workers
         self._paced = Paced(place.context, read_units)
@@ -146,18 +188,23 @@ class _Verifying:
 
     def _listed(self, check: QuickCheck) -> Iterator[list[StreamInfo]]:
         """All streams that are listed, and those that are not yet."""
-        place, after = self._place, None
+        place = self._place
         unlisted = {info.stream_id: info for info in check.unlisted([])}
         while True:
-            operation = listing.streams(place.layout, place.context, None, None, after, _LISTED)
+            operation = listing.streams(
+                place.layout, place.context, None, None, self.after, _LISTED
+            )
             found = place.run(self._paced.counted(operation))
             for start in range(0, len(found), _TOGETHER):
                 yield found[start : start + _TOGETHER]
             for info in found:
                 unlisted.pop(info.stream_id, None)
             if len(found) < _LISTED:
+                self.after = None
                 break
-            after = found[-1].stream_id
+            self.after = found[-1].stream_id
+            if self.out_of_time():
+                break
         yield list(unlisted.values())
 
     def _all(

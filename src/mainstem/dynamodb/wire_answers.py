@@ -184,6 +184,11 @@ def decode_error(body: bytes) -> Failure | None:
     return Failure(code, message, _item_or_none(reply.item), reasons)
 
 
+def change_record(decoded: Any) -> ChangeRecord:
+    """A record that Lambda has decoded from JSON. Raises `msgspec.ValidationError` where it is none."""
+    return _change(msgspec.convert(decoded, _Record))
+
+
 def item_of(attributes: Attributes) -> Item:
     """Its text, whole numbers and bytes."""
     item: dict[str, Value] = {}
@@ -285,17 +290,17 @@ def _iterator(_: GetShardIterator, body: bytes) -> str:
 
 def _records(_: GetRecords, body: bytes) -> Records:
     reply = _decode_records(body)
-    records = tuple(
-        ChangeRecord(
-            record.event_name,
-            item_of(record.dynamodb.keys),
-            _item_or_none(record.dynamodb.new_image),
-            record.dynamodb.sequence_number,
-            int(record.dynamodb.approximate_creation_date_time),
-        )
-        for record in reply.records
+    return Records(tuple(map(_change, reply.records)), reply.next_shard_iterator)
+
+
+def _change(record: _Record) -> ChangeRecord:
+    return ChangeRecord(
+        record.event_name,
+        item_of(record.dynamodb.keys),
+        _item_or_none(record.dynamodb.new_image),
+        record.dynamodb.sequence_number,
+        int(record.dynamodb.approximate_creation_date_time),
     )
-    return Records(records, reply.next_shard_iterator)
 
 
 _DECODERS: Final[Mapping[type, Callable[[Any, bytes], Any]]] = {

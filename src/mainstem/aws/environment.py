@@ -1,0 +1,60 @@
+"""What the functions of the stack are told by environment variables.
+
+====================== =========================================================================
+``MAINSTEM_URL``        the store, such as ``dynamodb://shop``
+``MAINSTEM_DEAD_LETTERS`` the S3 bucket for records that can't be sequenced
+``MAINSTEM_RECLAIM``    ``true``: batches whose events are in segments are emptied
+``MAINSTEM_READ_UNITS`` read units a second that the scheduled verification may use
+``MAINSTEM_PUBLISH_TO`` the ARN that the publisher sends to
+``MAINSTEM_METRICS``    ``emf``: metrics are printed in CloudWatch's embedded format
+====================== =========================================================================
+"""
+
+from __future__ import annotations
+
+import os
+
+import botocore.session
+
+from mainstem.aws.dead_letters import DeadLetters
+from mainstem.errors import InvalidInput
+from mainstem.telemetry import NoTelemetry, Telemetry
+
+
+def required(name: str) -> str:
+    """Raises `InvalidInput` where it is missing or empty."""
+    value = os.environ.get(name, "")
+    if not value:
+        raise InvalidInput(f"The environment variable {name} is not set.")
+    return value
+
+
+def url() -> str:
+    """The store."""
+    return required("MAINSTEM_URL")
+
+
+def dead_letters(bucket: str | None = None) -> DeadLetters | None:
+    """The given bucket, or the environment's, if it has any."""
+    name = bucket or os.environ.get("MAINSTEM_DEAD_LETTERS")
+    if not name:
+        return None
+    return DeadLetters(name, botocore.session.get_session().create_client("s3"))
+
+
+def reclaim() -> bool:
+    return os.environ.get("MAINSTEM_RECLAIM", "false") == "true"
+
+
+def read_units() -> float | None:
+    text = os.environ.get("MAINSTEM_READ_UNITS", "")
+    return float(text) if text else None
+
+
+def telemetry() -> Telemetry:
+    """Embedded metrics if they are asked for."""
+    if os.environ.get("MAINSTEM_METRICS") != "emf":
+        return NoTelemetry()
+    from mainstem.telemetry.embedded import EmbeddedMetrics
+
+    return EmbeddedMetrics()

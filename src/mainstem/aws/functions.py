@@ -1,0 +1,162 @@
+"""Handlers for Lambda functions: what they are made with, and the few lines that wire them up.
+
+A handler is made when the module of a function is imported, and opens the store when it is first called,
+so that importing needs no AWS. What is left out comes from the environment: see `environment`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from mainstem.aws import environment
+from mainstem.aws.deadline import LambdaContext
+from mainstem.aws.maintaining import Maintaining
+from mainstem.aws.place import Once, Place
+from mainstem.aws.reading import Handle, Reading, Subscribed
+from mainstem.aws.sequencing import Sequencing
+from mainstem.codec import Codec, JsonCodec
+from mainstem.dynamodb.maintenance import Maintenance
+from mainstem.operations import check_start
+from mainstem.positions import BEGINNING, LogEnd, Position
+from mainstem.streams import LogFilter
+from mainstem.subscriptions import (
+    DEFAULT_BATCH,
+    Batch,
+    Options,
+    check_options,
+    check_subscription_name,
+)
+from mainstem.telemetry import Telemetry
+
+Handler: TypeAlias = Callable[[Any, LambdaContext | None], dict[str, Any]]
+"""What Lambda calls: with an event and a context. Without a context it takes all the time it needs."""
+
+
+def sequencing_handler(
+    url: str | None = None,
+    *,
+    dead_letters: str | None = None,
+    telemetry: Telemetry | None = None,
+    client: Any = None,
+) -> Handler:
+    """For the stream of the events table: puts into the log what its records tell of.
+
+    Answers with partial batch failures (``ReportBatchItemFailures``), so that what could not be done is
+    delivered again, from whatever place on; records that come doubled, out of order, in part or not at
+    all do no harm. Changes and removals of events are ignored and counted. A record that no retry can
+    help is kept in the bucket ``dead_letters`` (by default that of ``MAINSTEM_DEAD_LETTERS``), or, if
+    there is none, answered as failed until Lambda gives it up.
+
+    ``url`` names the store as for `mainstem.connect`, by default ``MAINSTEM_URL``. ``client`` is a
+    DynamoDB client or a session, as there. The handler raises what `mainstem.connect` raises; then
+    Lambda delivers the batch again.
+    """
+    told = environment.telemetry() if telemetry is None else telemetry
+
+    def make() -> Sequencing:
+        place = _open(url, client)
+        return Sequencing(place, environment.dead_letters(dead_letters), told)
+
+    made = Once(make)
+    return lambda event, context: made().handle(event, context)
+
+
+def projection_handler(
+    subscription: str,
+    handle: Callable[[Batch], None],
+    *,
+    url: str | None = None,
+    codec: Codec | None = None,
+    start: LogEnd | int | datetime = BEGINNING,
+    category: str | None = None,
+    prefix: str | None = None,
+    names: str | Collection[str] | None = None,
+    batch_size: int = DEFAULT_BATCH,
+    telemetry: Telemetry | None = None,
+    client: Any = None,
+) -> Handler:
+    """A projection as a function: calls ``handle`` with the events of the log, in order, from the
+    checkpoint of the subscription on, and moves the checkpoint when it returns.
+
+    Attach it to the log table's stream, which wakes it; a schedule, a queue or a call by hand does as
+    well. Whatever wakes it, it reads the log itself, up to its end or as long as the time allows, so a
+    record that never came is made up for by the next one. Each batch has events of one partition, in
+    the order of their positions. Events come at least once: those of a batch that failed, or whose
+    checkpoint could not be saved, come again. So ``handle`` either writes what a repeat leaves as it
+    is, or keeps ``batch.next_position`` with what it writes and leaves out what is below.
+
+    If ``handle`` raises, nothing behind that batch is handled: the error is logged, and Lambda tries
+    again. ``codec``, ``start``, the filters and ``batch_size`` are as for `mainstem.Store.subscribe`;
+    the rest as for `sequencing_handler`. Raises `InvalidInput` at once where they can't be.
+    """
+    subscribed = _subscribed(subscription, codec, start, (category, prefix, names), batch_size)
+
+    def handle_whole(batch: Batch, _out_of_time: Callable[[], bool]) -> Position:
+        handle(batch)
+        return batch.next_position
+
+    return _reading_handler(subscribed, lambda _: handle_whole, url, telemetry, client)
+
+
+def maintenance_handler(
+    url: str | None = None,
+    *,
+    reclaim: bool | None = None,
+    read_units: float | None = None,
+    telemetry: Telemetry | None = None,
+    client: Any = None,
+) -> Handler:
+    """For a schedule: settles and segments the log, and verifies it.
+
+    The event says what to do: ``{"task": "segment"}`` (also without any) or ``{"task": "verify"}``, the
+    quick verification of as many streams as there is time for, at ``read_units`` a second at most; the
+    next one goes on behind them. ``reclaim`` empties batches whose events are in segments; by default
+    as ``MAINSTEM_RECLAIM`` says. The rest is as for `sequencing_handler`. May run at any time, also
+    beside itself, and be broken off anywhere.
+    """
+    told = environment.telemetry() if telemetry is None else telemetry
+
+    def make() -> Maintaining:
+        wanted = environment.reclaim() if reclaim is None else reclaim
+        units = environment.read_units() if read_units is None else read_units
+        return Maintaining(_open(url, client), reclaim=wanted, read_units=units, telemetry=told)
+
+    made = Once(make)
+    return lambda event, context: made().handle(event, context)
+
+
+def _reading_handler(
+    subscribed: Subscribed,
+    handling: Callable[[Place], Handle],
+    url: str | None,
+    telemetry: Telemetry | None,
+    client: Any,
+) -> Handler:
+    told = environment.telemetry() if telemetry is None else telemetry
+
+    def make() -> Reading:
+        place = _open(url, client)
+        return Reading(place, subscribed, handling(place), told)
+
+    made = Once(make)
+    return lambda event, context: made().handle(event, context)
+
+
+def _subscribed(
+    subscription: str,
+    codec: Codec | None,
+    start: LogEnd | int | datetime,
+    wanted: tuple[str | None, str | None, str | Collection[str] | None],
+    batch_size: int,
+) -> Subscribed:
+    check_subscription_name(subscription)
+    check_start(start)
+    log_filter = LogFilter.of(*wanted)
+    check_options(Options(subscription, start, log_filter, "auto", batch_size, live=False))
+    return Subscribed(subscription, start, log_filter, codec or JsonCodec(), batch_size)
+
+
+def _open(url: str | None, client: Any) -> Maintenance:
+    return Maintenance(environment.url() if url is None else url, client=client)

@@ -1,0 +1,156 @@
+"""The maintenance function, on a schedule: settle, segment, reclaim if wanted, and verify.
+
+What it does in a turn may be broken off anywhere; the next turn goes on. Two at once do each other
+no harm.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from mainstem.aws import metrics
+from mainstem.aws.deadline import Deadline, LambdaContext, OutOfTime, within
+from mainstem.aws.place import Place
+from mainstem.dynamodb.attempts import Attempts
+from mainstem.dynamodb.findings import Verdict, Verification
+from mainstem.dynamodb.layout import VERIFICATION_KEY
+from mainstem.dynamodb.requests import Get, Got, Put, Value
+from mainstem.dynamodb.verification import verify_part
+from mainstem.errors import InvalidInput, StoreError
+from mainstem.port import Op
+from mainstem.telemetry import NoTelemetry, Telemetry
+
+_log = logging.getLogger("mainstem")
+
+_AT_ONCE: Final = 4
+_SEGMENTS_AT_ONCE: Final = 8
+"""Packed for one partition before the others have their turn."""
+_VERIFYING_THREADS: Final = 4
+_MOST_LOGGED: Final = 20
+
+TASKS: Final = ("segment", "verify")
+
+
+class Maintaining:
+    """Looks after one store's log."""
+
+    def __init__(
+        self,
+        place: Place,
+        *,
+        reclaim: bool = False,
+        read_units: float | None = None,
+        telemetry: Telemetry | None = None,
+    ) -> None:
+        """``read_units``: what the verification may use a second; None: no limit."""
+        self._place = place
+        self._reclaim = reclaim
+        self._read_units = read_units
+        self._telemetry = telemetry or NoTelemetry()
+        self._next = 0
+        """The partition to begin with, so that each has its turn where the time is too short for all."""
+
+    def handle(self, event: Any, context: LambdaContext | None) -> dict[str, Any]:
+        """Do the task that the event names: ``{"task": "segment"}`` (the default) or ``"verify"``.
+
+        Raises `InvalidInput` for another; whatever else fails is logged and left to the next turn.
+        """
+        task = event.get("task", "segment") if isinstance(event, Mapping) else "segment"
+        deadline = Deadline(context, self._place.context.monotonic)
+        try:
+            if task == "segment":
+                return self._segment(deadline)
+            if task == "verify":
+                return self._verify(deadline)
+        finally:
+            self._telemetry.flush()
+        raise InvalidInput(f"task={task!r:.80}: there are {' and '.join(TASKS)}.")
+
+    def _segment(self, deadline: Deadline) -> dict[str, Any]:
+        count = self._place.layout.partitions
+        waiting = deque((self._next + number) % count for number in range(count))
+        events = failed = 0
+        done = 0
+
+        def turn(partition: int) -> tuple[int, int, bool]:
+            return partition, *self._turn(partition, deadline)
+
+        with ThreadPoolExecutor(min(count, _AT_ONCE), "mainstem-maintain") as pool:
+            while waiting and not deadline.passed():
+                some = [waiting.popleft() for _ in range(min(len(waiting), _AT_ONCE))]
+                for partition, copied, more in pool.map(turn, some):
+                    if more:
+                        waiting.append(partition)
+                    elif copied < 0:
+                        failed += 1
+                    else:
+                        done += 1
+                    events += max(copied, 0)
+        self._next = (waiting[0] if waiting else self._next) % count
+        if events:
+            self._telemetry.record(metrics.EVENTS_IN_SEGMENTS, events)
+        return {"events": events, "partitions": done, "failed": failed, "left": len(waiting)}
+
+    def _turn(self, partition: int, deadline: Deadline) -> tuple[int, bool]:
+        """How many events went into segments, -1 where it failed, and whether there is more to do."""
+        adapter, run = self._place.adapter, self._place.run
+        try:
+            run(within(adapter.sequencer.settle(partition), deadline))
+            done = run(within(adapter.segmenter.segment(partition, _SEGMENTS_AT_ONCE), deadline))
+            if done.segments == _SEGMENTS_AT_ONCE:
+                return done.events, True
+            if self._reclaim:
+                run(within(adapter.segmenter.reclaim(partition), deadline))
+        except OutOfTime:
+            return 0, True
+        except StoreError as error:
+            _log.warning("Partition %d is left to the next turn: %s", partition, error)
+            return -1, False
+        return done.events, False
+
+    def _verify(self, deadline: Deadline) -> dict[str, Any]:
+        """The quick verification, as far as the time allows; the next one goes on there."""
+        place = self._place
+        after = place.run(_verified_upto(place))
+        found, upto = verify_part(
+            place,
+            after,
+            deadline.passed,
+            workers=_VERIFYING_THREADS,
+            read_units=self._read_units,
+        )
+        place.run(_note_verified_upto(place, upto))
+        self._tell(found)
+        for finding in found.findings[:_MOST_LOGGED]:
+            _log.error("Verification: %s", finding.what)
+        return {
+            "verdict": found.verdict.value,
+            "streams": found.streams,
+            "findings": found.found,
+            "ended": upto is None,
+        }
+
+    def _tell(self, found: Verification) -> None:
+        behind = sum(1 for each in found.findings if each.verdict is Verdict.BEHIND)
+        damaged = sum(1 for each in found.findings if each.verdict is Verdict.DAMAGED)
+        self._telemetry.record(metrics.STREAMS_VERIFIED, found.streams)
+        self._telemetry.record(metrics.STREAMS_BEHIND, behind)
+        self._telemetry.record(metrics.STREAMS_DAMAGED, damaged)
+
+
+def _verified_upto(place: Place) -> Op[str | None]:
+    """The stream that the verification before this one ended with."""
+    got: Got = yield from Attempts(place.context).call(Get(place.layout.log, VERIFICATION_KEY))
+    after = (got.item or {}).get("After")
+    return after if isinstance(after, str) else None
+
+
+def _note_verified_upto(place: Place, stream_id: str | None) -> Op[None]:
+    item: dict[str, Value] = {"pk": VERIFICATION_KEY.hash, "sk": VERIFICATION_KEY.sort}
+    if stream_id is not None:
+        item["After"] = stream_id
+    yield from Attempts(place.context).call(Put(place.layout.log, item))

@@ -1,0 +1,209 @@
+"""A subscription read by a Lambda function: from its checkpoint to the end of the log, in order.
+
+The function is woken by the log table's stream, by a schedule or by anything else. A change record is
+only a wake-up: what is handled is read from the log, so nothing depends on whether, how often and in
+which order change records come. The checkpoint moves when a batch is handled, and only for the reader
+that claimed it last; so a batch is handled at least once, in order, and never skipped.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from mainstem.aws import metrics
+from mainstem.aws.deadline import Deadline, LambdaContext
+from mainstem.aws.place import Place
+from mainstem.aws.records import Received, failures, is_of_stream, received
+from mainstem.codec import Codec
+from mainstem.errors import CheckpointLost, StoreError
+from mainstem.operations import resolve_start
+from mainstem.port import Claim
+from mainstem.positions import LogEnd, Partition, Position
+from mainstem.streams import LogFilter
+from mainstem.subscriptions import Batch
+from mainstem.telemetry import NoTelemetry, Telemetry
+
+_log = logging.getLogger("mainstem")
+
+Handle = Callable[[Batch, Callable[[], bool]], Position]
+"""Handles a batch; answers the position up to which it did. Its second argument says when it is time
+to stop."""
+
+_SAVE_PASSED_OVER: Final = 1_000
+"""Positions. Where the filter lets nothing through, the checkpoint is saved this seldom."""
+
+
+class Subscribed(NamedTuple):
+    """What is read, and from where."""
+
+    name: str
+    start: LogEnd | int | datetime
+    log_filter: LogFilter
+    codec: Codec
+    batch_size: int
+
+
+class _Progress:
+    """How far the subscription is in one partition."""
+
+    def __init__(self, claim: Claim, position: Position) -> None:
+        self.claim = claim
+        self.position = position
+        self.saved = position
+        self.late_us: int | None = None
+        """When the last event that was handled had been recorded."""
+
+
+class Reading:
+    """Reads for one subscription. Keeps its claims between invocations."""
+
+    def __init__(
+        self,
+        place: Place,
+        subscribed: Subscribed,
+        handle: Handle,
+        telemetry: Telemetry | None = None,
+    ) -> None:
+        self._place = place
+        self._subscribed = subscribed
+        self._handle = handle
+        self._telemetry: Telemetry = telemetry or NoTelemetry()
+        self._held: dict[Partition, _Progress] = {}
+
+    def handle(self, event: Any, context: LambdaContext | None) -> dict[str, Any]:
+        """Answer an invocation: the records whose events are not handled yet are to come again.
+
+        Raises what the handler raised where no stream has sent the event, so that there are no records.
+        """
+        deadline = Deadline(context, self._place.context.monotonic)
+        woken = _woken_by(received(event))
+        try:
+            if is_of_stream(event):
+                return failures(self._by_records(woken, deadline))
+            for number in range(self._place.layout.partitions):
+                self._read(Partition(number), deadline)
+            return failures([])
+        finally:
+            self._telemetry.flush()
+
+    def _by_records(
+        self, woken: Mapping[Partition, Sequence[str]], deadline: Deadline
+    ) -> list[str]:
+        failed: list[str] = []
+        for partition, sequence_numbers in woken.items():
+            try:
+                at_end = self._read(partition, deadline)
+            except CheckpointLost as error:
+                _log.warning("Partition %d: %s", partition, error)
+                at_end = False
+            except Exception:
+                _log.exception(
+                    "Subscription %r stays at its checkpoint in partition %d, and tries again.",
+                    self._subscribed.name,
+                    partition,
+                )
+                at_end = False
+            if not at_end:
+                # All of them: a record does not tell where its batch ends, so a part may be left of any.
+                failed += sequence_numbers
+        if failed:
+            self._telemetry.record(metrics.RECORDS_REPEATED, len(failed), self._at())
+        return failed
+
+    def _read(self, partition: Partition, deadline: Deadline) -> bool:
+        """Handle what there is; whether it came to the end of the log."""
+        progress = self._held.get(partition)
+        if progress is None:
+            progress = self._held[partition] = self._claim(partition)
+        at_end = False
+        try:
+            while not (at_end or deadline.passed()):
+                at_end = self._read_page(partition, progress, deadline)
+            self._save(progress)
+        except CheckpointLost:
+            del self._held[partition]
+            raise
+        finally:
+            self._tell(partition, progress, at_end=at_end)
+        return at_end
+
+    def _read_page(self, partition: Partition, progress: _Progress, deadline: Deadline) -> bool:
+        """Whether there was none."""
+        subscribed = self._subscribed
+        page = self._place.run(
+            self._place.adapter.read_log(
+                partition,
+                progress.position,
+                subscribed.log_filter,
+                subscribed.codec,
+                max_count=subscribed.batch_size,
+            )
+        )
+        if page.next_position == progress.position:
+            return True
+        if not page.events:
+            progress.position = page.next_position
+            if progress.position - progress.saved >= _SAVE_PASSED_OVER:
+                self._save(progress)
+            return False
+        batch = Batch(page.events, partition, page.next_position)
+        reached = self._handle(batch, deadline.passed)
+        handled = [event for event in page.events if event.position < reached]  # type: ignore[operator]
+        if handled:
+            progress.late_us = int(handled[-1].recorded_at.timestamp() * 1e6)
+            self._telemetry.record(metrics.EVENTS_HANDLED, len(handled), self._at())
+        progress.position = reached
+        self._save(progress)
+        return False
+
+    def _claim(self, partition: Partition) -> _Progress:
+        place, subscribed = self._place, self._subscribed
+        claim = place.run(place.adapter.claim_checkpoint(subscribed.name, partition))
+        if claim.position is not None:
+            return _Progress(claim, claim.position)
+        start = place.run(resolve_start(place.adapter, partition, subscribed.start))
+        place.run(place.adapter.save_checkpoint(claim, start))
+        return _Progress(claim, start)
+
+    def _save(self, progress: _Progress) -> None:
+        if progress.position != progress.saved:
+            self._place.run(self._place.adapter.save_checkpoint(progress.claim, progress.position))
+            progress.saved = progress.position
+
+    def _tell(self, partition: Partition, progress: _Progress, *, at_end: bool) -> None:
+        if isinstance(self._telemetry, NoTelemetry):
+            return  # it might cost a request
+        gap = 0
+        if not at_end:
+            try:
+                gap = self._place.run(self._place.adapter.head(partition)) - progress.position
+            except StoreError:
+                return  # what is wrong is told by what could not be read
+        at = {**self._at(), "partition": partition}
+        self._telemetry.record(metrics.GAP, gap, at)
+        if not gap:
+            self._telemetry.record(metrics.LAG, 0, at)
+        elif progress.late_us is not None:
+            lag = (self._place.context.clock() - progress.late_us) / 1000
+            self._telemetry.record(metrics.LAG, lag, at)
+
+    def _at(self) -> dict[str, str | int | float]:
+        return {"subscription": self._subscribed.name}
+
+
+def _woken_by(records: Sequence[Received]) -> dict[Partition, list[str]]:
+    """The sequence numbers of records that tell of batches, by partition. Those of anything else wake
+    nobody: cursors, checkpoints.
+    """
+    found: dict[Partition, list[str]] = {}
+    for record in records:
+        if record.change is None or record.sequence_number is None:
+            continue
+        kind, _, rest = str(record.change.keys.get("pk", "")).partition("#")
+        if kind == "log" and record.change.event_name == "INSERT":
+            number = Partition(int(rest.partition("#")[0]))
+            found.setdefault(number, []).append(record.sequence_number)
+    return found
