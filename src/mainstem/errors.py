@@ -13,6 +13,8 @@
     ├── TooManyConflicts            `handle` met a conflict at every attempt it was allowed
     ├── AppendOutcomeUnknown        perhaps written: send the same commit id again
     ├── DecodeError                 a stored event is unknown to the codec or no longer fits its type
+    ├── PublicationFailed           a target keeps refusing an event: mend the target, or leave the event out
+    ├── DeploymentFailed            the stack, or what is deployed with it, was refused
     ├── CheckpointLost              another reader took the subscription over: stop this one
     ├── ImportConflict              a file's event differs from the one that the store has
     └── StoreError                  the store can't be used as it is
@@ -176,6 +178,31 @@ class CheckpointLost(MainstemError):
         )
         self.subscription = subscription
         self.position = position
+
+
+class PublicationFailed(MainstemError):
+    """An event was refused by the target that events are published to, for good or for too long.
+
+    The ``published`` events before it were sent. To try again is safe, and sends no event that was
+    sent before it unless the reply to that was lost.
+    """
+
+    def __init__(
+        self, target: str, stream_id: str, event_id: EventId, reason: str, published: int
+    ) -> None:
+        super().__init__(
+            f"Event {event_id} of stream {_short(stream_id)} could not be published to {target}: {reason}. "
+            "Publication stays at it and tries again. Mend what refuses it."
+        )
+        self.target = target
+        self.stream_id = stream_id
+        self.event_id = event_id
+        self.reason = reason
+        self.published = published
+
+
+class DeploymentFailed(MainstemError):
+    """A stack could not be made, changed or removed. The message has the reasons that AWS gives."""
 
 
 class ImportConflict(MainstemError):

@@ -9,6 +9,7 @@ from mainstem.aws.functions import (
     Handler,
     maintenance_handler,
     projection_handler,
+    publisher_handler,
     sequencing_handler,
 )
 
@@ -17,5 +18,6 @@ __all__ = [
     "LambdaContext",
     "maintenance_handler",
     "projection_handler",
+    "publisher_handler",
     "sequencing_handler",
 ]

@@ -12,13 +12,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 import botocore.session
 
 from mainstem.aws.dead_letters import DeadLetters
+from mainstem.dynamodb.open import parse
 from mainstem.errors import InvalidInput
-from mainstem.telemetry import NoTelemetry, Telemetry
+from mainstem.telemetry import EmbeddedMetrics, NoTelemetry, Telemetry
 
 
 def required(name: str) -> str:
@@ -51,10 +53,15 @@ def read_units() -> float | None:
     return float(text) if text else None
 
 
-def telemetry() -> Telemetry:
-    """Embedded metrics if they are asked for."""
+def telemetry(url: str | None = None) -> Telemetry:
+    """Embedded metrics if they are asked for, with the store's name as their dimension."""
     if os.environ.get("MAINSTEM_METRICS") != "emf":
         return NoTelemetry()
-    from mainstem.telemetry.embedded import EmbeddedMetrics
+    name = parse(url or required("MAINSTEM_URL")).name
+    return EmbeddedMetrics(dimensions={"store": name})
 
-    return EmbeddedMetrics()
+
+def set_up_logging() -> None:
+    """Warnings and errors, or what ``MAINSTEM_LOG_LEVEL`` says. Lambda has put its handler there."""
+    level = os.environ.get("MAINSTEM_LOG_LEVEL", "WARNING").upper()
+    logging.getLogger("mainstem").setLevel(level)

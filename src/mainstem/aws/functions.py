@@ -14,10 +14,12 @@ from mainstem.aws import environment
 from mainstem.aws.deadline import LambdaContext
 from mainstem.aws.maintaining import Maintaining
 from mainstem.aws.place import Once, Place
+from mainstem.aws.publishing.publisher import Publisher, TooLargeChoice
 from mainstem.aws.reading import Handle, Reading, Subscribed
 from mainstem.aws.sequencing import Sequencing
 from mainstem.codec import Codec, JsonCodec
 from mainstem.dynamodb.maintenance import Maintenance
+from mainstem.errors import PublicationFailed
 from mainstem.operations import check_start
 from mainstem.positions import BEGINNING, LogEnd, Position
 from mainstem.streams import LogFilter
@@ -53,11 +55,10 @@ def sequencing_handler(
     DynamoDB client or a session, as there. The handler raises what `mainstem.connect` raises; then
     Lambda delivers the batch again.
     """
-    told = environment.telemetry() if telemetry is None else telemetry
 
     def make() -> Sequencing:
-        place = _open(url, client)
-        return Sequencing(place, environment.dead_letters(dead_letters), told)
+        letters = environment.dead_letters(dead_letters)
+        return Sequencing(_open(url, client), letters, telemetry or environment.telemetry(url))
 
     made = Once(make)
     return lambda event, context: made().handle(event, context)
@@ -100,6 +101,59 @@ def projection_handler(
     return _reading_handler(subscribed, lambda _: handle_whole, url, telemetry, client)
 
 
+def publisher_handler(
+    target: str,
+    *,
+    subscription: str = "publisher",
+    too_large: TooLargeChoice = "reference",
+    url: str | None = None,
+    start: LogEnd | int | datetime = BEGINNING,
+    category: str | None = None,
+    prefix: str | None = None,
+    names: str | Collection[str] | None = None,
+    batch_size: int = DEFAULT_BATCH,
+    telemetry: Telemetry | None = None,
+    client: Any = None,
+    target_client: Any = None,
+) -> Handler:
+    """Sends the events of the log to ``target``: the ARN of an EventBridge bus, an SNS topic, an SQS
+    queue (FIFO or not, both) or a Kinesis data stream.
+
+    Each event is sent at least once. A FIFO topic or queue gets the events of each stream in order, in a
+    message group of their own, with a deduplication id from partition and position, so that a repeat
+    within five minutes is dropped; Kinesis gets them in order, repeats included; the others keep no
+    order. `mainstem.aws.publishing.envelope` says what is sent. Where an event is larger than the target
+    takes, ``too_large="reference"`` sends it without its payload, which is to be read from the store by
+    stream and event id; ``"fail"`` stops there with `PublicationFailed`.
+
+    It reads as `projection_handler` does; the checkpoint passes what the target has taken.
+    ``target_client`` is a client of botocore's for the target's service.
+    """
+    wanted = (category, prefix, names)
+    subscribed = _subscribed(subscription, None, start, wanted, batch_size)
+
+    def handling(place: Place) -> Handle:
+        publisher = Publisher(target, source=place.name, too_large=too_large, client=target_client)
+        return lambda batch, out_of_time: _publish(publisher, batch, out_of_time)
+
+    return _reading_handler(subscribed, handling, url, telemetry, client)
+
+
+def _publish(publisher: Publisher, batch: Batch, out_of_time: Callable[[], bool]) -> Position:
+    """How far it got. What stops it is raised when nothing is before it."""
+    try:
+        count = publisher.publish(batch.events, out_of_time)
+    except PublicationFailed as error:
+        if not error.published:
+            raise
+        count = error.published
+    if count == len(batch.events):
+        return batch.next_position
+    position = batch.events[count].position
+    assert position is not None, "read from the log"
+    return position
+
+
 def maintenance_handler(
     url: str | None = None,
     *,
@@ -116,11 +170,11 @@ def maintenance_handler(
     as ``MAINSTEM_RECLAIM`` says. The rest is as for `sequencing_handler`. May run at any time, also
     beside itself, and be broken off anywhere.
     """
-    told = environment.telemetry() if telemetry is None else telemetry
 
     def make() -> Maintaining:
         wanted = environment.reclaim() if reclaim is None else reclaim
         units = environment.read_units() if read_units is None else read_units
+        told = telemetry or environment.telemetry(url)
         return Maintaining(_open(url, client), reclaim=wanted, read_units=units, telemetry=told)
 
     made = Once(make)
@@ -134,10 +188,9 @@ def _reading_handler(
     telemetry: Telemetry | None,
     client: Any,
 ) -> Handler:
-    told = environment.telemetry() if telemetry is None else telemetry
-
     def make() -> Reading:
         place = _open(url, client)
+        told = telemetry or environment.telemetry(url)
         return Reading(place, subscribed, handling(place), told)
 
     made = Once(make)

@@ -51,9 +51,9 @@ def create(layout: Layout, context: Context, options: TableOptions) -> Op[bool]:
         # Where there is a log, its store says whether it has a stream.
         _check_events(events, layout, stream=options.stream and log is None)
     if events is None:
-        yield from attempts.call(Control("CreateTable", _events_table(layout, options)))
+        yield from attempts.call(Control("CreateTable", events_table(layout, options)))
     if log is None:
-        yield from attempts.call(Control("CreateTable", _log_table(layout, options)))
+        yield from attempts.call(Control("CreateTable", log_table(layout, options)))
     yield from _wait(attempts, layout.events.name)
     yield from _wait(attempts, layout.log.name)
     made = events is None or log is None
@@ -68,13 +68,21 @@ def create(layout: Layout, context: Context, options: TableOptions) -> Op[bool]:
                     },
                 )
             )
-    refused = yield from attempts.call(
+    noted = yield from note(layout, context, options)
+    return made or noted
+
+
+def note(layout: Layout, context: Context, options: TableOptions) -> Op[bool]:
+    """Write down, in tables that are there, which store they are; False: it was there already.
+
+    Raises `StoreFormatError` where they do not fit, or are those of a store with other settings.
+    """
+    refused = yield from Attempts(context).call(
         Put(layout.log, _table_item(layout, context, options), Absent())
     )
-    made |= not isinstance(refused, Refused)
     there = yield from check(layout.name, context)
     _check_same(there, layout)
-    return made
+    return not isinstance(refused, Refused)
 
 
 def check(name: str, context: Context) -> Op[Layout]:
@@ -175,7 +183,7 @@ def _layout(name: str, item: Item) -> Layout:
         ) from error
 
 
-def _events_table(layout: Layout, options: TableOptions) -> dict[str, Any]:
+def events_table(layout: Layout, options: TableOptions) -> dict[str, Any]:
     table = {
         **_table(layout.events.name, layout.events[1:], options),
         "AttributeDefinitions": _attributes(layout.events[1], layout.events[2]),
@@ -185,7 +193,7 @@ def _events_table(layout: Layout, options: TableOptions) -> dict[str, Any]:
     return table
 
 
-def _log_table(layout: Layout, options: TableOptions) -> dict[str, Any]:
+def log_table(layout: Layout, options: TableOptions) -> dict[str, Any]:
     listing = [LISTING.hash_key, LISTING.sort_key]
     return {
         **_table(layout.log.name, layout.log[1:], options),

@@ -1,0 +1,260 @@
+"""Deploying a store: template, bundle and stack in one go, with the plan shown before anything is done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import botocore.exceptions
+
+from mainstem.aws.account import Account
+from mainstem.aws.bundle import Bundle, build
+from mainstem.aws.progress import Event, event_ids, follow
+from mainstem.aws.stack.parameters import PARAMETERS
+from mainstem.aws.stack.template import template
+from mainstem.dynamodb.layout import AttributeNames
+from mainstem.errors import DeploymentFailed, InvalidInput
+
+_ESTABLISHED: Final = (
+    "CREATE_COMPLETE",
+    "UPDATE_COMPLETE",
+    "UPDATE_ROLLBACK_COMPLETE",
+    "IMPORT_COMPLETE",
+)
+
+
+class Change(NamedTuple):
+    """One resource of the stack that is to be made, changed or removed."""
+
+    action: str
+    """``Add``, ``Modify`` or ``Remove``."""
+    name: str
+    kind: str
+    replaced: bool
+    """Removed and made anew."""
+
+
+class Plan(NamedTuple):
+    """What a deployment would do."""
+
+    stack: str
+    is_new: bool
+    parameters: Mapping[str, str]
+    """Those that are set by this deployment; the others stay as they are, or as the template has them."""
+    code: str
+    """Where the functions' bundle is put."""
+    makes_bucket: bool
+    uses_tables: bool
+    """The tables are there already; the stack makes none."""
+    changes: Sequence[Change]
+    change_set: str | None
+    """None: nothing is to be done."""
+
+
+class Deployment:
+    """One deployment: `plan` it, look at the plan, then `carry_out` or `discard`."""
+
+    def __init__(
+        self,
+        account: Account,
+        parameters: Mapping[str, str],
+        *,
+        attributes: AttributeNames | None = None,
+        code_bucket: str | None = None,
+    ) -> None:
+        """``parameters`` of the template, by name. Raises `InvalidInput` for one that there is not."""
+        for name in parameters:
+            if name not in PARAMETERS or name in ("StoreName", "CodeBucket", "CodeKey"):
+                raise InvalidInput(
+                    f"There is no parameter {name!r:.80}. There are {', '.join(sorted(PARAMETERS))}."
+                )
+        self._account = account
+        self._given = dict(parameters)
+        self._attributes = attributes
+        self._code_bucket = code_bucket
+
+    def plan(self, tell: Callable[[str], None] = lambda _: None) -> Plan:
+        """Build the bundle, put it into its bucket, and have CloudFormation say what would change.
+
+        Nothing else is changed: where there is no bucket for bundles yet, it is made.
+        """
+        account = self._account
+        stack = account.described_stack()
+        if stack is not None and stack["StackStatus"] not in _ESTABLISHED:
+            raise DeploymentFailed(
+                f"The stack {account.stack} is in state {stack['StackStatus']}. Wait until it is done; where "
+                "it was never made as a whole, run mainstem destroy, and deploy again."
+            )
+        parameters = self._parameters(stack)
+        if stack is None:
+            parameters |= self._existing_tables()
+        runtime = _chosen(parameters, stack, "Runtime").removeprefix("python")
+        architecture = _chosen(parameters, stack, "Architecture")
+        tell(f"Building the functions' bundle for Python {runtime} on {architecture}")
+        bundle = build(runtime, architecture)
+        bucket = self._code_bucket or f"mainstem-code-{account.number}-{account.region}"
+        key = f"{account.name}/{bundle.digest[:32]}.zip"
+        tell(f"Putting it ({len(bundle.data):,} bytes) into the bucket {bucket}")
+        made = self._put_bundle(bucket, key, bundle)
+        parameters |= {"StoreName": account.name, "CodeBucket": bucket, "CodeKey": key}
+        tell("Asking CloudFormation what would change")
+        change_set = self._change_set(stack, parameters)
+        changes = list(self._changes(change_set)) if change_set else []
+        code = f"s3://{bucket}/{key}"
+        shown = {name: value for name, value in parameters.items() if not name.startswith("Code")}
+        return Plan(
+            account.stack,
+            stack is None,
+            shown,
+            code,
+            made,
+            "EventsStreamArn" in parameters,
+            changes,
+            change_set,
+        )
+
+    def carry_out(self, plan: Plan, tell: Callable[[Event], None] = lambda _: None) -> None:
+        """Do it, and wait until it is done. Raises `DeploymentFailed` where CloudFormation has undone it."""
+        if plan.change_set is None:
+            return
+        cloudformation = self._account.cloudformation
+        before = set() if plan.is_new else event_ids(cloudformation, plan.stack)
+        cloudformation.execute_change_set(ChangeSetName=plan.change_set)
+        follow(cloudformation, plan.stack, before, tell)
+
+    def discard(self, plan: Plan) -> None:
+        """Do nothing of it."""
+        if plan.change_set is None:
+            return
+        cloudformation = self._account.cloudformation
+        cloudformation.delete_change_set(ChangeSetName=plan.change_set)
+        if plan.is_new:
+            cloudformation.delete_stack(StackName=plan.stack)
+
+    def _parameters(self, stack: Mapping[str, Any] | None) -> dict[str, str]:
+        """What the URL and the caller say. A store on transactions needs no sequencing function."""
+        place = self._account.place
+        said = dict(self._given)
+        if place.partitions is not None:
+            said.setdefault("Partitions", str(place.partitions))
+        if "sequencing=" in place.url or stack is None:
+            said.setdefault("Sequencing", place.sequencing)
+        return said
+
+    def _existing_tables(self) -> dict[str, str]:
+        """The streams of tables that are there already, made by `create-tables` or by another stack."""
+        account = self._account
+        found = {}
+        for parameter, name in (("EventsStreamArn", "events"), ("LogStreamArn", "log")):
+            table = account.described_table(f"{account.name}-{name}")
+            if table is not None:
+                found[parameter] = table
+        if not found:
+            return {}
+        if len(found) < 2:
+            raise DeploymentFailed(
+                f"Of the two tables of the store {account.name}, one is missing. Run mainstem "
+                "create-tables, or restore it, and deploy again."
+            )
+        for parameter, table in found.items():
+            if not (table.get("StreamSpecification") or {}).get("StreamEnabled"):
+                view = "NEW_IMAGE" if parameter == "EventsStreamArn" else "KEYS_ONLY"
+                raise DeploymentFailed(
+                    f"The table {table['TableName']} is there already, and has no stream. Turn it on, and "
+                    f"deploy again: aws dynamodb update-table --table-name {table['TableName']} "
+                    f"--stream-specification StreamEnabled=true,StreamViewType={view}"
+                )
+        return {parameter: str(table["LatestStreamArn"]) for parameter, table in found.items()}
+
+    def _put_bundle(self, bucket: str, key: str, bundle: Bundle) -> bool:
+        """Whether the bucket was made for it."""
+        s3, region = self._account.s3, self._account.region
+        made = False
+        try:
+            s3.head_bucket(Bucket=bucket)
+        except botocore.exceptions.ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+                raise DeploymentFailed(
+                    f"The bucket {bucket} can't be used ({error}). Give another with --code-bucket."
+                ) from error
+            if region == "us-east-1":
+                s3.create_bucket(Bucket=bucket)
+            else:
+                where = {"LocationConstraint": region}
+                s3.create_bucket(Bucket=bucket, CreateBucketConfiguration=where)
+            s3.put_public_access_block(
+                Bucket=bucket,
+                PublicAccessBlockConfiguration={
+                    "BlockPublicAcls": True,
+                    "IgnorePublicAcls": True,
+                    "BlockPublicPolicy": True,
+                    "RestrictPublicBuckets": True,
+                },
+            )
+            made = True
+        s3.put_object(Bucket=bucket, Key=key, Body=bundle.data, ContentType="application/zip")
+        return made
+
+    def _change_set(self, stack: Mapping[str, Any] | None, said: Mapping[str, str]) -> str | None:
+        """The change set's ARN; None where nothing is to be changed."""
+        cloudformation, account = self._account.cloudformation, self._account
+        known = (
+            set()
+            if stack is None
+            else {each["ParameterKey"] for each in stack.get("Parameters", ())}
+        )
+        parameters: list[dict[str, Any]] = [
+            {"ParameterKey": name, "ParameterValue": value} for name, value in said.items()
+        ]
+        parameters += [
+            {"ParameterKey": name, "UsePreviousValue": True}
+            for name in sorted(known - said.keys())
+            if name in PARAMETERS
+        ]
+        body = json.dumps(template(self._attributes), separators=(",", ":"))
+        try:
+            made = cloudformation.create_change_set(
+                StackName=account.stack,
+                ChangeSetName=f"mainstem-{said['CodeKey'][-36:-4]}",
+                ChangeSetType="CREATE" if stack is None else "UPDATE",
+                TemplateBody=body,
+                Parameters=parameters,
+                Capabilities=["CAPABILITY_IAM"],
+                Tags=[{"Key": "mainstem:store", "Value": account.name}],
+            )["Id"]
+        except botocore.exceptions.ClientError as error:
+            raise DeploymentFailed(f"CloudFormation refuses the stack: {error}") from error
+        try:
+            cloudformation.get_waiter("change_set_create_complete").wait(
+                ChangeSetName=made, WaiterConfig={"Delay": 2, "MaxAttempts": 150}
+            )
+        except botocore.exceptions.WaiterError as error:
+            reason = str(error.last_response.get("StatusReason", error))
+            cloudformation.delete_change_set(ChangeSetName=made)
+            if "didn't contain changes" in reason or "No updates are to be performed" in reason:
+                return None
+            raise DeploymentFailed(f"CloudFormation refuses the stack: {reason}") from error
+        return str(made)
+
+    def _changes(self, change_set: str) -> Iterator[Change]:
+        pages = self._account.cloudformation.get_paginator("describe_change_set")
+        for page in pages.paginate(ChangeSetName=change_set):
+            for each in page.get("Changes", ()):
+                found = each["ResourceChange"]
+                yield Change(
+                    found["Action"],
+                    found["LogicalResourceId"],
+                    found["ResourceType"],
+                    found.get("Replacement") == "True",
+                )
+
+
+def _chosen(parameters: Mapping[str, str], stack: Mapping[str, Any] | None, name: str) -> str:
+    """A parameter's value after the deployment."""
+    if name in parameters:
+        return parameters[name]
+    for each in () if stack is None else stack.get("Parameters", ()):
+        if each["ParameterKey"] == name:
+            return str(each["ParameterValue"])
+    return str(PARAMETERS[name]["Default"])

@@ -1,0 +1,5 @@
+"""Sending the events of the log to other services: one module for each kind of target."""
+
+from mainstem.aws.publishing.publisher import Publisher
+
+__all__ = ["Publisher"]

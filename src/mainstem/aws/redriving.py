@@ -1,0 +1,56 @@
+"""Sequencing what the dead letters hold."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from mainstem.aws.dead_letters import DeadLetter, DeadLetters
+from mainstem.aws.place import Place
+from mainstem.aws.records import received
+from mainstem.aws.sequencing import Sequencing
+
+_log = logging.getLogger("mainstem")
+
+
+class Redriven(NamedTuple):
+    """What became of the dead letters."""
+
+    letters: int
+    """Objects that were looked at."""
+    removed: int
+    """Objects whose events are all in the log, and that are gone."""
+    records: int
+    """Records in them."""
+    left: Sequence[str]
+    """The keys of the objects that are left, since something in them can't be sequenced."""
+
+
+def redrive(
+    place: Place, letters: DeadLetters, tell: Callable[[DeadLetter, bool], None] = lambda *_: None
+) -> Redriven:
+    """Sequence all that the dead letters hold, and remove each object when that is done.
+
+    Events that are in the log already are passed over, so to repeat it is safe, also while the function
+    runs. An object with a record that still can't be sequenced stays, its other records are sequenced.
+    """
+    seen = records = 0
+    left: list[str] = []
+    for letter in letters:
+        seen += 1
+        records += len(letter.records or ())
+        done = letter.records is not None and _sequence(place, letter.records)
+        if done:
+            letters.remove(letter.key)
+        else:
+            left.append(letter.key)
+        tell(letter, done)
+    return Redriven(seen, seen - len(left), records, left)
+
+
+def _sequence(place: Place, records: Sequence[Any]) -> bool:
+    """Whether all of it is in the log."""
+    numbered = [each for each in received({"Records": records}) if each.sequence_number is not None]
+    answer = Sequencing(place).handle({"Records": [each.raw for each in numbered]}, None)
+    return not answer["batchItemFailures"] and len(numbered) == len(records)

@@ -1,0 +1,188 @@
+"""What somebody is told of. `docs/how-to/operate.md` says what to do about each."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from mainstem.aws.stack.expressions import Json, ref, sub, when
+
+NAMESPACE: Final = "Mainstem"
+
+
+class Alarm(NamedTuple):
+    """One metric above a threshold."""
+
+    name: str
+    description: str
+    namespace: str
+    metric: str
+    dimensions: dict[str, Json]
+    statistic: str
+    threshold: Json
+    condition: str | None
+    minutes: int = 1
+    """It is looked at so often."""
+    times: int = 1
+    """So many times in a row."""
+
+
+def alarms() -> dict[str, Json]:
+    """All of them."""
+    found = [
+        *_of_function("Sequence", "Sequences"),
+        *_of_function("Maintain", None),
+        *_of_function("Publish", "Publishes"),
+        _iterator_age("Sequence", "Sequences"),
+        _iterator_age("Publish", "Publishes"),
+        Alarm(
+            "LogLate",
+            "Events get into the log late.",
+            NAMESPACE,
+            "SequencingDelay",
+            _store(),
+            "Maximum",
+            _late_ms(),
+            "Sequences",
+            times=5,
+        ),
+        Alarm(
+            "DeadLettersKept",
+            "Records could not be sequenced and are kept: mainstem redrive.",
+            NAMESPACE,
+            "DeadLetters",
+            _store(),
+            "Sum",
+            0,
+            "Sequences",
+        ),
+        Alarm(
+            "DeadLettersOfLambda",
+            "A batch has used up its retries and is kept: mainstem redrive.",
+            "AWS/Lambda",
+            "OnFailureDestinationDeliveredEventCount",
+            {"EventSourceMappingUUID": ref("SequenceSource")},
+            "Sum",
+            0,
+            "Sequences",
+        ),
+        Alarm(
+            "EventsChanged",
+            "Events were changed or removed in the events table, which nothing should do.",
+            NAMESPACE,
+            "RecordsIgnored",
+            _store(),
+            "Sum",
+            0,
+            "Sequences",
+        ),
+        Alarm(
+            "LogBehind",
+            "Streams have events that are not in the log: mainstem repair.",
+            NAMESPACE,
+            "StreamsBehind",
+            _store(),
+            "Maximum",
+            0,
+            None,
+            minutes=5,
+        ),
+        Alarm(
+            "LogDamaged",
+            "The verification has found damage: mainstem verify --full.",
+            NAMESPACE,
+            "StreamsDamaged",
+            _store(),
+            "Maximum",
+            0,
+            None,
+            minutes=5,
+        ),
+        Alarm(
+            "PublicationLate",
+            "The publisher is late.",
+            NAMESPACE,
+            "Lag",
+            {**_store(), "subscription": "publisher"},
+            "Maximum",
+            _late_ms(),
+            "Publishes",
+            times=5,
+        ),
+    ]
+    return {f"{alarm.name}Alarm": _resource(alarm) for alarm in found}
+
+
+def _of_function(function: str, condition: str | None) -> list[Alarm]:
+    dimensions = {"FunctionName": ref(f"{function}Function")}
+    return [
+        Alarm(
+            f"{function}Errors",
+            f"The function {function.lower()} fails.",
+            "AWS/Lambda",
+            "Errors",
+            dimensions,
+            "Sum",
+            0,
+            condition,
+            minutes=5,
+        ),
+        Alarm(
+            f"{function}Throttles",
+            f"The function {function.lower()} is kept from running by the account's concurrency.",
+            "AWS/Lambda",
+            "Throttles",
+            dimensions,
+            "Sum",
+            0,
+            condition,
+            minutes=5,
+        ),
+    ]
+
+
+def _iterator_age(function: str, condition: str) -> Alarm:
+    return Alarm(
+        f"{function}IteratorAge",
+        f"Change records wait for the function {function.lower()}. After 24 hours they are lost.",
+        "AWS/Lambda",
+        "IteratorAge",
+        {"FunctionName": ref(f"{function}Function")},
+        "Maximum",
+        300_000,
+        condition,
+        times=3,
+    )
+
+
+def _store() -> dict[str, Json]:
+    return {"store": ref("StoreName")}
+
+
+def _late_ms() -> Json:
+    """CloudFormation can't multiply, but it can write three zeros."""
+    return sub("${LateSeconds}000")
+
+
+def _resource(alarm: Alarm) -> Json:
+    told = when("TellsSomebody", [ref("AlarmTopicArn")])
+    properties: dict[str, Any] = {
+        "AlarmName": sub(f"${{StoreName}}-{_kebab(alarm.name)}"),
+        "AlarmDescription": alarm.description,
+        "Namespace": alarm.namespace,
+        "MetricName": alarm.metric,
+        "Dimensions": [{"Name": name, "Value": value} for name, value in alarm.dimensions.items()],
+        "Statistic": alarm.statistic,
+        "Period": 60 * alarm.minutes,
+        "EvaluationPeriods": alarm.times,
+        "Threshold": alarm.threshold,
+        "ComparisonOperator": "GreaterThanThreshold",
+        "TreatMissingData": "notBreaching",
+        "AlarmActions": told,
+        "OKActions": told,
+    }
+    made = {"Type": "AWS::CloudWatch::Alarm", "Properties": properties}
+    return made if alarm.condition is None else {"Condition": alarm.condition, **made}
+
+
+def _kebab(name: str) -> str:
+    return "".join(f"-{char.lower()}" if char.isupper() else char for char in name).lstrip("-")
