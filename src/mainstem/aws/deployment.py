@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -63,7 +64,9 @@ class Deployment:
         attributes: AttributeNames | None = None,
         code_bucket: str | None = None,
     ) -> None:
-        """``parameters`` of the template, by name. Raises `InvalidInput` for one that there is not."""
+        """``parameters`` of the template, by name. ``attributes`` are what the attributes of the events
+        table are called; None: as before. Raises `InvalidInput` for a parameter that there is not.
+        """
         for name in parameters:
             if name not in PARAMETERS or name in ("StoreName", "CodeBucket", "CodeKey"):
                 raise InvalidInput(
@@ -86,6 +89,7 @@ class Deployment:
                 f"The stack {account.stack} is in state {stack['StackStatus']}. Wait until it is done; where "
                 "it was never made as a whole, run mainstem destroy, and deploy again."
             )
+        attributes = self._attribute_names(stack)
         parameters = self._parameters(stack)
         if stack is None:
             parameters |= self._existing_tables()
@@ -99,7 +103,7 @@ class Deployment:
         made = self._put_bundle(bucket, key, bundle)
         parameters |= {"StoreName": account.name, "CodeBucket": bucket, "CodeKey": key}
         tell("Asking CloudFormation what would change")
-        change_set = self._change_set(stack, parameters)
+        change_set = self._change_set(stack, parameters, attributes)
         changes = list(self._changes(change_set)) if change_set else []
         code = f"s3://{bucket}/{key}"
         shown = {name: value for name, value in parameters.items() if not name.startswith("Code")}
@@ -141,6 +145,21 @@ class Deployment:
         if "sequencing=" in place.url or stack is None:
             said.setdefault("Sequencing", place.sequencing)
         return said
+
+    def _attribute_names(self, stack: Mapping[str, Any] | None) -> AttributeNames:
+        """Those that the stack was made with: with others, CloudFormation would make other tables."""
+        wanted = self._attributes
+        if stack is None:
+            return wanted or AttributeNames()
+        answer = self._account.cloudformation.get_template(StackName=self._account.stack)
+        body = answer["TemplateBody"]
+        deployed = json.loads(body) if isinstance(body, str) else body
+        names = AttributeNames(**deployed["Resources"]["Settings"]["Properties"]["Attributes"])
+        if wanted not in (None, names):
+            raise InvalidInput(
+                f"The attributes of the events table are called {names.as_dict()}, and that can't be changed."
+            )
+        return names
 
     def _existing_tables(self) -> dict[str, str]:
         """The streams of tables that are there already, made by `create-tables` or by another stack."""
@@ -196,7 +215,9 @@ class Deployment:
         s3.put_object(Bucket=bucket, Key=key, Body=bundle.data, ContentType="application/zip")
         return made
 
-    def _change_set(self, stack: Mapping[str, Any] | None, said: Mapping[str, str]) -> str | None:
+    def _change_set(
+        self, stack: Mapping[str, Any] | None, said: Mapping[str, str], names: AttributeNames
+    ) -> str | None:
         """The change set's ARN; None where nothing is to be changed."""
         cloudformation, account = self._account.cloudformation, self._account
         known = (
@@ -212,11 +233,11 @@ class Deployment:
             for name in sorted(known - said.keys())
             if name in PARAMETERS
         ]
-        body = json.dumps(template(self._attributes), separators=(",", ":"))
+        body = json.dumps(template(names), separators=(",", ":"))
         try:
             made = cloudformation.create_change_set(
                 StackName=account.stack,
-                ChangeSetName=f"mainstem-{said['CodeKey'][-36:-4]}",
+                ChangeSetName=f"mainstem-{uuid.uuid4().hex}",
                 ChangeSetType="CREATE" if stack is None else "UPDATE",
                 TemplateBody=body,
                 Parameters=parameters,

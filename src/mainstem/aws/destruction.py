@@ -72,11 +72,7 @@ class Destruction:
         Raises `InvalidInput` where it names another.
         """
         account = self._account
-        if data_of is not None and data_of != account.name:
-            raise InvalidInput(
-                f"The data of {data_of!r} was to be deleted, but the store is {account.name!r}. Nothing was "
-                "done."
-            )
+        self.check_name(data_of)
         if remains.stack is not None:
             before = event_ids(account.cloudformation, remains.stack)
             account.cloudformation.delete_stack(StackName=remains.stack)
@@ -91,6 +87,14 @@ class Destruction:
                 account.s3.delete_object(Bucket=remains.bucket, Key=key)
             account.s3.delete_bucket(Bucket=remains.bucket)
             tell(Event(remains.bucket, "AWS::S3::Bucket", "DELETE_COMPLETE", ""))
+
+    def check_name(self, data_of: str | None) -> None:
+        """Raise `InvalidInput` unless it is the store's name, or None."""
+        if data_of not in (None, self._account.name):
+            raise InvalidInput(
+                f"The data of {data_of!r} was to be deleted, but the store is {self._account.name!r}. "
+                "Nothing was done."
+            )
 
     def _delete_table(self, name: str) -> None:
         dynamodb = self._account.dynamodb

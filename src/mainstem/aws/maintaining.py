@@ -10,7 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from mainstem.aws import metrics
 from mainstem.aws.deadline import Deadline, LambdaContext, OutOfTime, within
@@ -20,7 +20,7 @@ from mainstem.dynamodb.findings import Verdict, Verification
 from mainstem.dynamodb.layout import VERIFICATION_KEY
 from mainstem.dynamodb.requests import Get, Got, Put, Value
 from mainstem.dynamodb.verification import verify_part
-from mainstem.errors import InvalidInput, StoreError
+from mainstem.errors import InvalidInput, StoreBusy, StoreError
 from mainstem.port import Op
 from mainstem.telemetry import NoTelemetry, Telemetry
 
@@ -57,7 +57,8 @@ class Maintaining:
     def handle(self, event: Any, context: LambdaContext | None) -> dict[str, Any]:
         """Do the task that the event names: ``{"task": "segment"}`` (the default) or ``"verify"``.
 
-        Raises `InvalidInput` for another; whatever else fails is logged and left to the next turn.
+        What was throttled is left to the next turn. Raises `InvalidInput` for another task, and what else
+        has failed, when all that could be done is done.
         """
         task = event.get("task", "segment") if isinstance(event, Mapping) else "segment"
         deadline = Deadline(context, self._place.context.monotonic)
@@ -73,44 +74,45 @@ class Maintaining:
     def _segment(self, deadline: Deadline) -> dict[str, Any]:
         count = self._place.layout.partitions
         waiting = deque((self._next + number) % count for number in range(count))
-        events = failed = 0
-        done = 0
-
-        def turn(partition: int) -> tuple[int, int, bool]:
-            return partition, *self._turn(partition, deadline)
-
+        turns: list[_Turn] = []
         with ThreadPoolExecutor(min(count, _AT_ONCE), "mainstem-maintain") as pool:
             while waiting and not deadline.passed():
                 some = [waiting.popleft() for _ in range(min(len(waiting), _AT_ONCE))]
-                for partition, copied, more in pool.map(turn, some):
-                    if more:
-                        waiting.append(partition)
-                    elif copied < 0:
-                        failed += 1
-                    else:
-                        done += 1
-                    events += max(copied, 0)
-        self._next = (waiting[0] if waiting else self._next) % count
+                for turn in pool.map(lambda each: self._turn(each, deadline), some):
+                    turns.append(turn)
+                    if turn.more:
+                        waiting.append(turn.partition)
+        if waiting:
+            self._next = waiting[0]
+        events = sum(turn.events for turn in turns)
+        failures = [turn.failure for turn in turns if turn.failure is not None]
         if events:
             self._telemetry.record(metrics.EVENTS_IN_SEGMENTS, events)
-        return {"events": events, "partitions": done, "failed": failed, "left": len(waiting)}
+        for failure in failures:
+            if not isinstance(failure, StoreBusy):
+                raise failure
+        done = sum(1 for turn in turns if not turn.more) - len(failures)
+        return {
+            "events": events,
+            "partitions": done,
+            "failed": len(failures),
+            "left": len(waiting),
+        }
 
-    def _turn(self, partition: int, deadline: Deadline) -> tuple[int, bool]:
-        """How many events went into segments, -1 where it failed, and whether there is more to do."""
+    def _turn(self, partition: int, deadline: Deadline) -> _Turn:
         adapter, run = self._place.adapter, self._place.run
         try:
             run(within(adapter.sequencer.settle(partition), deadline))
             done = run(within(adapter.segmenter.segment(partition, _SEGMENTS_AT_ONCE), deadline))
-            if done.segments == _SEGMENTS_AT_ONCE:
-                return done.events, True
-            if self._reclaim:
+            more = done.segments == _SEGMENTS_AT_ONCE
+            if self._reclaim and not more:
                 run(within(adapter.segmenter.reclaim(partition), deadline))
         except OutOfTime:
-            return 0, True
+            return _Turn(partition, more=True)
         except StoreError as error:
             _log.warning("Partition %d is left to the next turn: %s", partition, error)
-            return -1, False
-        return done.events, False
+            return _Turn(partition, failure=error)
+        return _Turn(partition, done.events, more)
 
     def _verify(self, deadline: Deadline) -> dict[str, Any]:
         """The quick verification, as far as the time allows; the next one goes on there."""
@@ -140,6 +142,17 @@ class Maintaining:
         self._telemetry.record(metrics.STREAMS_VERIFIED, found.streams)
         self._telemetry.record(metrics.STREAMS_BEHIND, behind)
         self._telemetry.record(metrics.STREAMS_DAMAGED, damaged)
+
+
+class _Turn(NamedTuple):
+    """What became of one partition."""
+
+    partition: int
+    events: int = 0
+    """So many went into segments."""
+    more: bool = False
+    """There is more to do."""
+    failure: StoreError | None = None
 
 
 def _verified_upto(place: Place) -> Op[str | None]:

@@ -6,10 +6,12 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from mainstem.aws.account import Account
 from mainstem.aws.dead_letters import DeadLetter, DeadLetters
 from mainstem.aws.place import Place
 from mainstem.aws.records import received
 from mainstem.aws.sequencing import Sequencing
+from mainstem.errors import DeploymentFailed
 
 _log = logging.getLogger("mainstem")
 
@@ -47,6 +49,17 @@ def redrive(
             left.append(letter.key)
         tell(letter, done)
     return Redriven(seen, seen - len(left), records, left)
+
+
+def bucket_of(account: Account) -> str:
+    """The bucket of a store's stack. Raises `DeploymentFailed` where there is no stack."""
+    stack = account.described_stack()
+    for output in () if stack is None else stack.get("Outputs", ()):
+        if output["OutputKey"] == "DeadLettersBucket":
+            return str(output["OutputValue"])
+    raise DeploymentFailed(
+        f"There is no stack {account.stack} with a bucket for dead letters. Give it with --bucket."
+    )
 
 
 def _sequence(place: Place, records: Sequence[Any]) -> bool:

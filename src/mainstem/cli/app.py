@@ -26,8 +26,10 @@ import click
 import mainstem
 from mainstem.cli.append import append
 from mainstem.cli.demo import demo
+from mainstem.cli.deploy import deploy, destroy, package, template
 from mainstem.cli.inspect import status, streams
 from mainstem.cli.read import read
+from mainstem.cli.redrive import redrive
 from mainstem.cli.repair import repair
 from mainstem.cli.replay import replay
 from mainstem.cli.sequence import segment, sequence
@@ -100,6 +102,11 @@ for _command in (
     segment,
     repair,
     verify,
+    template,
+    package,
+    deploy,
+    destroy,
+    redrive,
     demo,
 ):
     cli.add_command(_command)

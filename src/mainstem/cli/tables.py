@@ -63,7 +63,7 @@ def create_tables(
 
     made = create(
         place.url,
-        attributes=_attributes(renamed),
+        attributes=attributes_of(renamed),
         deletion_protection=deletion_protection,
         point_in_time_recovery=point_in_time_recovery,
         stream=stream,
@@ -80,7 +80,8 @@ def create_tables(
         )
 
 
-def _attributes(renamed: Sequence[str]) -> dict[str, str]:
+def attributes_of(renamed: Sequence[str]) -> dict[str, str]:
+    """The ``--attribute`` options of a command."""
     names: dict[str, str] = {}
     for each in renamed:
         name, equals, other = each.partition("=")

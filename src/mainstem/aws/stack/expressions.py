@@ -38,11 +38,6 @@ def equals(parameter: str, value: str) -> Json:
     return {"Fn::Equals": [ref(parameter), value]}
 
 
-def all_of(*conditions: str) -> Json:
-    """A condition."""
-    return {"Fn::And": [{"Condition": name} for name in conditions]}
-
-
 _TABLE = "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/${StoreName}"
 EVENTS_ARN = sub(_TABLE + "-events")
 LOG_ARN = sub(_TABLE + "-log")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from mainstem.aws.stack.expressions import Json, all_of, equals, is_given
+from mainstem.aws.stack.expressions import Json, equals, is_given
 
 _NAME: Final = r"^[A-Za-z0-9_.-]{1,48}$"
 _ARN_OR_NOTHING: Final = r"^$|^arn:aws[a-z-]*:[a-z0-9-]+:.*$"
@@ -148,8 +148,6 @@ CONDITIONS: Final[dict[str, Json]] = {
     "Publishes": is_given("PublishTo"),
     "TellsSomebody": is_given("AlarmTopicArn"),
     "HasKey": is_given("KmsKeyArn"),
-    "SequencesWithKey": all_of("Sequences", "HasKey"),
-    "PublishesWithKey": all_of("Publishes", "HasKey"),
 }
 
 GROUPS: Final = (

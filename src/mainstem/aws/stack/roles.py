@@ -18,6 +18,7 @@ from mainstem.aws.stack.expressions import (
     Json,
     ref,
     sub,
+    when,
 )
 
 
@@ -136,32 +137,24 @@ def _role(function: str, condition: str | None, more: Sequence[Json]) -> dict[st
         "Properties": {
             "Description": sub(f"What the function {function} of the store ${{StoreName}} may do."),
             "AssumeRolePolicyDocument": _trust(),
-            "Policies": [{"PolicyName": "mainstem", "PolicyDocument": _document(policy)}],
-        },
-    }
-    key: dict[str, Json] = {
-        "Type": "AWS::IAM::Policy",
-        "Condition": {None: "HasKey", "Sequences": "SequencesWithKey"}.get(
-            condition, "PublishesWithKey"
-        ),
-        "Properties": {
-            "PolicyName": "key",
-            "Roles": [ref(role)],
-            "PolicyDocument": _document(
-                [_allow("Key", ["kms:Decrypt", "kms:GenerateDataKey"], ref("KmsKeyArn"))]
-            ),
+            "Policies": [
+                {"PolicyName": "mainstem", "PolicyDocument": _document(_with_key(policy))}
+            ],
         },
     }
     if condition is not None:
         made = {"Type": made["Type"], "Condition": condition, "Properties": made["Properties"]}
-    return {role: made, f"{role}Key": key}
+    return {role: made}
 
 
 def _policy(name: str, description: str, allowed: Sequence[Json]) -> dict[str, Json]:
     return {
         name: {
             "Type": "AWS::IAM::ManagedPolicy",
-            "Properties": {"Description": sub(description), "PolicyDocument": _document(allowed)},
+            "Properties": {
+                "Description": sub(description),
+                "PolicyDocument": _document(_with_key(allowed)),
+            },
         }
     }
 
@@ -208,6 +201,12 @@ def _trust() -> Json:
 
 def _document(policy: Sequence[Json]) -> Json:
     return {"Version": "2012-10-17", "Statement": list(policy)}
+
+
+def _with_key(policy: Sequence[Json]) -> list[Json]:
+    """What is encrypted with a key of the account's takes leave to use it."""
+    key = _allow("Key", ["kms:Decrypt", "kms:GenerateDataKey"], ref("KmsKeyArn"))
+    return [*policy, when("HasKey", key)]
 
 
 def _allow(sid: str, actions: Sequence[Json], resource: Json) -> Json:

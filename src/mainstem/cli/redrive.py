@@ -1,0 +1,44 @@
+"""``mainstem redrive``: what the sequencing function could not sequence."""
+
+from __future__ import annotations
+
+import click
+
+from mainstem.cli.options import json_option
+from mainstem.cli.output import print_json, printable
+from mainstem.cli.store import Place, pass_place
+
+
+@click.command(epilog="Example: mainstem redrive")
+@click.option(
+    "--bucket",
+    metavar="NAME",
+    help="The bucket with the dead letters.  [default: that of the store's stack]",
+)
+@json_option
+@pass_place
+def redrive(place: Place, bucket: str | None, *, for_programs: bool) -> int | None:
+    """Sequence what the dead letters hold: change records that the sequencing function could not.
+
+    What is in the log already is passed over, and what gets there is removed from the dead letters; so it
+    can be repeated, and run while events are written. The exit code is 1 where something is left.
+    """
+    place.check_dynamodb()
+    from mainstem.aws.account import Account
+    from mainstem.aws.dead_letters import DeadLetters
+    from mainstem.aws.redriving import bucket_of
+    from mainstem.aws.redriving import redrive as run
+
+    account = Account(place.url)
+    letters = DeadLetters(bucket or bucket_of(account), account.s3)
+    with place.maintain() as maintenance:
+        done = run(maintenance, letters)
+    if for_programs:
+        print_json(done._asdict())
+    else:
+        click.echo(
+            f"{done.letters:,} dead letters with {done.records:,} records: {done.removed:,} are done with."
+        )
+        for key in done.left:
+            click.echo(f"  left: s3://{letters.bucket}/{printable(key)}")
+    return 1 if done.left else None
