@@ -1,4 +1,5 @@
-"""Writes real incidents until it is killed: `python kill_incidents.py URL SEED EVENTS`.
+"""Writes real incidents until it is killed, or until all are there: `python kill_incidents.py URL SEED
+EVENTS ["until done"]`.
 
 Any number may run: each takes a stream at random, looks how far it is, and appends what comes next, so
 they get in each other's way. Each line of its output is what became of one append.
@@ -19,7 +20,7 @@ OPEN = 40
 """Streams that are written to at a time; when one is complete, the next is born."""
 
 
-def main(url: str, seed: str, events: str) -> None:
+def main(url: str, seed: str, events: str, until: str = "killed") -> None:
     rng = random.Random(seed)
     streams = streams_of(load(int(events)))
     with mainstem.connect(url) as store:
@@ -34,7 +35,7 @@ def main(url: str, seed: str, events: str) -> None:
             os.write(1, b'"written"\n')
             if complete:
                 waiting.remove(stream_id)
-        while True:  # until it is killed
+        while until == "killed":
             os.write(1, b'"done"\n')
 
 
