@@ -139,6 +139,7 @@ LAYERS = (
     ("codec",),
     ("port",),
     ("operations", "restoring", "scan", "log_scan", "snapshots", "subscriptions", "decider"),
+    ("telemetry",),
     ("blocking_subscription", "async_subscription", "read_ahead", "async_read_ahead"),
     ("store", "async_store"),
     ("sqlite", "dynamodb"),

@@ -1,5 +1,5 @@
 """Metrics and traces: off unless asked for."""
 
-from mainstem.telemetry.port import Attributes, Metric, NoTelemetry, Telemetry
+from mainstem.telemetry.port import Attributes, Failure, Metric, NoTelemetry, Telemetry
 
-__all__ = ["Attributes", "Metric", "NoTelemetry", "Telemetry"]
+__all__ = ["Attributes", "Failure", "Metric", "NoTelemetry", "Telemetry"]
