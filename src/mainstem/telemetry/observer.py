@@ -156,6 +156,10 @@ class Apart:
         """The work is done, or has failed. Once more does nothing."""
         self._context.run(self._span.__exit__, type(error) if error else None, error, None)
 
+    def __del__(self) -> None:
+        """Whoever began it did not come back."""
+        self.end()
+
 
 def _failure(error: Exception) -> Failure:
     kind = type(error)
