@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -537,3 +538,11 @@ def test_every_metric_has_a_name_of_its_own_and_a_description() -> None:
 def test_the_observed_adapter_passes_everything_on() -> None:
     promised = {name for name in vars(mainstem.port.Adapter) if not name.startswith("_")}
     assert promised <= set(vars(ObservedAdapter))
+
+
+def test_the_documentation_lists_the_whole_catalogue() -> None:
+    page = (Path(__file__).parent.parent / "docs/how-to/telemetry.md").read_text()
+    listed = re.findall(r"^\| `([a-z._]+)` \| `(\w+)` \|", page, re.MULTILINE)
+    assert [name for name, _ in listed] == [metric.name for metric in ALL]
+    for name, in_cloudwatch in listed:
+        assert in_cloudwatch == re.sub(r"(?:^|[._])(\w)", lambda found: found[1].upper(), name)
