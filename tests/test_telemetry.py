@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import re
 import time
@@ -169,7 +170,22 @@ def test_a_replay_that_is_left_off_ends_its_span_without_an_error(store: Store, 
     told.spans.clear()
     with closing(store.read_all()) as replay:  # type: ignore[type-var]
         next(replay)
+    store.close()
     assert [(span.name, span.error) for span in told.spans] == [("read_all", None)]
+
+
+def test_an_iteration_that_became_garbage_ends_its_span_with_what_is_told_next(
+    store: Store, told: Told
+) -> None:
+    """Not while it is collected, when whoever is told may hold a lock."""
+    store.append(STREAM, events(2), expected=0)
+    told.spans.clear()
+    for _ in store.subscribe("wards", live=False):
+        break
+    gc.collect()
+    assert told.spans == []
+    store.read(STREAM)
+    assert told.span_names() == ["subscription.batch", "read"]
 
 
 def test_a_replay_that_fails_ends_its_span_with_the_error(

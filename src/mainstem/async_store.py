@@ -300,6 +300,7 @@ class AsyncStore:
         for subscription in list(self._subscriptions):
             subscription.stop()
         await self._driver.close()
+        self._observer.end_left()
 
     async def __aenter__(self) -> AsyncStore:
         return self

@@ -354,6 +354,7 @@ class Store:
         for subscription in self._live_subscriptions():
             subscription.stop()
         self._driver.close()
+        self._observer.end_left()
 
     def __enter__(self) -> Store:
         return self

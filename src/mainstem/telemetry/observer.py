@@ -8,9 +8,10 @@ forgotten: an append that was written must not fail by being counted.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractContextManager, aclosing, nullcontext
-from contextvars import copy_context
+from contextlib import AbstractContextManager, aclosing, nullcontext, suppress
+from contextvars import Context, copy_context
 from types import TracebackType
 from typing import Any, Final, Literal, TypeVar, cast
 
@@ -35,9 +36,12 @@ class Observer:
         self._telemetry: Telemetry = telemetry or NoTelemetry()
         self._system = system
         self._store = store
+        self._left: deque[tuple[Context, _Span]] = deque()
+        """Spans whose iteration was left and never came back. They end when the next thing is told."""
 
     def record(self, metric: Metric, value: float, **attributes: str | int) -> None:
         """So much was measured."""
+        self.end_left()
         try:
             self._telemetry.record(metric, value, {"store": self._store, **attributes})
         except Exception as error:
@@ -49,7 +53,7 @@ class Observer:
 
     def apart(self, operation: str, **attributes: str | int) -> Apart:
         """A span from now until it is ended. What its user does meanwhile is not part of it."""
-        return Apart(self._span(operation, attributes))
+        return Apart(self._span(operation, attributes), self._left)
 
     def over(self, operation: str, items: Iterator[T]) -> Iterator[T]:
         """The items, with one span from the first that is asked for to the end."""
@@ -61,12 +65,21 @@ class Observer:
 
     def flush(self) -> None:
         """Have handed over what was recorded."""
+        self.end_left()
         try:
             self._telemetry.flush()
         except Exception as error:
             _complain(error)
 
+    def end_left(self) -> None:
+        """End the spans of iterations that were left."""
+        while self._left:
+            with suppress(IndexError):  # another thread was faster
+                context, span = self._left.popleft()
+                context.run(span.__exit__, None, None, None)
+
     def _span(self, operation: str, attributes: Attributes) -> _Span:
+        self.end_left()
         told = {
             "system": self._system,
             "store": self._store,
@@ -82,8 +95,7 @@ class Observer:
         except Exception as error:
             span.end(error)
             raise
-        finally:
-            span.end()
+        span.end()
 
     async def _over_async(self, operation: str, items: AsyncIterator[T]) -> AsyncIterator[T]:
         span = self.apart(operation)
@@ -94,8 +106,7 @@ class Observer:
         except Exception as error:
             span.end(error)
             raise
-        finally:
-            span.end()
+        span.end()
 
 
 SILENT: Final = Observer(None, system="sqlite", store="")
@@ -147,18 +158,23 @@ class Apart:
     come back. In the user's context the span would stay the current one.
     """
 
-    def __init__(self, span: _Span) -> None:
+    def __init__(self, span: _Span, left: deque[tuple[Context, _Span]]) -> None:
         self._context = copy_context()
         self._span = span
+        self._left = left
+        self._ended = False
         self._context.run(span.__enter__)
 
     def end(self, error: Exception | None = None) -> None:
-        """The work is done, or has failed. Once more does nothing."""
+        """The work is done, or has failed."""
+        self._ended = True
         self._context.run(self._span.__exit__, type(error) if error else None, error, None)
 
     def __del__(self) -> None:
-        """Whoever began it did not come back."""
-        self.end()
+        # Not ended here: this may be garbage that is collected at any moment, also while whoever is told
+        # holds a lock.
+        if not self._ended:
+            self._left.append((self._context, self._span))
 
 
 def _failure(error: Exception) -> Failure:
