@@ -55,7 +55,7 @@ def test_it_segments_every_partition(shop: Shop) -> None:
     done = Maintaining(place_of(shop), telemetry=told).handle({}, Time(shop, 900))
     assert done["partitions"] == 4
     assert done["left"] == done["failed"] == 0
-    assert done["events"] == told.sums["EventsSegmented"] > 0
+    assert done["events"] == told.sums["segment.events"] > 0
     assert told.flushed == 1
     assert emptied(shop) == 0
     shop.check()
@@ -106,8 +106,8 @@ def test_it_verifies_and_tells_what_is_behind(shop: Shop) -> None:
     shop.simulation.run_until(shop.database.now + 60)
     done = function.handle({"task": "verify"}, Time(shop, 900))
     assert (done["verdict"], done["findings"]) == ("behind", 1)
-    assert told.sums["StreamsBehind"] == 1
-    assert told.sums["StreamsDamaged"] == 0
+    assert told.sums["verify.behind"] == 1
+    assert told.sums["verify.damaged"] == 0
 
 
 def test_a_verification_goes_on_where_the_last_one_had_no_more_time(

@@ -244,8 +244,8 @@ def test_gap_and_lag_are_told(shop: Shop) -> None:
     projection.fails_at = (0, 7)
     function = reading(ShopPlace(shop), projection, told)
     function.handle(event(batches_of_log(shop)), Time(shop))
-    assert told.sums["EventsHandled"] == 6
-    assert told.sums["Gap"] == 6
+    assert told.sums["subscription.events"] == 6
+    assert told.sums["subscription.gap"] == 6
 
 
 def test_one_checkpoint_is_saved_for_a_batch(shop: Shop) -> None:

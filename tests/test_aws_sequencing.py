@@ -91,8 +91,8 @@ def test_changes_and_removals_are_ignored_and_counted(shop: Shop) -> None:
         event([*others, *records]), Time(shop)
     )
     assert failed(answer) == []
-    assert told.sums["RecordsIgnored"] == 2
-    assert told.sums["EventsSequenced"] == 5
+    assert told.sums["sequence.ignored"] == 2
+    assert told.sums["sequence.events"] == 5
     assert shop.in_log() == whole(shop)
 
 
@@ -292,7 +292,7 @@ def test_a_poison_record_is_kept_and_holds_up_nobody(shop: Shop) -> None:
     assert shop.in_log() == whole(shop)
     kept = [msgspec.json.decode(body)["payload"]["Records"] for body in bucket.objects.values()]
     assert kept == [[each] for each in bad]
-    assert told.sums["DeadLetters"] == len(bad)
+    assert told.sums["sequence.dead_letters"] == len(bad)
     # Delivered again, they are the same objects.
     function.handle(event(mixed), Time(shop))
     assert len(bucket.objects) == len(bad)

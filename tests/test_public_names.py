@@ -14,7 +14,15 @@ from types import ModuleType
 import pytest
 
 import mainstem
-from mainstem import AsyncStore, AsyncSubscription, Store, Subscription, errors, positions
+from mainstem import (
+    AsyncStore,
+    AsyncSubscription,
+    Store,
+    Subscription,
+    errors,
+    positions,
+    telemetry,
+)
 from mainstem.errors import MainstemError
 
 PACKAGE = Path(mainstem.__file__).parent
@@ -35,6 +43,13 @@ def test_every_exported_class_and_function_says_what_it_is() -> None:
         value = getattr(mainstem, name)
         if inspect.isclass(value) or inspect.isfunction(value):
             assert value.__doc__, name
+
+
+def test_what_telemetry_exports_is_documented() -> None:
+    reference = (PACKAGE.parent.parent / "docs" / "reference" / "api.md").read_text()
+    for name in telemetry.__all__:
+        assert getattr(telemetry, name).__doc__, name
+        assert f"::: mainstem.telemetry.{name}\n" in reference, name
 
 
 # Both stores
@@ -139,6 +154,7 @@ LAYERS = (
     ("codec",),
     ("port",),
     ("operations", "restoring", "scan", "log_scan", "snapshots", "subscriptions", "decider"),
+    ("telemetry",),
     ("blocking_subscription", "async_subscription", "read_ahead", "async_read_ahead"),
     ("store", "async_store"),
     ("sqlite", "dynamodb"),

@@ -37,11 +37,12 @@ from mainstem.streams import LogFilter, check_stream_filter, check_stream_id
 from mainstem.subscriptions import (
     DEFAULT_BATCH,
     CheckpointMode,
-    Follower,
     Options,
     check_options,
     check_subscription_name,
 )
+from mainstem.telemetry.follower import follower
+from mainstem.telemetry.observer import SILENT, Observer
 
 State = TypeVar("State")
 Command = TypeVar("Command")
@@ -55,10 +56,13 @@ class AsyncStore:
     manager: leaving it closes the store.
     """
 
-    def __init__(self, adapter: Adapter, driver: AsyncDriver, codec: Codec) -> None:
+    def __init__(
+        self, adapter: Adapter, driver: AsyncDriver, codec: Codec, observer: Observer = SILENT
+    ) -> None:
         self._adapter = adapter
         self._driver = driver
         self._codec = codec
+        self._observer = observer
         self._subscriptions: WeakSet[AsyncSubscription] = WeakSet()
 
     @property
@@ -96,7 +100,10 @@ class AsyncStore:
         self, writes: Iterable[Append], *, commit_id: str | None = None
     ) -> list[AppendResult]:
         """As `Store.append_many`."""
-        results = await self._driver.run(append_many(self._adapter, self._codec, writes, commit_id))
+        with self._observer.span("append"):
+            results = await self._driver.run(
+                append_many(self._adapter, self._codec, writes, commit_id)
+            )
         self._wake_subscriptions()
         return results
 
@@ -112,18 +119,18 @@ class AsyncStore:
     ) -> Handled[State]:
         """As `Store.handle`."""
         check_stream_id(stream_id)
-        handled = await self._driver.run(
-            deciders.handle(
-                self._adapter,
-                self._codec,
-                decider,
-                stream_id,
-                command,
-                commit_id=commit_id,
-                metadata=metadata,
-                attempts=attempts,
-            )
+        handling = deciders.handle(
+            self._adapter,
+            self._codec,
+            decider,
+            stream_id,
+            command,
+            commit_id=commit_id,
+            metadata=metadata,
+            attempts=attempts,
         )
+        with self._observer.span("handle"):
+            handled = await self._driver.run(handling)
         self._wake_subscriptions()
         return handled
 
@@ -146,17 +153,17 @@ class AsyncStore:
     ) -> Stream:
         """As `Store.read`."""
         check_read(stream_id, from_version, to_version, max_count)
-        return await self._driver.run(
-            read(
-                self._adapter,
-                self._codec,
-                stream_id,
-                from_version=from_version,
-                to_version=to_version,
-                backwards=backwards,
-                max_count=max_count,
-            )
+        reading = read(
+            self._adapter,
+            self._codec,
+            stream_id,
+            from_version=from_version,
+            to_version=to_version,
+            backwards=backwards,
+            max_count=max_count,
         )
+        with self._observer.span("read"):
+            return await self._driver.run(reading)
 
     def read_lazily(
         self,
@@ -178,7 +185,7 @@ class AsyncStore:
             backwards=backwards,
             max_count=max_count,
         )
-        return self._iterate(scan)
+        return self._observer.over_async("read_lazily", self._iterate(scan))
 
     def read_all(
         self,
@@ -206,8 +213,10 @@ class AsyncStore:
             parallel=parallel,
         )
         if self._adapter.read_ahead:
-            return AsyncReadAhead(self._driver, scan).events()
-        return self._iterate(scan)
+            return self._observer.over_async(
+                "read_all", AsyncReadAhead(self._driver, scan).events()
+            )
+        return self._observer.over_async("read_all", self._iterate(scan))
 
     def streams(
         self,
@@ -291,6 +300,7 @@ class AsyncStore:
         for subscription in list(self._subscriptions):
             subscription.stop()
         await self._driver.close()
+        self._observer.end_left()
 
     async def __aenter__(self) -> AsyncStore:
         return self
@@ -305,8 +315,8 @@ class AsyncStore:
 
     def _subscribe(self, options: Options) -> AsyncSubscription:
         check_options(options)
-        follower = Follower(self._adapter, self._codec, options)
-        subscription = AsyncSubscription(self._driver, follower, live=options.live)
+        reader = follower(self._adapter, self._codec, options, self._observer)
+        subscription = AsyncSubscription(self._driver, reader, live=options.live)
         self._subscriptions.add(subscription)
         return subscription
 

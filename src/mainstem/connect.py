@@ -10,6 +10,7 @@ from mainstem.errors import InvalidInput
 from mainstem.sqlite.open import open_async as open_sqlite_async
 from mainstem.sqlite.open import open_blocking as open_sqlite
 from mainstem.store import Store
+from mainstem.telemetry.port import Telemetry
 
 _EXAMPLES: Final = (
     "sqlite:///shop.db, sqlite:////var/lib/shop.db, sqlite://:memory: or "
@@ -18,7 +19,12 @@ _EXAMPLES: Final = (
 
 
 def connect(
-    url: str, *, codec: Codec | None = None, create: bool = True, client: Any = None
+    url: str,
+    *,
+    codec: Codec | None = None,
+    create: bool = True,
+    client: Any = None,
+    telemetry: Telemetry | None = None,
 ) -> Store:
     """Open the store at a URL.
 
@@ -39,7 +45,8 @@ def connect(
     ``client`` may be a DynamoDB client or a session, of boto3 or botocore,
     whose credentials and settings are used.
 
-    ``codec`` encodes and decodes payloads; plain JSON by default.
+    ``codec`` encodes and decodes payloads; plain JSON by default. ``telemetry`` is told what is
+    measured, such as a `mainstem.telemetry.EmbeddedMetrics`; nobody is by default.
 
     Raises `InvalidInput` for a URL that can't be understood, `StoreNotFound`, `StoreFormatError`
     for what is not a store of this format, `StoreDenied` without credentials or permission,
@@ -48,13 +55,18 @@ def connect(
     if is_dynamodb(url):
         from mainstem.dynamodb.open import open_blocking as open_dynamodb
 
-        return open_dynamodb(url, codec or JsonCodec(), client=client)
+        return open_dynamodb(url, codec or JsonCodec(), client=client, telemetry=telemetry)
     _refuse_client(client)
-    return open_sqlite(url, codec or JsonCodec(), create=create)
+    return open_sqlite(url, codec or JsonCodec(), create=create, telemetry=telemetry)
 
 
 def connect_async(
-    url: str, *, codec: Codec | None = None, create: bool = True, client: Any = None
+    url: str,
+    *,
+    codec: Codec | None = None,
+    create: bool = True,
+    client: Any = None,
+    telemetry: Telemetry | None = None,
 ) -> AsyncStore:
     """As `connect`, for asyncio. It is not awaited: a SQLite store is open at once, and one on DynamoDB
     after three requests, so connect where the program begins.
@@ -62,9 +74,9 @@ def connect_async(
     if is_dynamodb(url):
         from mainstem.dynamodb.open import open_async as open_dynamodb_async
 
-        return open_dynamodb_async(url, codec or JsonCodec(), client=client)
+        return open_dynamodb_async(url, codec or JsonCodec(), client=client, telemetry=telemetry)
     _refuse_client(client)
-    return open_sqlite_async(url, codec or JsonCodec(), create=create)
+    return open_sqlite_async(url, codec or JsonCodec(), create=create, telemetry=telemetry)
 
 
 def is_dynamodb(url: str) -> bool:

@@ -38,11 +38,12 @@ from mainstem.streams import LogFilter, check_stream_filter, check_stream_id
 from mainstem.subscriptions import (
     DEFAULT_BATCH,
     CheckpointMode,
-    Follower,
     Options,
     check_options,
     check_subscription_name,
 )
+from mainstem.telemetry.follower import follower
+from mainstem.telemetry.observer import SILENT, Observer
 
 State = TypeVar("State")
 Command = TypeVar("Command")
@@ -55,10 +56,13 @@ class Store:
     written; `mainstem.errors` has the whole tree of what can be raised.
     """
 
-    def __init__(self, adapter: Adapter, driver: Driver, codec: Codec) -> None:
+    def __init__(
+        self, adapter: Adapter, driver: Driver, codec: Codec, observer: Observer = SILENT
+    ) -> None:
         self._adapter = adapter
         self._driver = driver
         self._codec = codec
+        self._observer = observer
         self._subscriptions: WeakSet[Subscription] = WeakSet()
         self._subscriptions_lock = threading.Lock()
 
@@ -108,7 +112,8 @@ class Store:
 
         Results are in the order of the writes. Raises as `append`, `CommitMismatch` besides.
         """
-        results = self._driver.run(append_many(self._adapter, self._codec, writes, commit_id))
+        with self._observer.span("append"):
+            results = self._driver.run(append_many(self._adapter, self._codec, writes, commit_id))
         self._wake_subscriptions()
         return results
 
@@ -131,18 +136,18 @@ class Store:
         ``commit_id``, and it takes effect once.
         """
         check_stream_id(stream_id)
-        handled = self._driver.run(
-            deciders.handle(
-                self._adapter,
-                self._codec,
-                decider,
-                stream_id,
-                command,
-                commit_id=commit_id,
-                metadata=metadata,
-                attempts=attempts,
-            )
+        handling = deciders.handle(
+            self._adapter,
+            self._codec,
+            decider,
+            stream_id,
+            command,
+            commit_id=commit_id,
+            metadata=metadata,
+            attempts=attempts,
         )
+        with self._observer.span("handle"):
+            handled = self._driver.run(handling)
         self._wake_subscriptions()
         return handled
 
@@ -174,17 +179,17 @@ class Store:
         ``version`` is the stream's own, whatever range was asked for; 0 for an unknown stream.
         """
         check_read(stream_id, from_version, to_version, max_count)
-        return self._driver.run(
-            read(
-                self._adapter,
-                self._codec,
-                stream_id,
-                from_version=from_version,
-                to_version=to_version,
-                backwards=backwards,
-                max_count=max_count,
-            )
+        reading = read(
+            self._adapter,
+            self._codec,
+            stream_id,
+            from_version=from_version,
+            to_version=to_version,
+            backwards=backwards,
+            max_count=max_count,
         )
+        with self._observer.span("read"):
+            return self._driver.run(reading)
 
     def read_lazily(
         self,
@@ -206,7 +211,7 @@ class Store:
             backwards=backwards,
             max_count=max_count,
         )
-        return self._iterate(scan)
+        return self._observer.over("read_lazily", self._iterate(scan))
 
     def read_all(
         self,
@@ -247,8 +252,8 @@ class Store:
             parallel=parallel,
         )
         if self._adapter.read_ahead:
-            return ReadAhead(self._driver, scan).events()
-        return self._iterate(scan)
+            return self._observer.over("read_all", ReadAhead(self._driver, scan).events())
+        return self._observer.over("read_all", self._iterate(scan))
 
     def streams(
         self,
@@ -349,6 +354,7 @@ class Store:
         for subscription in self._live_subscriptions():
             subscription.stop()
         self._driver.close()
+        self._observer.end_left()
 
     def __enter__(self) -> Store:
         return self
@@ -363,8 +369,8 @@ class Store:
 
     def _subscribe(self, options: Options) -> Subscription:
         check_options(options)
-        follower = Follower(self._adapter, self._codec, options)
-        subscription = Subscription(self._driver, follower, live=options.live)
+        reader = follower(self._adapter, self._codec, options, self._observer)
+        subscription = Subscription(self._driver, reader, live=options.live)
         with self._subscriptions_lock:
             self._subscriptions.add(subscription)
         return subscription

@@ -18,7 +18,6 @@ import os
 import botocore.session
 
 from mainstem.aws.dead_letters import DeadLetters
-from mainstem.dynamodb.open import parse
 from mainstem.errors import InvalidInput
 from mainstem.telemetry import EmbeddedMetrics, NoTelemetry, Telemetry
 
@@ -53,12 +52,9 @@ def read_units() -> float | None:
     return float(text) if text else None
 
 
-def telemetry(url: str | None = None) -> Telemetry:
-    """Embedded metrics if they are asked for, with the store's name as their dimension."""
-    if os.environ.get("MAINSTEM_METRICS") != "emf":
-        return NoTelemetry()
-    name = parse(url or required("MAINSTEM_URL")).name
-    return EmbeddedMetrics(dimensions={"store": name})
+def telemetry() -> Telemetry:
+    """Embedded metrics if they are asked for."""
+    return EmbeddedMetrics() if os.environ.get("MAINSTEM_METRICS") == "emf" else NoTelemetry()
 
 
 def set_up_logging() -> None:

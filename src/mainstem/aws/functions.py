@@ -58,7 +58,7 @@ def sequencing_handler(
 
     def make() -> Sequencing:
         letters = environment.dead_letters(dead_letters)
-        return Sequencing(_open(url, client), letters, telemetry or environment.telemetry(url))
+        return Sequencing(_open(url, client), letters, telemetry or environment.telemetry())
 
     made = Once(make)
     return lambda event, context: made().handle(event, context)
@@ -174,7 +174,7 @@ def maintenance_handler(
     def make() -> Maintaining:
         wanted = environment.reclaim() if reclaim is None else reclaim
         units = environment.read_units() if read_units is None else read_units
-        told = telemetry or environment.telemetry(url)
+        told = telemetry or environment.telemetry()
         return Maintaining(_open(url, client), reclaim=wanted, read_units=units, telemetry=told)
 
     made = Once(make)
@@ -190,7 +190,7 @@ def _reading_handler(
 ) -> Handler:
     def make() -> Reading:
         place = _open(url, client)
-        told = telemetry or environment.telemetry(url)
+        told = telemetry or environment.telemetry()
         return Reading(place, subscribed, handling(place), told)
 
     made = Once(make)

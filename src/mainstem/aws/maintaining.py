@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple
 
-from mainstem.aws import metrics
 from mainstem.aws.deadline import Deadline, LambdaContext, OutOfTime, within
 from mainstem.aws.place import Place
 from mainstem.dynamodb.attempts import Attempts
@@ -22,7 +21,7 @@ from mainstem.dynamodb.requests import Get, Got, Put, Value
 from mainstem.dynamodb.verification import verify_part
 from mainstem.errors import InvalidInput, StoreBusy, StoreError
 from mainstem.port import Op
-from mainstem.telemetry import NoTelemetry, Telemetry
+from mainstem.telemetry import Metric, NoTelemetry, Telemetry, metrics
 
 _log = logging.getLogger("mainstem")
 
@@ -87,7 +86,7 @@ class Maintaining:
         events = sum(turn.events for turn in turns)
         failures = [turn.failure for turn in turns if turn.failure is not None]
         if events:
-            self._telemetry.record(metrics.EVENTS_IN_SEGMENTS, events)
+            self._count(metrics.SEGMENT_EVENTS, events)
         for failure in failures:
             if not isinstance(failure, StoreBusy):
                 raise failure
@@ -139,9 +138,12 @@ class Maintaining:
     def _tell(self, found: Verification) -> None:
         behind = sum(1 for each in found.findings if each.verdict is Verdict.BEHIND)
         damaged = sum(1 for each in found.findings if each.verdict is Verdict.DAMAGED)
-        self._telemetry.record(metrics.STREAMS_VERIFIED, found.streams)
-        self._telemetry.record(metrics.STREAMS_BEHIND, behind)
-        self._telemetry.record(metrics.STREAMS_DAMAGED, damaged)
+        self._count(metrics.VERIFY_STREAMS, found.streams)
+        self._count(metrics.VERIFY_BEHIND, behind)
+        self._count(metrics.VERIFY_DAMAGED, damaged)
+
+    def _count(self, metric: Metric, value: float) -> None:
+        self._telemetry.record(metric, value, {"store": self._place.name})
 
 
 class _Turn(NamedTuple):

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from mainstem.aws import metrics
 from mainstem.aws.deadline import Deadline, LambdaContext
 from mainstem.aws.place import Place
 from mainstem.aws.records import Received, failures, is_of_stream, received
@@ -24,7 +23,7 @@ from mainstem.port import Claim
 from mainstem.positions import LogEnd, Partition, Position
 from mainstem.streams import LogFilter
 from mainstem.subscriptions import Batch
-from mainstem.telemetry import NoTelemetry, Telemetry
+from mainstem.telemetry import NoTelemetry, Telemetry, metrics
 
 _log = logging.getLogger("mainstem")
 
@@ -72,6 +71,7 @@ class Reading:
         self._handle = handle
         self._telemetry: Telemetry = telemetry or NoTelemetry()
         self._held: dict[Partition, _Progress] = {}
+        self._gaps: dict[Partition, int] = {}
 
     def handle(self, event: Any, context: LambdaContext | None) -> dict[str, Any]:
         """Answer an invocation: the records whose events are not handled yet are to come again.
@@ -110,7 +110,7 @@ class Reading:
                 # All of them: a record does not tell where its batch ends, so a part may be left of any.
                 failed += sequence_numbers
         if failed:
-            self._telemetry.record(metrics.RECORDS_REPEATED, len(failed), self._at())
+            self._telemetry.record(metrics.SEQUENCE_REPEATED, len(failed), self._at())
         return failed
 
     def _read(self, partition: Partition, deadline: Deadline) -> bool:
@@ -154,7 +154,7 @@ class Reading:
         handled = [event for event in page.events if event.position < reached]  # type: ignore[operator]
         if handled:
             progress.late_us = int(handled[-1].recorded_at.timestamp() * 1e6)
-            self._telemetry.record(metrics.EVENTS_HANDLED, len(handled), self._at())
+            self._telemetry.record(metrics.SUBSCRIPTION_EVENTS, len(handled), self._at())
         progress.position = reached
         self._save(progress)
         return False
@@ -182,16 +182,16 @@ class Reading:
                 gap = self._place.run(self._place.adapter.head(partition)) - progress.position
             except StoreError:
                 return  # what is wrong is told by what could not be read
-        at = {**self._at(), "partition": partition}
-        self._telemetry.record(metrics.GAP, gap, at)
-        if not gap:
-            self._telemetry.record(metrics.LAG, 0, at)
-        elif progress.late_us is not None:
-            lag = (self._place.context.clock() - progress.late_us) / 1000
-            self._telemetry.record(metrics.LAG, lag, at)
+        self._gaps[partition] = gap
+        self._telemetry.record(metrics.SUBSCRIPTION_GAP, sum(self._gaps.values()), self._at())
+        lag_s = 0.0
+        if gap and progress.late_us is not None:
+            lag_s = (self._place.context.clock() - progress.late_us) / 1e6
+        if not gap or lag_s:
+            self._telemetry.record(metrics.SUBSCRIPTION_LAG, lag_s, self._at())
 
     def _at(self) -> dict[str, str | int | float]:
-        return {"subscription": self._subscribed.name}
+        return {"store": self._place.name, "subscription": self._subscribed.name}
 
 
 def _woken_by(records: Sequence[Received]) -> dict[Partition, list[str]]:

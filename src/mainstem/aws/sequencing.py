@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple
 
-from mainstem.aws import metrics
 from mainstem.aws.dead_letters import DeadLetters
 from mainstem.aws.deadline import Deadline, LambdaContext, OutOfTime, within
 from mainstem.aws.place import Place
@@ -22,7 +21,7 @@ from mainstem.dynamodb.requests import ChangeRecord
 from mainstem.dynamodb.sequencer import Sequenced
 from mainstem.dynamodb.view import Hint, hint_of
 from mainstem.errors import StoreDamaged, StoreError
-from mainstem.telemetry import NoTelemetry, Telemetry
+from mainstem.telemetry import Metric, NoTelemetry, Telemetry, metrics
 
 _log = logging.getLogger("mainstem")
 
@@ -89,10 +88,10 @@ class _Invocation:
                 partition = self._place.layout.partition(hint.stream_id)
                 told.setdefault(partition, []).append(_Told(record, hint))
         if ignored:
-            self._telemetry.record(metrics.RECORDS_IGNORED, ignored)
+            self._tell(metrics.SEQUENCE_IGNORED, ignored)
         self._sequence_all(told)
         if self._failed:
-            self._telemetry.record(metrics.RECORDS_REPEATED, len(self._failed))
+            self._tell(metrics.SEQUENCE_REPEATED, len(self._failed))
         return self._failed
 
     def _hint(self, record: Received) -> Hint | None:
@@ -130,18 +129,15 @@ class _Invocation:
             _log.exception("Partition %d: its records come again.", partition)
             self._again(told)
         else:
-            self._count(partition, told, done)
+            self._count(told, done)
 
-    def _count(self, partition: int, told: Sequence[_Told], done: Sequenced) -> None:
-        at = {"partition": partition}
+    def _count(self, told: Sequence[_Told], done: Sequenced) -> None:
         if done.events:
-            self._telemetry.record(metrics.EVENTS_SEQUENCED, done.events, at)
-            oldest = min(
-                (each.hint.entry.event.recorded_us for each in told if each.hint.entry), default=0
-            )
-            if oldest:
-                delay_ms = max(0, self._place.context.clock() - oldest) / 1000
-                self._telemetry.record(metrics.SEQUENCING_DELAY, delay_ms, at)
+            self._tell(metrics.SEQUENCE_EVENTS, done.events)
+            times = [each.hint.entry.event.recorded_us for each in told if each.hint.entry]
+            if times:
+                late_us = self._place.context.clock() - min(times)
+                self._tell(metrics.LOG_DELAY, max(0, late_us) / 1e6)
         for record, hint in told:
             if hint.stream_id in done.holes:
                 missing = done.holes[hint.stream_id]
@@ -172,7 +168,10 @@ class _Invocation:
             self._fail(record)
         else:
             _log.error("Record %s is kept as a dead letter: %s", name, reason)
-            self._telemetry.record(metrics.DEAD_LETTERS, 1)
+            self._tell(metrics.SEQUENCE_DEAD_LETTERS, 1)
+
+    def _tell(self, metric: Metric, value: float) -> None:
+        self._telemetry.record(metric, value, {"store": self._place.name})
 
     def _fail(self, record: Received) -> None:
         if record.sequence_number is None:

@@ -68,7 +68,7 @@ class Attempts:
                     return answer
                 problem = faults.Conflicted("other transactions were under way on its items")
             try:
-                yield from self.pause(str(problem))
+                yield from self.pause(str(problem), type(problem).__name__)
             except StoreBusy as busy:
                 if unanswered:
                     raise StoreBusy(
@@ -77,8 +77,11 @@ class Attempts:
                     ) from busy
                 raise
 
-    def pause(self, problem: str) -> Op[None]:
-        """Wait a little, longer each time. Raises `StoreBusy` where the deadline would pass."""
+    def pause(self, problem: str, reason: str | None = None) -> Op[None]:
+        """Wait a little, longer each time. Raises `StoreBusy` where the deadline would pass.
+
+        With a ``reason``, what comes next is counted as a retry.
+        """
         context = self._context
         seconds = self._pause * (0.5 + 0.5 * context.random.random())
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
@@ -87,6 +90,9 @@ class Attempts:
                 f"DynamoDB did not carry it out within {self._timeout:g} seconds: {problem}. Trying "
                 "again is safe."
             )
+        meter = metering.current()
+        if meter is not None and reason is not None:
+            meter.tried_again(reason)
         yield Sleep(seconds)
 
     def batch_get(self, request: BatchGet) -> Op[dict[Key, Item]]:
@@ -102,7 +108,9 @@ class Attempts:
             if got.unprocessed:
                 left += got.unprocessed
                 if len(got.unprocessed) == len(some):
-                    yield from self.pause("DynamoDB left every key of a batch unprocessed")
+                    yield from self.pause(
+                        "DynamoDB left every key of a batch unprocessed", "Throttled"
+                    )
         return found
 
 

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from mainstem.dynamodb.layout import LISTING
@@ -37,6 +38,7 @@ from mainstem.dynamodb.requests import (
     UpdateEach,
 )
 from mainstem.dynamodb.sizes import item_bytes, write_units
+from mainstem.port import Op, Result
 
 
 @dataclass(slots=True)
@@ -48,6 +50,11 @@ class Cost:
     read_units: float = 0
     by_kind: dict[str, int] = field(default_factory=dict)
     """Requests by kind: ``Transact``, ``Query`` …"""
+    retries: dict[str, int] = field(default_factory=dict)
+    """What was tried again, by reason: ``Throttled``, ``Conflicted``, ``NoReply``, ``InProgress``,
+    ``Unreachable``, or ``HeadTaken``, where another writer was first at the head of the log."""
+    _outer: Cost | None = field(default=None, repr=False, compare=False)
+    """What is counted here is counted there too."""
 
     def add(self, request: Request, answer: Any) -> None:
         """Count one attempt; ``answer`` is None where it has none."""
@@ -59,6 +66,15 @@ class Cost:
             self.by_kind[kind] = self.by_kind.get(kind, 0) + 1
             self.write_units += written
             self.read_units += read
+        if self._outer is not None:
+            self._outer.add(request, answer)
+
+    def tried_again(self, reason: str) -> None:
+        """Count one retry."""
+        with _adding:
+            self.retries[reason] = self.retries.get(reason, 0) + 1
+        if self._outer is not None:
+            self._outer.tried_again(reason)
 
 
 _adding: Final = threading.Lock()
@@ -74,16 +90,43 @@ def current() -> Cost | None:
 
 @contextmanager
 def metered() -> Iterator[Cost]:
-    """Count what this thread or task asks of DynamoDB from here on.
+    """Count what this thread or task asks of DynamoDB from here on. One within another counts in both.
 
     Appends that share a transaction with those of others are counted where it is sent from.
     """
-    cost = Cost()
+    cost = Cost(_outer=_current.get())
     token = _current.set(cost)
     try:
         yield cost
     finally:
         _current.reset(token)
+
+
+def counted(operation: Op[Result], cost: Cost) -> Op[Result]:
+    """The operation, with what it asks for counted in ``cost`` too, whoever runs it.
+
+    It is counted step by step: in between, the context is that of whoever waits for the answer.
+    """
+    step = partial(next, operation)
+    while True:
+        cost._outer = _current.get()
+        token = _current.set(cost)
+        try:
+            request = step()
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result
+        finally:
+            _current.reset(token)
+        try:
+            answer = yield request
+        except GeneratorExit:
+            operation.close()
+            raise
+        except BaseException as error:
+            step = partial(operation.throw, error)
+        else:
+            step = partial(operation.send, answer)
 
 
 def units_written(request: Request) -> float:

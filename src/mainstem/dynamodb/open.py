@@ -14,10 +14,13 @@ from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
 from mainstem.dynamodb.context import Context, system_clock
 from mainstem.dynamodb.drivers import BlockingDriver, connect_async, connect_blocking
 from mainstem.dynamodb.layout import AttributeNames, Layout
+from mainstem.dynamodb.observed import observed
 from mainstem.dynamodb.session import Settings
 from mainstem.dynamodb.tables import TableOptions, check, check_layout, check_name, create
 from mainstem.errors import InvalidInput, StoreFormatError
 from mainstem.store import Store
+from mainstem.telemetry.observer import Observer
+from mainstem.telemetry.port import Telemetry
 
 _OPTIONS: Final = (
     "region",
@@ -53,13 +56,20 @@ class Opened(NamedTuple):
 
 
 def open_blocking(
-    url: str, codec: Codec, *, client: Any = None, clock: Callable[[], int] = system_clock
+    url: str,
+    codec: Codec,
+    *,
+    client: Any = None,
+    clock: Callable[[], int] = system_clock,
+    telemetry: Telemetry | None = None,
 ) -> Store:
     """Look at the tables and open the store. Raises `StoreNotFound`, `StoreFormatError`,
     `StoreDenied`.
     """
-    opened = connect_place(parse(url), client, clock)
-    return Store(opened.adapter, opened.driver, codec)
+    place = parse(url)
+    opened = connect_place(place, client, clock)
+    observer = Observer(telemetry, system="dynamodb", store=place.name)
+    return Store(observed(opened.adapter, observer), opened.driver, codec, observer)
 
 
 def connect_place(place: Place, client: Any, clock: Callable[[], int]) -> Opened:
@@ -77,7 +87,12 @@ def connect_place(place: Place, client: Any, clock: Callable[[], int]) -> Opened
 
 
 def open_async(
-    url: str, codec: Codec, *, client: Any = None, clock: Callable[[], int] = system_clock
+    url: str,
+    codec: Codec,
+    *,
+    client: Any = None,
+    clock: Callable[[], int] = system_clock,
+    telemetry: Telemetry | None = None,
 ) -> AsyncStore:
     """As `open_blocking`. The tables are looked at before it returns, which takes three requests."""
     place = parse(url)
@@ -90,7 +105,8 @@ def open_async(
     driver = connect_async(place.settings, client)
     context = Context(driver.new_lock, clock, timeout=place.timeout)
     adapter = DynamoAdapter(place.url, layout, context, sequencing=place.sequencing)
-    return AsyncStore(adapter, driver, codec)
+    observer = Observer(telemetry, system="dynamodb", store=place.name)
+    return AsyncStore(observed(adapter, observer), driver, codec, observer)
 
 
 def create_tables(

@@ -234,7 +234,7 @@ class Sequencer:
         before = view.head
         view = yield from self._look(attempts, partition)
         if view.head == before:
-            yield from attempts.pause("the head of the log is just being written")
+            yield from attempts.pause("the head of the log is just being written", "HeadTaken")
         return view, 0
 
     def _look(self, attempts: Attempts, partition: int) -> Op[View]:

@@ -14,9 +14,13 @@ from typing import Any, Final
 from mainstem.dynamodb.change_stream import ChangeStream, Pace
 from mainstem.dynamodb.inbox import Task
 from mainstem.dynamodb.maintenance import Maintenance
+from mainstem.dynamodb.observed import WorkerReport, cost_told
+from mainstem.dynamodb.sequencer import Sequenced
 from mainstem.dynamodb.worker import Rhythm, Worker, WorkerStatus
 from mainstem.errors import StoreBusy
-from mainstem.port import Polling
+from mainstem.port import Op, Polling, Result
+from mainstem.telemetry.observer import Observer
+from mainstem.telemetry.port import Telemetry
 
 _log = logging.getLogger("mainstem")
 
@@ -36,6 +40,7 @@ def sequence(
     reclaim: bool = False,
     report: Callable[[WorkerStatus], None] | None = None,
     client: Any = None,
+    telemetry: Telemetry | None = None,
     pace: Pace | None = None,
     rhythm: Rhythm | None = None,
 ) -> WorkerStatus:
@@ -46,7 +51,8 @@ def sequence(
     Returns when ``stop`` is set, after what was read is in the log, settled, and the shards are left to
     the others; with ``idle_seconds``, also when nothing has come for so long. ``reclaim`` empties
     batches whose events are in segments. ``report`` is told how the worker is doing after each turn.
-    ``pace`` and ``rhythm`` change how often what is done.
+    ``telemetry`` is told the same as metrics, and what it costs. ``pace`` and ``rhythm`` change how
+    often what is done.
 
     Where change records were lost before anybody read them (DynamoDB keeps them for 24 hours), or
     when nobody has read the stream before, the whole events table is scanned for what is missing.
@@ -67,8 +73,12 @@ def sequence(
             reclaim=reclaim,
             rhythm=rhythm,
         )
-        running = _Running(maintenance, worker, stop, report)
-        running.until_stopped(idle_seconds)
+        observer = Observer(telemetry, system="dynamodb", store=maintenance.name)
+        running = _Running(maintenance, worker, stop, report, observer)
+        try:
+            running.until_stopped(idle_seconds)
+        finally:
+            observer.flush()
         return worker.status()
 
 
@@ -81,11 +91,14 @@ class _Running:
         worker: Worker,
         stop: threading.Event,
         report: Callable[[WorkerStatus], None] | None,
+        observer: Observer,
     ) -> None:
         self._maintenance = maintenance
         self._worker = worker
         self._stop = stop
         self._report = report
+        self._observer = observer
+        self._told = WorkerReport(observer)
 
     def until_stopped(self, idle_seconds: float | None) -> None:
         clock = self._maintenance.context.monotonic
@@ -99,6 +112,7 @@ class _Running:
                     _log.warning("Tried again in a moment: %s", error)
                     busy = True
                 status = self._worker.status()
+                self._told.tell(status)
                 if self._report is not None:
                     self._report(status)
                 # Records of events that were written with the log need no sequencing, and yet were read.
@@ -112,31 +126,37 @@ class _Running:
                 if not (busy and status.delay_s > _FAR_BEHIND):
                     self._stop.wait(wait)
         self._end()
+        self._told.tell(self._worker.status())
 
     def _turn(self, pool: ThreadPoolExecutor) -> bool:
         """Whether there was anything to do."""
-        run, worker = self._maintenance.run, self._worker
-        tasks = run(worker.poll())
+        worker = self._worker
+        tasks = self._run("sequence.poll", worker.poll())
         failed: StoreBusy | None = None
         if len(tasks) == 1:
-            worker.dealt_with(tasks[0], run(worker.sequence(tasks[0])))
+            worker.dealt_with(tasks[0], self._sequence(tasks[0]))
         else:
-
-            def sequence(task: Task) -> Any:
-                return run(worker.sequence(task))
-
-            for task, outcome in [(task, pool.submit(sequence, task)) for task in tasks]:
+            for task, outcome in [(task, pool.submit(self._sequence, task)) for task in tasks]:
                 try:
                     worker.dealt_with(task, outcome.result())
                 except StoreBusy as error:  # the others' work is done all the same
                     failed = error
-        more = run(worker.care())
+        more = self._run("sequence.care", worker.care())
         if failed is not None:
             raise failed
         return bool(tasks) or more
 
     def _end(self) -> None:
         try:
-            self._maintenance.run(self._worker.stop())
+            self._run("sequence.care", self._worker.stop())
         except StoreBusy as error:
             _log.warning("Stopped without settling; the next worker does it: %s", error)
+
+    def _sequence(self, task: Task) -> Sequenced:
+        with self._observer.span("sequence", partition=task.partition):
+            return self._run("sequence.events", self._worker.sequence(task))
+
+    def _run(self, operation: str, running: Op[Result]) -> Result:
+        if not self._observer.silent:
+            running = cost_told(operation, running, self._observer)
+        return self._maintenance.run(running)

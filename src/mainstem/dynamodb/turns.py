@@ -213,7 +213,7 @@ class Turns:
                 raise StoreDamaged(_holes(planned, answer))
             if behind and len(left) == len(group):
                 # Others write to this partition too. Who comes back at once meets them again.
-                yield from attempts.pause("other writers took the head of the log")
+                yield from attempts.pause("other writers took the head of the log", "HeadTaken")
             group = left
 
     def _find_heads(self, attempts: Attempts, group: list[Pending]) -> Op[dict[int, Head]]:

@@ -16,18 +16,29 @@ from mainstem.sqlite.connections import Mode, Settings, Synchronous
 from mainstem.sqlite.drivers import AsyncDriver, BlockingDriver
 from mainstem.sqlite.engine import Engine
 from mainstem.store import Store
+from mainstem.telemetry.adapter import observed
+from mainstem.telemetry.observer import Observer
+from mainstem.telemetry.port import Telemetry
 
 
-def open_blocking(url: str, codec: Codec, *, create: bool = True) -> Store:
+def open_blocking(
+    url: str, codec: Codec, *, create: bool = True, telemetry: Telemetry | None = None
+) -> Store:
     """Open the file and check it; make it where the URL's mode allows."""
-    engine = Engine(parse(url, create=create))
-    return Store(SqliteAdapter(url), BlockingDriver(engine), codec)
+    settings = parse(url, create=create)
+    observer = _observer(settings, telemetry)
+    adapter = observed(SqliteAdapter(url), observer)
+    return Store(adapter, BlockingDriver(Engine(settings)), codec, observer)
 
 
-def open_async(url: str, codec: Codec, *, create: bool = True) -> AsyncStore:
+def open_async(
+    url: str, codec: Codec, *, create: bool = True, telemetry: Telemetry | None = None
+) -> AsyncStore:
     """As `open_blocking`."""
-    engine = Engine(parse(url, create=create))
-    return AsyncStore(SqliteAdapter(url), AsyncDriver(engine), codec)
+    settings = parse(url, create=create)
+    observer = _observer(settings, telemetry)
+    adapter = observed(SqliteAdapter(url), observer)
+    return AsyncStore(adapter, AsyncDriver(Engine(settings)), codec, observer)
 
 
 def parse(url: str, *, create: bool = True) -> Settings:
@@ -49,6 +60,12 @@ def parse(url: str, *, create: bool = True) -> Settings:
     if settings.path is None and settings.mode != "rwc":
         raise InvalidInput(f"{url!r}: a store in memory is always made anew, so it has no mode.")
     return settings
+
+
+def _observer(settings: Settings, telemetry: Telemetry | None) -> Observer:
+    # The file's name, not where it is: folders may be named for users.
+    name = "memory" if settings.path is None else settings.path.stem
+    return Observer(telemetry, system="sqlite", store=name)
 
 
 def _path(url: str, host: str, path: str) -> Path | None:

@@ -1,107 +1,256 @@
-"""Metrics in CloudWatch's embedded format: lines of JSON on standard output, of which CloudWatch makes
-metrics. For Lambda, and wherever the CloudWatch agent reads the output.
+"""Metrics as lines of text that Amazon CloudWatch understands: its embedded metric format.
 
-https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+A line is a JSON object with the values, and what they are under ``_aws``. What a Lambda function prints
+is read by CloudWatch anyway, so no request is made, and no permission is needed.
 """
 
 from __future__ import annotations
 
+import json
+import logging
+import math
+import re
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Final, TextIO
+from contextlib import AbstractContextManager, contextmanager
+from types import TracebackType
+from typing import Any, Final, Protocol, TypeAlias
 
-import msgspec
-
+from mainstem.errors import InvalidInput
+from mainstem.telemetry.metrics import ALL, SPAN_DURATION
 from mainstem.telemetry.port import Attributes, Metric
 
-_MOST_VALUES: Final = 100
-"""Of one metric in one line, by the specification."""
-_MOST_METRICS: Final = 100
-"""In one line, by the specification."""
-_NO_DIMENSIONS: Final = frozenset({"partition"})
-"""Attributes that are written, but not made series of: CloudWatch bills each series."""
+_log = logging.getLogger("mainstem")
 
-_Key = tuple[tuple[str, str], ...]
+# What the format allows in one line.
+_MOST_METRICS: Final = 100
+_MOST_VALUES: Final = 100
+_MOST_DIMENSIONS: Final = 30
+_LONGEST_NAME: Final = 250
+_LONGEST_VALUE: Final = 1024
+
+_OF_OURS: Final = 5
+"""Dimensions that are left for what a measurement is of."""
+_MOST_SERIES: Final = 1000
+"""Held between two flushes. More are handed over at once: memory does not grow with them."""
+
+Dimensions: TypeAlias = tuple[tuple[str, str], ...]
+
+
+class Output(Protocol):
+    """Where lines go: any text file."""
+
+    def write(self, text: str, /) -> Any: ...
+    def flush(self) -> Any: ...
 
 
 class EmbeddedMetrics:
-    """Gathers what is measured, and prints it when it is flushed. Safe to share between threads.
+    """Tells metrics to CloudWatch by way of what the program prints.
 
-    Each metric is a series for each set of ``dimensions`` and attributes. Spans are not told.
+    Counters are summed up, gauges keep their last value, and of durations every value is kept, until
+    `flush`, which prints a line for each set of dimensions. It is called by itself when something is
+    recorded ``flush_seconds`` after what is held began, and when 100 values of a duration have gathered.
+    A context manager: leaving it flushes. May be shared by any number of stores.
+
+    A span is told by how long it took. CloudWatch bills for each combination of a metric and its
+    dimensions, which are ``Store`` and, where it applies, ``Operation``, ``Reason`` or ``Subscription``.
     """
 
     def __init__(
         self,
         namespace: str = "Mainstem",
         dimensions: Mapping[str, str] | None = None,
+        stream: Output | None = None,
         *,
-        output: TextIO | None = None,
+        flush_seconds: float = 60.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``output`` is standard output by default; ``clock`` tells seconds since 1970-01-01 UTC."""
+        """``dimensions`` are added to all metrics. ``stream`` is standard output by default.
+
+        ``clock`` answers seconds since 1970-01-01 UTC. Raises `InvalidInput` for what CloudWatch would
+        not take.
+        """
+        _check_namespace(namespace)
         self._namespace = namespace
-        self._dimensions = dict(dimensions or {})
-        self._output = output
+        self._own = _checked(dimensions or {})
+        self._stream = stream
+        self._flush_seconds = flush_seconds
         self._clock = clock
         self._lock = threading.Lock()
-        self._gathered: dict[_Key, dict[Metric, list[float]]] = {}
+        self._writing = threading.Lock()
+        """Lines of two threads do not mix."""
+        self._held: dict[Dimensions, dict[Metric, list[float]]] = {}
+        self._series = 0
+        self._since: float | None = None
+        """When the first of what is held was recorded."""
 
     def record(self, metric: Metric, value: float, attributes: Attributes | None = None) -> None:
-        """Counters are added up, of a gauge the last value counts, of a histogram each does."""
-        key = tuple(sorted((name, str(each)) for name, each in (attributes or {}).items()))
+        """Keep it for the next flush."""
+        if not math.isfinite(value):
+            return  # JSON has no such number
+        dimensions = tuple((attributes or {}).items())
         with self._lock:
-            values = self._gathered.setdefault(key, {}).setdefault(metric, [])
-            if metric.kind == "histogram" or not values:
-                values.append(value)
-            elif metric.kind == "counter":
-                values[0] += value
-            else:
-                values[0] = value
+            due = self._keep(metric, value, dimensions)
+            taken = self._take() if due else {}
+        self._print(taken)
 
-    @contextmanager
-    def span(self, name: str, attributes: Attributes | None = None) -> Iterator[None]:  # noqa: ARG002
-        """Nothing is told of it."""
-        yield
+    def span(self, name: str, attributes: Attributes | None = None) -> AbstractContextManager[None]:
+        """Told by how long it took, whether it failed or not."""
+        return self._timed(name, attributes or {})
 
     def flush(self) -> None:
-        """Print what was gathered: a line for each set of attributes, or more where there is much."""
+        """Print what was recorded since the last time."""
         with self._lock:
-            gathered, self._gathered = self._gathered, {}
-        output = self._output or sys.stdout
-        for key, metrics in gathered.items():
-            for line in self._lines(dict(key), metrics):
-                output.write(msgspec.json.encode(line).decode() + "\n")
-        output.flush()
+            taken = self._take()
+        self._print(taken)
 
-    def _lines(
-        self, attributes: Mapping[str, str], metrics: Mapping[Metric, list[float]]
-    ) -> Iterator[dict[str, Any]]:
-        left = {metric: list(values) for metric, values in metrics.items()}
-        while left:
-            some = dict(list(left.items())[:_MOST_METRICS])
-            yield self._line(
-                attributes, {metric: values[:_MOST_VALUES] for metric, values in some.items()}
-            )
-            for metric, values in some.items():
-                del values[:_MOST_VALUES]
-                if not values:
-                    del left[metric]
+    def __enter__(self) -> EmbeddedMetrics:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.flush()
+
+    @contextmanager
+    def _timed(self, name: str, attributes: Attributes) -> Iterator[None]:
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            told = {key: attributes[key] for key in ("store", "subscription") if key in attributes}
+            took = (time.perf_counter() - begun) * 1000
+            self.record(SPAN_DURATION, took, {**told, "operation": name})
+
+    # Under the lock
+
+    def _keep(self, metric: Metric, value: float, attributes: tuple[Any, ...]) -> bool:
+        """Hold one value. Answers whether what is held is to be printed now."""
+        now = self._clock()
+        if self._since is None:
+            self._since = now
+        metrics = self._held.setdefault(attributes, {})
+        values = metrics.get(metric)
+        if values is None:
+            metrics[metric] = [value]
+            self._series += 1
+        elif metric.kind == "histogram":
+            values.append(value)
+        elif metric.kind == "counter":
+            values[0] += value
+        else:
+            values[0] = value
+        return (
+            now - self._since >= self._flush_seconds
+            or self._series >= _MOST_SERIES
+            or (values is not None and len(values) >= _MOST_VALUES)
+        )
+
+    def _take(self) -> dict[Dimensions, dict[Metric, list[float]]]:
+        taken, self._held = self._held, {}
+        self._series = 0
+        self._since = None
+        return taken
+
+    # Printing
+
+    def _print(self, taken: Mapping[Dimensions, Mapping[Metric, list[float]]]) -> None:
+        if not taken:
+            return
+        timestamp = int(self._clock() * 1000)
+        lines = [
+            self._line(timestamp, attributes, some)
+            for attributes, metrics in taken.items()
+            for some in _parts(metrics)
+        ]
+        try:
+            stream = self._stream or sys.stdout
+            with self._writing:
+                stream.write("".join(lines))
+                stream.flush()
+        except Exception as error:  # a full disk or a closed pipe, which is not the store's concern
+            _log.warning("Metrics could not be printed: %s", error)
 
     def _line(
-        self, attributes: Mapping[str, str], metrics: Mapping[Metric, list[float]]
-    ) -> dict[str, Any]:
-        told = {**self._dimensions, **attributes}
-        dimensions = [name for name in told if name not in _NO_DIMENSIONS]
+        self, timestamp: int, attributes: Dimensions, metrics: Mapping[Metric, list[float]]
+    ) -> str:
+        dimensions = dict(self._own)
+        for key, value in attributes[: _MOST_DIMENSIONS - len(self._own)]:
+            dimensions[_title(key)] = _value(value)
         directive = {
             "Namespace": self._namespace,
-            "Dimensions": [dimensions],
-            "Metrics": [{"Name": metric.name, "Unit": metric.unit} for metric in metrics],
+            "Dimensions": [list(dimensions)],
+            "Metrics": [{"Name": _title(metric.name), "Unit": metric.unit} for metric in metrics],
         }
-        values = {
-            metric.name: found[0] if len(found) == 1 else found for metric, found in metrics.items()
+        document: dict[str, Any] = {
+            "_aws": {"Timestamp": timestamp, "CloudWatchMetrics": [directive]},
+            **dimensions,
         }
-        about = {"Timestamp": int(self._clock() * 1000), "CloudWatchMetrics": [directive]}
-        return {"_aws": about, **told, **values}
+        for metric, values in metrics.items():
+            rounded = [round(value, 3) for value in values]
+            document[_title(metric.name)] = rounded if len(rounded) > 1 else rounded[0]
+        return json.dumps(document, separators=(",", ":")) + "\n"
+
+
+def _parts(metrics: Mapping[Metric, list[float]]) -> Iterator[dict[Metric, list[float]]]:
+    """At most so many at a time as a line may have."""
+    each = list(metrics.items())
+    for start in range(0, len(each), _MOST_METRICS):
+        yield dict(each[start : start + _MOST_METRICS])
+
+
+def _title(name: str) -> str:
+    """As CloudWatch's own metrics and dimensions are written: ``AppendEvents``."""
+    return "".join(word[:1].upper() + word[1:] for word in re.split("[._]", name))
+
+
+def _value(value: str | int | float) -> str:
+    """Text that CloudWatch takes: printable ASCII, not blank, not too long."""
+    text = str(value).encode("ascii", "backslashreplace").decode()
+    text = "".join(each if each.isprintable() else "?" for each in text)[:_LONGEST_VALUE]
+    return text if text.strip() else "-"
+
+
+_TAKEN: Final = frozenset({"_aws", "Store", "Operation", "Reason", "Subscription"}) | {
+    _title(metric.name) for metric in ALL
+}
+
+
+def _check_namespace(namespace: str) -> None:
+    if not isinstance(namespace, str) or not re.fullmatch(
+        r"[\w.\-/#:]{1,255}", namespace, re.ASCII
+    ):
+        raise InvalidInput(
+            f"namespace={namespace!r:.80}: a namespace is 1 to 255 letters, digits and . - _ / # : signs."
+        )
+    if namespace.startswith(("AWS/", ":")):
+        raise InvalidInput(
+            f"namespace={namespace!r:.80}: that is CloudWatch's own; take another beginning."
+        )
+
+
+def _checked(dimensions: Mapping[str, str]) -> dict[str, str]:
+    if len(dimensions) > _MOST_DIMENSIONS - _OF_OURS:
+        raise InvalidInput(
+            f"There are {len(dimensions)} dimensions; give at most {_MOST_DIMENSIONS - _OF_OURS}."
+        )
+    for name, value in dimensions.items():
+        if not isinstance(name, str) or not re.fullmatch(r"[!-9;-~][!-~]*", name):
+            raise InvalidInput(
+                f"dimensions: {name!r:.80} is no name of a dimension. Take ASCII letters and digits."
+            )
+        if len(name) > _LONGEST_NAME or name in _TAKEN:
+            raise InvalidInput(
+                f"dimensions: {name!r:.80} is too long or means something already. Take another name."
+            )
+        if not isinstance(value, str) or value != _value(value):
+            raise InvalidInput(
+                f"dimensions: the value of {name!r} is not 1 to {_LONGEST_VALUE} characters of "
+                "printable ASCII."
+            )
+    return dict(dimensions)

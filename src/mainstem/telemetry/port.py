@@ -25,6 +25,17 @@ class Metric(NamedTuple):
     description: str
 
 
+class Failure(Exception):
+    """What is told of an error that ended a span: never the error itself, whose message may name streams."""
+
+    def __init__(self, kind: str, meaning: str = "") -> None:
+        super().__init__(f"{kind}: {meaning}" if meaning else kind)
+        self.kind = kind
+        """The error's class: ``mainstem.errors.VersionConflict``."""
+        self.meaning = meaning
+        """What errors of this class mean, where it is one of Mainstem's."""
+
+
 class Telemetry(Protocol):
     """Somebody who is told. Calls must be quick and never raise; they come from any thread."""
 
@@ -33,7 +44,7 @@ class Telemetry(Protocol):
         ...
 
     def span(self, name: str, attributes: Attributes | None = None) -> AbstractContextManager[None]:
-        """A piece of work, from entering to leaving; an error that leaves it is noted."""
+        """A piece of work, from entering to leaving; a `Failure` that leaves it is noted."""
         ...
 
     def flush(self) -> None:

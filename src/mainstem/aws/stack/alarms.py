@@ -38,10 +38,10 @@ def alarms() -> dict[str, Json]:
             "LogLate",
             "Events get into the log late.",
             NAMESPACE,
-            "SequencingDelay",
+            "LogDelay",
             _store(),
             "Maximum",
-            _late_ms(),
+            ref("LateSeconds"),
             "Sequences",
             times=5,
         ),
@@ -49,7 +49,7 @@ def alarms() -> dict[str, Json]:
             "DeadLettersKept",
             "Records could not be sequenced and are kept: mainstem redrive.",
             NAMESPACE,
-            "DeadLetters",
+            "SequenceDeadLetters",
             _store(),
             "Sum",
             0,
@@ -69,7 +69,7 @@ def alarms() -> dict[str, Json]:
             "EventsChanged",
             "Events were changed or removed in the events table, which nothing should do.",
             NAMESPACE,
-            "RecordsIgnored",
+            "SequenceIgnored",
             _store(),
             "Sum",
             0,
@@ -79,7 +79,7 @@ def alarms() -> dict[str, Json]:
             "LogBehind",
             "Streams have events that are not in the log: mainstem repair.",
             NAMESPACE,
-            "StreamsBehind",
+            "VerifyBehind",
             _store(),
             "Maximum",
             0,
@@ -90,7 +90,7 @@ def alarms() -> dict[str, Json]:
             "LogDamaged",
             "The verification has found damage: mainstem verify --full.",
             NAMESPACE,
-            "StreamsDamaged",
+            "VerifyDamaged",
             _store(),
             "Maximum",
             0,
@@ -101,10 +101,10 @@ def alarms() -> dict[str, Json]:
             "PublicationLate",
             "The publisher is late.",
             NAMESPACE,
-            "Lag",
-            {**_store(), "subscription": "publisher"},
+            "SubscriptionLag",
+            {**_store(), "Subscription": "publisher"},
             "Maximum",
-            _late_ms(),
+            ref("LateSeconds"),
             "Publishes",
             times=5,
         ),
@@ -155,12 +155,7 @@ def _iterator_age(function: str, condition: str) -> Alarm:
 
 
 def _store() -> dict[str, Json]:
-    return {"store": ref("StoreName")}
-
-
-def _late_ms() -> Json:
-    """CloudFormation can't multiply, but it can write three zeros."""
-    return sub("${LateSeconds}000")
+    return {"Store": ref("StoreName")}
 
 
 def _resource(alarm: Alarm) -> Json:

@@ -10,30 +10,39 @@ from mainstem.aws.stack.expressions import Json, sub
 
 
 def dashboard() -> dict[str, Json]:
-    """Six graphs: what comes in, how late the log is, and whether anything goes wrong."""
-    store = ["store", "${StoreName}"]
+    """What comes in, how late the log is, and whether anything goes wrong, in graphs."""
+    store = ["Store", "${StoreName}"]
     graphs: list[tuple[str, str, list[Any]]] = [
-        ("Events into the log", "Sum", [[NAMESPACE, "EventsSequenced", *store]]),
+        ("Events into the log", "Sum", [[NAMESPACE, "SequenceEvents", *store]]),
         (
-            "How late the log is (ms)",
+            "How late the log is (s)",
             "Maximum",
             [
-                [NAMESPACE, "SequencingDelay", *store],
-                ["AWS/Lambda", "IteratorAge", "FunctionName", "${StoreName}-sequence"],
+                [NAMESPACE, "LogDelay", *store],
             ],
         ),
         (
             "Subscriptions: gap (events)",
             "Maximum",
             [
-                [{"expression": _search("Gap"), "label": "${!PROP('Dim.subscription')}"}],
+                [
+                    {
+                        "expression": _search("SubscriptionGap"),
+                        "label": "${!PROP('Dim.Subscription')}",
+                    }
+                ],
             ],
         ),
         (
-            "Subscriptions: lag (ms)",
+            "Subscriptions: lag (s)",
             "Maximum",
             [
-                [{"expression": _search("Lag"), "label": "${!PROP('Dim.subscription')}"}],
+                [
+                    {
+                        "expression": _search("SubscriptionLag"),
+                        "label": "${!PROP('Dim.Subscription')}",
+                    }
+                ],
             ],
         ),
         (
@@ -43,6 +52,14 @@ def dashboard() -> dict[str, Json]:
                 ["AWS/Lambda", metric, "FunctionName", f"${{StoreName}}-{name}"]
                 for name in ("sequence", "maintain", "publish")
                 for metric in ("Errors", "Throttles")
+            ],
+        ),
+        (
+            "Change records wait (ms)",
+            "Maximum",
+            [
+                ["AWS/Lambda", "IteratorAge", "FunctionName", f"${{StoreName}}-{name}"]
+                for name in ("sequence", "publish")
             ],
         ),
         (
@@ -59,7 +76,12 @@ def dashboard() -> dict[str, Json]:
             "Maximum",
             [
                 [NAMESPACE, name, *store]
-                for name in ("DeadLetters", "StreamsBehind", "StreamsDamaged", "RecordsIgnored")
+                for name in (
+                    "SequenceDeadLetters",
+                    "VerifyBehind",
+                    "VerifyDamaged",
+                    "SequenceIgnored",
+                )
             ],
         ),
     ]
@@ -77,7 +99,7 @@ def dashboard() -> dict[str, Json]:
 
 
 def _search(metric: str) -> str:
-    schema = f"{{{NAMESPACE},store,subscription}}"
+    schema = f"{{{NAMESPACE},Store,Subscription}}"
     return f"SEARCH('{schema} MetricName=\"{metric}\" store=\"${{StoreName}}\"', 'Maximum', 60)"
 
 
