@@ -160,7 +160,7 @@ LAYERS = (
     ("sqlite", "dynamodb"),
     ("connect",),
     ("__init__",),
-    ("jsonlines", "transfer", "cli", "demo", "testing", "__main__"),
+    ("jsonlines", "transfer", "cli", "demo", "testing", "aws", "__main__"),
 )
 """The decisions and the port stand side by side in the design; here in the order of their imports."""
 
