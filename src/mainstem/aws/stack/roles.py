@@ -32,61 +32,28 @@ class Use(NamedTuple):
 
 
 _OPEN: Final = ("DescribeTable",)
+_SEQUENCE: Final = (
+    *_OPEN,
+    "BatchGetItem",
+    "GetItem",
+    "PartiQLInsert",
+    "PartiQLUpdate",
+    "PutItem",
+    "Query",
+    "UpdateItem",
+)
 
 USES: Final[Mapping[str, Use]] = {
-    "Sequence": Use(
-        events=(*_OPEN, "Query"),
-        log=(
-            *_OPEN,
-            "BatchGetItem",
-            "GetItem",
-            "PartiQLInsert",
-            "PartiQLUpdate",
-            "PutItem",
-            "Query",
-            "UpdateItem",
-        ),
-    ),
-    "Maintain": Use(
-        events=(*_OPEN, "Query"),
-        log=(
-            *_OPEN,
-            "BatchGetItem",
-            "GetItem",
-            "PartiQLInsert",
-            "PartiQLUpdate",
-            "PutItem",
-            "Query",
-            "UpdateItem",
-        ),
-        listing=("Query",),
-    ),
+    "Sequence": Use(events=(*_OPEN, "Query"), log=_SEQUENCE),
+    "Maintain": Use(events=(*_OPEN, "Query"), log=_SEQUENCE, listing=("Query",)),
     "Publish": Use(events=_OPEN, log=(*_OPEN, "GetItem", "Query", "UpdateItem")),
 }
 
 READERS: Final = USES["Publish"]
 """What a projection needs, too."""
 WRITERS: Final = Use(
-    events=(
-        *_OPEN,
-        "ConditionCheckItem",
-        "GetItem",
-        "PartiQLInsert",
-        "PutItem",
-        "Query",
-    ),
-    log=(
-        *_OPEN,
-        "BatchGetItem",
-        "ConditionCheckItem",
-        "DeleteItem",
-        "GetItem",
-        "PartiQLInsert",
-        "PartiQLUpdate",
-        "PutItem",
-        "Query",
-        "UpdateItem",
-    ),
+    events=(*_OPEN, "BatchGetItem", "GetItem", "PartiQLInsert", "PutItem", "Query"),
+    log=_SEQUENCE,
     listing=("Query",),
 )
 """What a service needs that appends, reads, subscribes and keeps snapshots."""
