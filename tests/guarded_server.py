@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,13 +35,15 @@ class GuardedServer:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.port = port
+        # Not a pipe, which would fill up: nobody reads it.
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop
         self._guard = subprocess.Popen(
             [sys.executable, __file__, *command],
             cwd=folder,
             env=None if environment is None else dict(environment),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
             start_new_session=True,  # Ctrl-C ends the tests first, and they end it
         )
 
@@ -50,15 +53,18 @@ class GuardedServer:
             wait_for(self.port)
         except TimeoutError:
             self._guard.kill()
-            assert self._guard.stderr is not None
-            raise TimeoutError(self._guard.stderr.read().decode()) from None
+            raise TimeoutError(self.errors()) from None
+
+    def errors(self) -> str:
+        """What it has said so far on standard error."""
+        self._errors.seek(0)
+        return self._errors.read().decode(errors="replace")
 
     def stop(self) -> None:
         assert self._guard.stdin is not None
-        assert self._guard.stderr is not None
         self._guard.stdin.close()
         self._guard.wait()
-        self._guard.stderr.close()
+        self._errors.close()
 
 
 def wait_for(port: int) -> None:
