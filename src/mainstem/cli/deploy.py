@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from mainstem.cli.options import json_option
 from mainstem.cli.output import bytes_shown, print_json
@@ -254,7 +255,7 @@ def _show_plan(plan: Plan) -> None:
     for change in plan.changes:
         action = f"{change.action}, made anew" if change.replaced else change.action
         style = "red" if change.replaced else styles.get(change.action, "")
-        table.add_row(f"[{style}]{action}[/]", change.name, change.kind.removeprefix("AWS::"))
+        table.add_row(Text(action, style), change.name, change.kind.removeprefix("AWS::"))
     console.print(table)
 
 
@@ -272,8 +273,11 @@ def _show_remains(remains: Remains, *, deletes_data: bool) -> None:
 
 def _show_event(console: Console, event: Event) -> None:
     style = next((style for end, style in _STATUS_STYLES.items() if event.status.endswith(end)), "")
-    line = f"[{style}]{event.status:<20}[/] {event.name} ({event.kind.removeprefix('AWS::')})"
-    console.print(line + (f": {event.reason}" if event.reason else ""), highlight=False)
+    line = Text(f"{event.status:<20}", style)
+    line.append(f" {event.name} ({event.kind.removeprefix('AWS::')})", "default")
+    if event.reason:
+        line.append(f": {event.reason}", "default")
+    console.print(line)
 
 
 def _confirmed(question: str, *, for_programs: bool) -> bool:
