@@ -131,10 +131,11 @@ class EventStore(Construct):
         Raises `InvalidInput` for values out of bounds, for a function that has no role, and for one that
         was added before.
         """
-        window = 1 if batching_window is None else batching_window.to_seconds()
-        if not (1 <= batch_size <= 10_000 and 0 <= window <= 300):
+        window = Duration.seconds(1) if batching_window is None else batching_window
+        if not (1 <= batch_size <= 10_000 and 0 <= window.to_seconds() <= 300):
             raise InvalidInput(
-                f"batch_size={batch_size!r} and a window of {window} s: give 1 to 10,000, and 0 to 300 s."
+                f"batch_size={batch_size!r}, batching_window={window.to_seconds()} s: give 1 to 10,000, and "
+                "0 to 300 s."
             )
         name = f"Projection of {self._store_name}"
         if function.node.try_find_child(name) is not None:
@@ -142,22 +143,21 @@ class EventStore(Construct):
                 f"{function.node.path} is a projection of {self._store_name} already."
             )
         self.grant_read(function)
-        # Under the function, whose stack may depend on the store's, not the other way round.
-        lambda_.CfnEventSourceMapping(
-            function,
+        # Under the function: its stack may depend on the store's, not the other way round.
+        mapping = function.add_event_source_mapping(
             name,
-            function_name=function.function_arn,
             event_source_arn=self.log_stream_arn,
             # LATEST may miss batches while the mapping is made.
-            starting_position="TRIM_HORIZON",
+            starting_position=lambda_.StartingPosition.TRIM_HORIZON,
             batch_size=batch_size,
-            maximum_batching_window_in_seconds=window,
-            function_response_types=["ReportBatchItemFailures"],
-            maximum_retry_attempts=-1,
-            filter_criteria=lambda_.CfnEventSourceMapping.FilterCriteriaProperty(
-                filters=[lambda_.CfnEventSourceMapping.FilterProperty(pattern=NEW_BATCHES)]
-            ),
+            max_batching_window=window,
+            report_batch_item_failures=True,
+            filters=[{"pattern": NEW_BATCHES}],
         )
+        made = mapping.node.default_child
+        assert isinstance(made, lambda_.CfnEventSourceMapping)
+        # Not every version of the CDK takes it above.
+        made.maximum_retry_attempts = -1
 
     def _built(self, runtime: str, architecture: str) -> s3_assets.Asset:
         bundle = build(runtime.removeprefix("python"), architecture)
