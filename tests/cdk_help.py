@@ -35,7 +35,8 @@ class Cdk:
     def store(self, stack: Stack, name: str = "Store", **more: Any) -> cdk.EventStore:
         """One whose bundle is an empty file."""
         code = s3_assets.Asset(stack, f"Code of {name}", path=str(self._asset))
-        return cdk.EventStore(stack, name, **{"store_name": "shop", "code": code} | more)
+        chosen: dict[str, Any] = {"store_name": "shop", "code": code, **more}
+        return cdk.EventStore(stack, name, **chosen)
 
     def store_with_bundle(self, stack: Stack, **more: Any) -> cdk.EventStore:
         return cdk.EventStore(stack, "Store", store_name="shop", **more)

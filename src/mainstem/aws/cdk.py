@@ -25,7 +25,7 @@ from constructs import Construct
 
 from mainstem.aws.bundle import build
 from mainstem.aws.stack.functions import NEW_BATCHES
-from mainstem.aws.stack.parameters import CONDITIONS, PARAMETERS
+from mainstem.aws.stack.parameters import PARAMETERS
 from mainstem.aws.stack.template import template
 from mainstem.dynamodb.layout import AttributeNames
 from mainstem.errors import InvalidInput
@@ -246,30 +246,44 @@ def _bounds(wanted: Mapping[str, Any]) -> str:
 
 @contextmanager
 def _file(made: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[str]:
-    """The template in a file, without what belongs to the whole stack."""
-    kept = {name: made[name] for name in ("Parameters", "Mappings", "Resources", "Outputs")}
-    # A condition may not depend on a resource. Those that ask for an ARN ask only whether it is given.
-    given = {
-        name: "given"
-        for name, value in values.items()
-        if name in _ARNS and Token.is_unresolved(value)
-    }
-    kept["Conditions"] = _replaced(CONDITIONS, given)
+    """The template in a file, without what belongs to the whole stack, and with its conditions and mappings
+    decided: all that they ask for is known here, and CloudFormation's conditions may not ask for what another
+    resource gives, such as the ARN of a topic.
+    """
+    met = {name: _is_met(each, values) for name, each in made["Conditions"].items()}
+
+    def decided(part: Any) -> Any:
+        match part:
+            case {"Fn::If": [condition, then, otherwise]}:
+                return decided(then if met[condition] else otherwise)
+            case {"Fn::FindInMap": [mapping, {"Ref": parameter}, key]}:
+                return made["Mappings"][mapping][values[parameter]][key]
+            case dict():
+                return {name: decided(each) for name, each in part.items()}
+            case list():
+                return [decided(each) for each in part]
+        return part
+
+    kept = {"Parameters": made["Parameters"]}
+    for section in ("Resources", "Outputs"):
+        kept[section] = {
+            name: decided({key: each[key] for key in each if key != "Condition"})
+            for name, each in made[section].items()
+            if met.get(each.get("Condition"), True)
+        }
     with tempfile.TemporaryDirectory(prefix="mainstem-template-") as folder:
         path = Path(folder, "template.json")
         path.write_text(json.dumps(kept))
         yield str(path)
 
 
-def _replaced(part: Any, given: Mapping[str, str]) -> Any:
-    """The part of a template with text in place of some of its parameters."""
-    if isinstance(part, Mapping):
-        if part.keys() == {"Ref"} and part["Ref"] in given:
-            return given[part["Ref"]]
-        return {name: _replaced(each, given) for name, each in part.items()}
-    if isinstance(part, list):
-        return [_replaced(each, given) for each in part]
-    return part
+def _is_met(condition: Any, values: Mapping[str, Any]) -> bool:
+    match condition:
+        case {"Fn::Not": [negated]}:
+            return not _is_met(negated, values)
+        case {"Fn::Equals": [{"Ref": name}, value]}:
+            return bool(values[name] == value)
+    raise NotImplementedError(f"the condition {condition}")
 
 
 def _attach(policy: iam.IManagedPolicy, grantee: iam.IGrantable) -> None:
