@@ -68,6 +68,21 @@ def dynamodb_of_page(
         monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", server.endpoint)
 
 
+@pytest.fixture
+def cdk_of_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a page about the CDK takes for given: functions, and a bundle that needs no network."""
+    if "mainstem.aws.cdk" in page.read_text():
+        from cdk_help import EMPTY_ZIP
+
+        from mainstem.aws.bundle import Bundle
+
+        bundle = Bundle(EMPTY_ZIP, "0" * 64, 0, 0)
+        monkeypatch.setattr("mainstem.aws.cdk.build", lambda *_: bundle)
+        monkeypatch.setenv("CDK_OUTDIR", str(tmp_path / "cdk.out"))
+        (tmp_path / "functions").mkdir()
+        (tmp_path / "functions" / "shop.py").touch()
+
+
 def _set_environment(patch: pytest.MonkeyPatch, server: dynamodb_local.Server) -> None:
     for name, value in dynamodb_local.environment(server).items():
         patch.setenv(name, value)
