@@ -73,7 +73,6 @@ def cdk_of_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """What a page about the CDK takes for given: functions, and a bundle that needs no network."""
     if "mainstem.aws.cdk" in page.read_text():
         from cdk_help import EMPTY_ZIP
-
         from mainstem.aws.bundle import Bundle
 
         bundle = Bundle(EMPTY_ZIP, "0" * 64, 0, 0)
