@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -72,12 +73,16 @@ def dynamodb_of_page(
 def cdk_of_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a page about the CDK takes for given: functions, and a bundle that needs no network."""
     if "mainstem.aws.cdk" in page.read_text():
+        import aws_cdk
+
         from cdk_help import EMPTY_ZIP
         from mainstem.aws.bundle import Bundle
 
         bundle = Bundle(EMPTY_ZIP, "0" * 64, 0, 0)
         monkeypatch.setattr("mainstem.aws.cdk.build", lambda *_: bundle)
-        monkeypatch.setenv("CDK_OUTDIR", str(tmp_path / "cdk.out"))
+        # Node.js keeps the environment and the folder that it was started in.
+        app = functools.partial(aws_cdk.App, outdir=str(tmp_path / "cdk.out"))
+        monkeypatch.setattr("aws_cdk.App", app)
         (tmp_path / "functions").mkdir()
         (tmp_path / "functions" / "shop.py").touch()
 

@@ -17,7 +17,7 @@ from mainstem.aws import sequencing as functions
 from mainstem.aws.dead_letters import DeadLetters
 from mainstem.aws.maintaining import Maintaining
 from mainstem.aws.reading import Reading, Subscribed
-from mainstem.aws.stack.roles import READERS, USES, WRITERS, Use, roles
+from mainstem.aws.stack.roles import _KEY_ACTIONS, READERS, USES, WRITERS, Use, roles
 from mainstem.codec import JsonCodec
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
 from mainstem.dynamodb.commits import Bounds
@@ -205,7 +205,8 @@ def test_what_else_a_role_allows_is_what_its_function_and_lambda_need() -> None:
         }
         for role in ("SequenceRole", "MaintainRole", "PublishRole")
     }
-    always = {"logs:CreateLogStream", "logs:PutLogEvents", "kms:Decrypt", "kms:GenerateDataKey"}
+    always = {"logs:CreateLogStream", "logs:PutLogEvents"}
+    always |= {f"kms:{name}" for name in _KEY_ACTIONS}
     # https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html#events-dynamodb-permissions
     stream = {
         f"dynamodb:{name}"

@@ -34,6 +34,7 @@ _OWN: Final = ("StoreName", "Partitions", "Sequencing", "CodeBucket", "CodeKey")
 """Parameters of the template that are arguments here, or follow from them."""
 _ARNS: Final = ("PublishTo", "AlarmTopicArn", "KmsKeyArn", "EventsStreamArn", "LogStreamArn")
 """Those whose values may be known at deployment only."""
+_NOTHING: Final = {"Ref": "AWS::NoValue"}
 
 
 class EventStore(Construct):
@@ -259,9 +260,10 @@ def _file(made: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[str]:
             case {"Fn::FindInMap": [mapping, {"Ref": parameter}, key]}:
                 return made["Mappings"][mapping][values[parameter]][key]
             case dict():
-                return {name: decided(each) for name, each in part.items()}
+                found = {name: decided(each) for name, each in part.items()}
+                return {name: each for name, each in found.items() if each != _NOTHING}
             case list():
-                return [decided(each) for each in part]
+                return [each for each in map(decided, part) if each != _NOTHING]
         return part
 
     kept = {"Parameters": made["Parameters"]}

@@ -7,6 +7,7 @@
 ``MAINSTEM_READ_UNITS`` read units a second that the scheduled verification may use
 ``MAINSTEM_PUBLISH_TO`` the ARN that the publisher sends to
 ``MAINSTEM_METRICS``    ``emf``: metrics are printed in CloudWatch's embedded format
+``MAINSTEM_LOG_LEVEL``  what is logged: ``WARNING`` by default
 ====================== =========================================================================
 """
 

@@ -30,6 +30,8 @@ _SEGMENTS_AT_ONCE: Final = 8
 """Packed for one partition before the others have their turn."""
 _VERIFYING_THREADS: Final = 4
 _MOST_LOGGED: Final = 20
+_GRACE_SECONDS: Final = 600.0
+"""Events that are not older may still be on their way, through a batching window of at most 300 seconds."""
 
 TASKS: Final = ("segment", "verify")
 
@@ -123,6 +125,7 @@ class Maintaining:
             deadline.passed,
             workers=_VERIFYING_THREADS,
             read_units=self._read_units,
+            grace_s=_GRACE_SECONDS,
         )
         place.run(_note_verified_upto(place, upto))
         self._tell(found)

@@ -53,7 +53,7 @@ class _Progress:
         self.position = position
         self.saved = position
         self.late_us: int | None = None
-        """When the last event that was handled had been recorded."""
+        """When the event had been recorded that was handled last, or is to be handled next."""
 
 
 class Reading:
@@ -150,10 +150,11 @@ class Reading:
                 self._save(progress)
             return False
         batch = Batch(page.events, partition, page.next_position)
+        progress.late_us = page.events[0].recorded_us
         reached = self._handle(batch, deadline.passed)
         handled = [event for event in page.events if event.position < reached]  # type: ignore[operator]
         if handled:
-            progress.late_us = int(handled[-1].recorded_at.timestamp() * 1e6)
+            progress.late_us = handled[-1].recorded_us
             self._telemetry.record(metrics.SUBSCRIPTION_EVENTS, len(handled), self._at())
         progress.position = reached
         self._save(progress)

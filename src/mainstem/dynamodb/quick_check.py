@@ -30,13 +30,20 @@ class QuickCheck:
     """One quick verification. Its parts come in order; those of one kind may run at the same time."""
 
     def __init__(
-        self, layout: Layout, items: EventItems, context: Context, paced: Paced, findings: Findings
+        self,
+        layout: Layout,
+        items: EventItems,
+        context: Context,
+        paced: Paced,
+        findings: Findings,
+        grace_s: float = 0.0,
     ) -> None:
+        """``grace_s``: events that were not that old, in seconds, when it began need not be in the log."""
         self._layout = layout
         self._items = items
         self._paced = paced
         self._findings = findings
-        self._began_us = context.clock()
+        self._began_us = context.clock() - int(grace_s * 1e6)
         self._walks: dict[int, LogWalk] = {}
         self._window: dict[str, int] = {}
         """How many events of each stream the log has, of those that have any above the settled marks."""

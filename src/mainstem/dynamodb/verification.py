@@ -93,12 +93,14 @@ def verify_part(
     *,
     workers: int = WORKERS,
     read_units: float | None = None,
+    grace_s: float = 0.0,
 ) -> Part:
     """The quick verification of the streams behind ``after`` in the order of the list, as many as there
-    is time for. ``out_of_time`` is asked now and then whether to stop.
+    is time for. ``out_of_time`` is asked now and then whether to stop. What was written less than
+    ``grace_s`` seconds ago need not be in the log.
     """
     verifying = _Verifying(place, workers, read_units, None)
-    verifying.after, verifying.out_of_time = after, out_of_time
+    verifying.after, verifying.out_of_time, verifying.grace_s = after, out_of_time, grace_s
     return Part(verifying.run(full=False), verifying.after)
 
 
@@ -115,6 +117,7 @@ class _Verifying:
         self.after: str | None = None
         """Where the list of streams is begun, and then how far it was gone through."""
         self.out_of_time: Callable[[], bool] = lambda: False
+        self.grace_s = 0.0
         self._place = place
         self._workers = workers
         self._paced = Paced(place.context, read_units)
@@ -169,7 +172,12 @@ class _Verifying:
     def _quick(self, pool: ThreadPoolExecutor) -> tuple[int, int, tuple[int, int]]:
         place = self._place
         check = QuickCheck(
-            place.layout, place.adapter.items, place.context, self._paced, self._findings
+            place.layout,
+            place.adapter.items,
+            place.context,
+            self._paced,
+            self._findings,
+            self.grace_s,
         )
         partitions = range(place.layout.partitions)
         self._all(pool, "log", map(check.read_window, partitions), len(partitions))

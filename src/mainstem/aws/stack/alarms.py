@@ -32,8 +32,16 @@ def alarms() -> dict[str, Json]:
         *_of_function("Sequence", "Sequences"),
         *_of_function("Maintain", None),
         *_of_function("Publish", "Publishes"),
-        _iterator_age("Sequence", "Sequences"),
-        _iterator_age("Publish", "Publishes"),
+        _iterator_age(
+            "Sequence",
+            "Sequences",
+            "Change records wait for the function sequence. After 24 hours they are lost: mainstem repair.",
+        ),
+        _iterator_age(
+            "Publish",
+            "Publishes",
+            "Change records wait for the function publish. It reads the log, so no event is lost.",
+        ),
         Alarm(
             "LogLate",
             "Events get into the log late.",
@@ -140,10 +148,10 @@ def _of_function(function: str, condition: str | None) -> list[Alarm]:
     ]
 
 
-def _iterator_age(function: str, condition: str) -> Alarm:
+def _iterator_age(function: str, condition: str, description: str) -> Alarm:
     return Alarm(
         f"{function}IteratorAge",
-        f"Change records wait for the function {function.lower()}. After 24 hours they are lost.",
+        description,
         "AWS/Lambda",
         "IteratorAge",
         {"FunctionName": ref(f"{function}Function")},

@@ -90,6 +90,7 @@ def _function(each: Function) -> dict[str, Json]:
                 "Variables": {
                     "MAINSTEM_URL": sub("dynamodb://${StoreName}?sequencing=${Sequencing}"),
                     "MAINSTEM_METRICS": "emf",
+                    "MAINSTEM_LOG_LEVEL": ref("LogLevel"),
                     **each.environment,
                 }
             },

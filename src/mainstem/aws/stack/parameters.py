@@ -111,6 +111,7 @@ PARAMETERS: Final[dict[str, Json]] = {
         "",
         "an ARN, or empty",
     ),
+    "LogLevel": _choice("What the functions log.", "WARNING", "ERROR", "INFO", "DEBUG"),
     "LogRetentionDays": _parameter(
         "Number",
         "Days for which the functions' logs are kept.",
@@ -171,6 +172,6 @@ GROUPS: Final = (
             "LogStreamArn",
         ),
     ),
-    ("Functions", ("CodeBucket", "CodeKey", "Runtime", "Architecture", "Memory")),
+    ("Functions", ("CodeBucket", "CodeKey", "Runtime", "Architecture", "Memory", "LogLevel")),
 )
 """How the console shows them."""

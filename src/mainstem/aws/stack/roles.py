@@ -21,6 +21,17 @@ from mainstem.aws.stack.expressions import (
     when,
 )
 
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html, without the
+# grants, which whoever makes the tables gives.
+_KEY_ACTIONS: Final = (
+    "Decrypt",
+    "DescribeKey",
+    "Encrypt",
+    "GenerateDataKey",
+    "ReEncryptFrom",
+    "ReEncryptTo",
+)
+
 
 class Use(NamedTuple):
     """The DynamoDB actions of one function, by what they are done to."""
@@ -172,7 +183,9 @@ def _document(policy: Sequence[Json]) -> Json:
 
 def _with_key(policy: Sequence[Json]) -> list[Json]:
     """What is encrypted with a key of the account's takes leave to use it."""
-    key = _allow("Key", ["kms:Decrypt", "kms:GenerateDataKey"], ref("KmsKeyArn"))
+    key = _allow("Key", [f"kms:{name}" for name in _KEY_ACTIONS], ref("KmsKeyArn"))
+    services = [sub(f"{name}.${{AWS::Region}}.${{AWS::URLSuffix}}") for name in ("dynamodb", "s3")]
+    key["Condition"] = {"StringEquals": {"kms:ViaService": services}}
     return [*policy, when("HasKey", key)]
 
 
