@@ -29,6 +29,18 @@ def queue(aws: LocalAws, name: str) -> tuple[str, str]:
     return url, f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
 
 
+def allow(aws: LocalAws, url: str, arn: str, service: str) -> None:
+    """Let another service send to the queue."""
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": service},
+        "Action": "sqs:SendMessage",
+        "Resource": arn,
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    aws.client("sqs").set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+
+
 def received(aws: LocalAws, url: str, count: int) -> list[dict[str, Any]]:
     """So many messages, and what is there besides."""
     sqs = aws.client("sqs")
@@ -87,6 +99,7 @@ def test_a_fifo_queue_keeps_the_order_and_drops_repeats(aws: LocalAws, name: str
 
 def test_a_topic_gets_every_event(aws: LocalAws, name: str) -> None:
     url, arn = queue(aws, name)
+    allow(aws, url, arn, "sns.amazonaws.com")
     topic = aws.client("sns").create_topic(Name=name)["TopicArn"]
     aws.client("sns").subscribe(
         TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"}
@@ -97,6 +110,7 @@ def test_a_topic_gets_every_event(aws: LocalAws, name: str) -> None:
 
 def test_a_fifo_topic_keeps_the_order_and_drops_repeats(aws: LocalAws, name: str) -> None:
     url, arn = queue(aws, f"{name}.fifo")
+    allow(aws, url, arn, "sns.amazonaws.com")
     topic = aws.client("sns").create_topic(Name=f"{name}.fifo", Attributes={"FifoTopic": "true"})
     aws.client("sns").subscribe(
         TopicArn=topic["TopicArn"],
@@ -118,16 +132,7 @@ def test_a_bus_gets_every_event(aws: LocalAws, name: str) -> None:
     pattern = json.dumps({"source": ["mainstem.shop"], "detail-type": ["Placed"]})
     events.put_rule(Name=name, EventBusName=name, EventPattern=pattern)
     events.put_targets(Rule=name, EventBusName=name, Targets=[{"Id": "queue", "Arn": arn}])
-    policy = {
-        "Effect": "Allow",
-        "Principal": {"Service": "events.amazonaws.com"},
-        "Action": "sqs:SendMessage",
-        "Resource": arn,
-    }
-    aws.client("sqs").set_queue_attributes(
-        QueueUrl=url,
-        Attributes={"Policy": json.dumps({"Version": "2012-10-17", "Statement": [policy]})},
-    )
+    allow(aws, url, arn, "events.amazonaws.com")
     publish(aws, bus, "events")
     details = [each["detail"] for each in bodies(received(aws, url, 25))]
     assert sorted(each["position"] for each in details) == list(range(25))
