@@ -174,6 +174,8 @@ def test_an_event_that_is_refused_for_good_stops_at_it(arn: str, refused: int) -
         publisher(arn, service).publish(some_events(6, 3))
     published = caught.value.published
     assert published <= refused
+    asked = [body_of(entry)["position"] for call in service.calls for entry in call]
+    assert asked.count(refused) == 1, "to try again would not help"
     taken = {body["position"] for body in service.bodies()}
     assert set(range(published)) <= taken
     assert refused not in taken
