@@ -36,7 +36,7 @@ LOCAL = (
     f"Architecture={'x86_64' if os.uname().machine == 'x86_64' else 'arm64'}",
 )
 """What runs the functions here."""
-PATIENCE = 240.0
+PATIENCE = 420.0
 """Seconds to wait for what happens by itself."""
 
 
@@ -204,7 +204,7 @@ def write_incidents(seed: str) -> None:
     subprocess.run(command, check=True, timeout=PATIENCE, stdout=subprocess.DEVNULL)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_a_store_is_deployed_written_replayed_projected_published_and_destroyed(
     account: LocalAws,
 ) -> None:

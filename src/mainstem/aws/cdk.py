@@ -67,7 +67,7 @@ class EventStore(Construct):
         attributes: AttributeNames | None = None,
         code: s3_assets.Asset | None = None,
     ) -> None:
-        """Define it. ``store_name`` is 1 to 48 letters, digits, ``-``, ``_`` and ``.``, one store for each
+        """Define it. ``store_name`` is 1 to 48 letters, digits, ``-`` and ``_``, one store for each
         name in a region; ``partitions`` 1 to 1,024, fixed when the tables are made.
 
         ``parameters`` are the others of the template, by name; those that are not given have its defaults.

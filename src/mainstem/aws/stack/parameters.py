@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from mainstem.aws.stack.expressions import Json, equals, is_given
 
-_NAME: Final = r"^[A-Za-z0-9_.-]{1,48}$"
+_NAME: Final = r"^[A-Za-z0-9_-]{1,48}$"
 _ARN_OR_NOTHING: Final = r"^$|^arn:aws[a-z-]*:[a-z0-9-]+:.*$"
 _RATE: Final = r"^rate\([1-9][0-9]* (minutes?|hours?|days?)\)$|^cron\(.+\)$"
 
@@ -40,7 +40,7 @@ PARAMETERS: Final[dict[str, Json]] = {
         "The store: its tables are called StoreName-events and StoreName-log.",
         _NAME,
         None,
-        "1 to 48 letters, digits, '-', '_' and '.'",
+        "1 to 48 letters, digits, '-' and '_'",
     ),
     "Partitions": _number(
         "Into how many partitions the log is split. Fixed when the tables are made.", 1, 1, 1024
