@@ -19,6 +19,7 @@ from mainstem import (
     AsyncSubscription,
     Store,
     Subscription,
+    aws,
     errors,
     positions,
     telemetry,
@@ -45,11 +46,12 @@ def test_every_exported_class_and_function_says_what_it_is() -> None:
             assert value.__doc__, name
 
 
-def test_what_telemetry_exports_is_documented() -> None:
-    reference = (PACKAGE.parent.parent / "docs" / "reference" / "api.md").read_text()
-    for name in telemetry.__all__:
-        assert getattr(telemetry, name).__doc__, name
-        assert f"::: mainstem.telemetry.{name}\n" in reference, name
+@pytest.mark.parametrize(("module", "page"), [(telemetry, "api"), (aws, "aws")])
+def test_what_is_exported_is_documented(module: ModuleType, page: str) -> None:
+    reference = (PACKAGE.parent.parent / "docs" / "reference" / f"{page}.md").read_text()
+    for name in module.__all__:
+        assert getattr(module, name).__doc__, name
+        assert f"::: {module.__name__}.{name}\n" in reference, name
 
 
 # Both stores
