@@ -12,6 +12,7 @@ from mainstem.aws.maintaining import Maintaining
 from mainstem.aws.sequencing import Sequencing
 from mainstem.dynamodb import verification
 from mainstem.dynamodb.segments import Segmenter, SegmentSize
+from mainstem.port import Sleep
 from repair_help import Shop
 
 
@@ -91,6 +92,25 @@ def test_what_there_was_no_time_for_is_done_in_the_next_turns(shop: Shop) -> Non
     shop.check()
 
 
+def test_every_partition_has_its_turn_where_the_time_is_too_short_for_all() -> None:
+    shop = Shop(partitions=16)
+    shop.fill(64, 3)
+    sequenced(shop)
+    place = place_of(shop)
+    begun: list[int] = []
+
+    def settle(partition: int) -> Any:
+        begun.append(partition)
+        shop.database.now += 10
+        yield Sleep(0)
+
+    place.adapter.sequencer.settle = settle  # type: ignore[method-assign]
+    function = Maintaining(place)
+    for _ in range(4):
+        assert function.handle({}, Time(shop, 50))["left"] > 0
+    assert set(begun) == set(range(16))
+
+
 def test_a_throttled_partition_is_left_to_the_next_turn(shop: Shop) -> None:
     shop.throttled = True
     done = Maintaining(place_of(shop)).handle({}, Time(shop, 900))
@@ -125,7 +145,7 @@ def test_a_verification_goes_on_where_the_last_one_had_no_more_time(
     place.before_request = slow
     looked_at, turns = 0, 0
     ended = False
-    while not ended:
+    while not ended and turns < 30:
         # Each turn is another environment.
         done = Maintaining(place).handle({"task": "verify"}, Time(shop, 20))
         assert done["verdict"] == "complete"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import random
 from typing import Any
 
@@ -267,7 +268,7 @@ def poison(shop: Shop) -> list[dict[str, Any]]:
     good = record(table, item, "1" * 21)
     return [
         record(table, {**item, "EventId": -1}, "2" * 21),
-        record(table, {**item, "StreamId": "x" * 1025}, "3" * 21),
+        record(table, {**item, "StreamId": "s" * 1025}, "3" * 21),
         record(table, {**item, "CommitFirst": 7, "CommitLast": 9}, "4" * 21),
         {**good, "eventName": "SOMETHING", "dynamodb": {"SequenceNumber": "5" * 21}},
         {**good, "dynamodb": {**good["dynamodb"], "Keys": "none", "SequenceNumber": "6" * 21}},
@@ -302,10 +303,13 @@ def test_a_poison_record_that_cannot_be_kept_comes_again(shop: Shop) -> None:
     bucket = Bucket()
     bucket.refuses = True
     bad = poison(shop)[0]
+    told = Told()
     for letters in (DeadLetters("letters", bucket), None):
-        function = Sequencing(ShopPlace(shop), letters)
+        function = Sequencing(ShopPlace(shop), letters, told)
         answer = function.handle(event([bad, *records_of(shop)]), Time(shop))
         assert failed(answer) == ["2" * 21]
+    assert told.sums["sequence.repeated"] == 2
+    assert "sequence.dead_letters" not in told.sums
     assert shop.in_log() == whole(shop)
 
 
@@ -345,6 +349,25 @@ def test_a_lost_reply_to_the_batch_is_no_matter(shop: Shop) -> None:
     assert failed(Sequencing(place).handle(event(records_of(shop)), Time(shop))) == []
     assert lost
     assert shop.in_log() == whole(shop)
+
+
+# What is logged
+
+
+def test_no_payload_is_logged_whatever_goes_wrong(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    bucket = Bucket()
+    bucket.refuses = True
+    records = [*poison(shop), *records_of(shop)]
+    for letters in (DeadLetters("letters", Bucket()), DeadLetters("letters", bucket), None):
+        place = ShopPlace(shop)
+        for throttled in (True, False):
+            shop.throttled = throttled
+            Sequencing(place, letters).handle(event(records), Time(shop))
+    assert len(caplog.records) > 10
+    assert "xxxxx" not in caplog.text
 
 
 # Everything at once

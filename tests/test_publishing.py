@@ -252,6 +252,8 @@ def test_an_event_that_is_refused_for_good_stops_at_it(arn: str, refused: int) -
     with pytest.raises(PublicationFailed, match="Malformed") as caught:
         publisher(arn, service).publish(some_events(6, 3))
     assert caught.value.published == caught.value.position == refused
+    asked = [body_of(entry)["position"] for call in service.calls for entry in call]
+    assert asked.count(refused) == 1, "to try again would not help"
     taken = {body["position"] for body in service.bodies()}
     assert set(range(refused)) <= taken
     assert refused not in taken

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, Protocol
 
 from mainstem.aws import environment
 from mainstem.aws.deadline import LambdaContext
@@ -32,8 +32,13 @@ from mainstem.subscriptions import (
 )
 from mainstem.telemetry import Telemetry
 
-Handler: TypeAlias = Callable[[Any, LambdaContext | None], dict[str, Any]]
-"""What Lambda calls: with an event and a context. Without a context it takes all the time it needs."""
+
+class Handler(Protocol):
+    """What Lambda calls, with an event and a context; its answer is what Lambda is told. Without a
+    context it takes all the time it needs.
+    """
+
+    def __call__(self, event: Any, context: LambdaContext | None, /) -> dict[str, Any]: ...
 
 
 def sequencing_handler(
