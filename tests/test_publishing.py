@@ -16,7 +16,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mainstem import InvalidInput, JsonCodec, Partition, Position, PublicationFailed, RecordedEvent
+from mainstem import (
+    Batch,
+    InvalidInput,
+    JsonCodec,
+    Partition,
+    Position,
+    PublicationFailed,
+    RecordedEvent,
+)
+from mainstem.aws import functions, publisher_handler
 from mainstem.aws.publishing import Publisher
 from mainstem.aws.publishing.envelope import group_id, message
 from mainstem.aws.publishing.kinesis import partition_key
@@ -261,6 +270,27 @@ def test_an_event_that_is_refused_for_good_stops_at_it(arn: str, refused: int) -
 
 
 @pytest.mark.parametrize("arn", ALL)
+def test_what_is_behind_a_refused_event_is_not_sent_at_each_new_try(arn: str) -> None:
+    refused = {4}
+    service = Service(
+        lambda entry: ("Malformed", False) if body_of(entry)["position"] in refused else None
+    )
+    target = publisher(arn, service)
+    events = some_events(40, 10)
+    with pytest.raises(PublicationFailed):
+        target.publish(events)
+    count = len(service.taken)
+    for _ in range(3):
+        with pytest.raises(PublicationFailed) as caught:
+            target.publish(events[4:])
+        assert caught.value.published == 0
+    assert len(service.taken) == count
+    refused.clear()
+    assert target.publish(events[4:]) == 36
+    assert [len(call) for call in service.calls[-3:-1]] != [1, 1], "only the first goes alone"
+
+
+@pytest.mark.parametrize("arn", ALL)
 def test_a_target_that_never_takes_anything_is_given_up(arn: str) -> None:
     service = Service(lambda _: (PASSING[arn], True))
     with pytest.raises(PublicationFailed, match=PASSING[arn]) as caught:
@@ -353,6 +383,25 @@ def test_an_entry_that_the_reply_does_not_name_is_sent_again() -> None:
     assert [len(call) for call in service.calls] == [10, 1]
 
 
+def test_a_reply_that_is_cut_short_is_no_success() -> None:
+    service = Service()
+    answered = service.put_records
+    service.put_records = (
+        lambda **arguments: {  # type: ignore[method-assign]
+            "Records": answered(**arguments)["Records"][:2]
+        }
+    )
+    assert publisher(STREAM, service).publish(more(5)) == 5
+    assert [len(call) for call in service.calls] == [5, 3, 1]
+
+
+def test_throttling_passes_even_where_it_is_called_the_senders_fault() -> None:
+    left = iter([("RequestThrottled", False), ("KMS.ThrottlingException", False)])
+    service = Service(lambda _: next(left, None))
+    assert publisher(QUEUE, service).publish(some_events(5, 5)) == 5
+    assert [len(call) for call in service.calls] == [5, 2]
+
+
 def test_pauses_grow_as_an_entry_is_refused_again() -> None:
     pauses: list[float] = []
     service = Service(lambda _: ("InternalError", True))
@@ -398,6 +447,36 @@ def test_requests_keep_to_what_the_service_takes(arn: str) -> None:
         assert len(call) <= limits.entries
         assert sum(target._target.size(entry) for entry in call) <= limits.batch_bytes
     assert len(service.calls) >= 3
+
+
+@pytest.mark.parametrize("arn", ALL)
+def test_a_request_is_filled_up_to_the_last_byte(arn: str) -> None:
+    target = publisher(arn, Service())
+    limits = target._target.limits
+    each = limits.batch_bytes // 8
+
+    def sized(number: int, size: int) -> RecordedEvent:
+        empty = recorded(f"order-{number}", 0, number, '""')
+        rest = target._target.size(target._target.entry(message(empty, "shop")))
+        return recorded(f"order-{number}", 0, number, json.dumps("x" * (size - rest)))
+
+    seven = [sized(number, each) for number in range(7)]
+    for last, requests in (
+        (limits.batch_bytes - 7 * each, 1),
+        (limits.batch_bytes - 7 * each + 1, 2),
+    ):
+        service = Service()
+        assert publisher(arn, service).publish([*seven, sized(7, last)]) == 8
+        assert len(service.calls) == requests
+
+
+def test_ids_of_fifo_targets_count() -> None:
+    event = recorded("order-1", 0, 5)
+    sizes = [
+        target.size(target.entry(message(event, "shop")))
+        for target in (publisher(arn, Service())._target for arn in (QUEUE, FIFO))
+    ]
+    assert sizes[1] - sizes[0] == len("order-1") + len("shop-3-5")
 
 
 @pytest.mark.parametrize("arn", ALL)
@@ -605,6 +684,27 @@ def test_what_is_no_target_is_refused() -> None:
 def test_targets_of_other_partitions_of_aws_are_known(arn: str, partition: str) -> None:
     elsewhere = arn.replace("arn:aws:", f"arn:{partition}:")
     assert publisher(elsewhere, Service()).publish(some_events(3, 1)) == 3
+
+
+def test_a_handler_refuses_at_once_what_is_no_target() -> None:
+    with pytest.raises(InvalidInput, match="is not the ARN"):
+        publisher_handler("arn:aws:lambda:eu-west-1:000000000000:function:f")
+
+
+def test_the_checkpoint_moves_up_to_an_event_that_is_refused() -> None:
+    service = Service(
+        lambda entry: ("Malformed", False) if body_of(entry)["position"] == 7 else None
+    )
+    target = publisher(STREAM, service)
+    events = some_events(20, 3)
+    batch = Batch(events, Partition(3), Position(25))
+    assert functions._publish(target, batch, lambda: False) == 7
+    with pytest.raises(PublicationFailed, match="position 7"):
+        functions._publish(target, batch._replace(events=events[7:]), lambda: False)
+    service.refuse = lambda _: None
+    rest = batch._replace(events=events[7:])
+    assert functions._publish(target, rest, lambda: True) == 7
+    assert functions._publish(target, rest, lambda: False) == 25, "what was filtered out is passed"
 
 
 def test_events_that_were_not_read_from_the_log_in_order_are_refused() -> None:

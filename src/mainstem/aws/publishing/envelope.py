@@ -20,6 +20,7 @@ have, is left out; the body has it in any case.
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
@@ -32,6 +33,9 @@ from mainstem.streams import category
 
 LONGEST_ID: Final = 128
 """Characters of a message group or deduplication id, of SQS and SNS."""
+
+_XML: Final = re.compile("[\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+")
+"""Some text of the characters that XML has: https://www.w3.org/TR/xml/#charsets"""
 
 _PUNCTUATION: Final = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
@@ -113,7 +117,7 @@ def _attributes(event: RecordedEvent, metadata: str | None) -> dict[str, str | i
     return {
         name: value
         for name, value in found.items()
-        if isinstance(value, int) or (value and all(map(_is_xml, value)))
+        if isinstance(value, int) or _XML.fullmatch(value)
     }
 
 
@@ -140,13 +144,3 @@ def _for_xml(json: str) -> str:
     # SQS refuses text with characters that XML does not have. JSON itself escapes all but these two,
     # and they stand only within its strings.
     return json.replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
-
-
-def _is_xml(char: str) -> bool:
-    # https://www.w3.org/TR/xml/#charsets
-    return (
-        " " <= char <= "\ud7ff"
-        or "\ue000" <= char <= "\ufffd"
-        or char > "\uffff"
-        or char in "\t\n\r"
-    )

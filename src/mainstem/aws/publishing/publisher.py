@@ -23,6 +23,7 @@ from mainstem.aws.publishing.sqs import Queue
 from mainstem.aws.publishing.target import Refusal, Target, is_passing
 from mainstem.errors import InvalidInput, PublicationFailed
 from mainstem.events import RecordedEvent
+from mainstem.positions import Partition, Position
 
 TooLargeChoice = Literal["reference", "fail"]
 
@@ -70,6 +71,8 @@ class Publisher:
         self._max_bytes = max_bytes
         self._client = client
         self._pause = pause
+        self._stopped_at: dict[Partition | None, Position | None] = {}
+        """Of each partition, the last event that was given up."""
 
     def publish(
         self,
@@ -90,6 +93,10 @@ class Publisher:
             lambda number: self._entry(events[number]),
             target.limits,
             ordered=target.ordered,
+            # Else what is behind an event that is refused for good would be sent at each new try.
+            first_alone=any(
+                event.position == self._stopped_at.get(event.partition) for event in events[:1]
+            ),
         )
         while not sending.done:
             if out_of_time():
@@ -98,6 +105,8 @@ class Publisher:
             if batch:
                 self._send(sending, batch)
         if sending.stop is not None:
+            event = events[sending.stop.number]
+            self._stopped_at[event.partition] = event.position
             raise self._failed(events, sending.stop)
         return len(events)
 

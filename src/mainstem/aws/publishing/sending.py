@@ -40,15 +40,18 @@ class Sending:
         limits: Limits,
         *,
         ordered: bool,
+        first_alone: bool = False,
     ) -> None:
         """``streams`` names the stream of each event. ``ordered``: no request has two events of one
-        stream, because the second could be taken and the first refused.
+        stream, because the second could be taken and the first refused. ``first_alone``: nothing is sent
+        until the first was.
         """
         self._streams = streams
         self._make = make
         self._limits = limits
         self._ordered = ordered
         self._most = limits.entries
+        self._first_alone = first_alone
         self._end = len(streams)
         self._made: dict[int, Entry] = {}
         self._refused: Counter[int] = Counter()
@@ -77,13 +80,14 @@ class Sending:
 
     def leading(self) -> int:
         """How many were sent without a gap. Ask between requests."""
-        return min(self._next[0], self._end) if self._next else self._end
+        return self._next[0] if self._next else self._end
 
     def next_batch(self) -> list[int]:
         """What goes into one request; empty where the next event is too large, and all are done then."""
         batch: list[int] = []
         size = 0
-        while self._next and len(batch) < self._most and self._next[0] < self._end:
+        most = 1 if self._first_alone and self.leading() == 0 else self._most
+        while self._next and len(batch) < most and self._next[0] < self._end:
             number = self._next[0]
             entry = self.entry(number)
             if entry.size > self._limits.entry_bytes:
