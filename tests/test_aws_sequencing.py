@@ -25,6 +25,8 @@ from aws_help import (
     record,
     records_of,
 )
+from mainstem import InvalidInput
+from mainstem.aws import environment
 from mainstem.aws.dead_letters import DeadLetters
 from mainstem.aws.sequencing import Sequencing
 from mainstem.dynamodb import faults
@@ -351,7 +353,40 @@ def test_a_lost_reply_to_the_batch_is_no_matter(shop: Shop) -> None:
     assert shop.in_log() == whole(shop)
 
 
-# What is logged
+# What is told and logged
+
+
+def test_what_it_costs_is_told_to_those_who_ask(shop: Shop) -> None:
+    told = Told()
+    Sequencing(ShopPlace(shop), telemetry=told).handle(event(records_of(shop)), Time(shop))
+    assert told.sums["requests"] == 4
+    assert told.sums["write_units"] == 1, "one batch"
+    assert told.flushed == 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "names"), [("emf", {"SequenceEvents", "LogDelay"}), ("none", set())]
+)
+def test_the_environment_says_what_is_measured(
+    wanted: str,
+    names: set[str],
+    shop: Shop,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MAINSTEM_METRICS", wanted)
+    function = Sequencing(ShopPlace(shop), telemetry=environment.telemetry())
+    function.handle(event(records_of(shop)), Time(shop))
+    lines = [msgspec.json.decode(line) for line in capsys.readouterr().out.splitlines()]
+    found = {
+        metric["Name"]
+        for line in lines
+        for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]
+    }
+    assert found == names
+    monkeypatch.setenv("MAINSTEM_METRICS", "everything")
+    with pytest.raises(InvalidInput, match="emf-all"):
+        environment.telemetry()
 
 
 def test_no_payload_is_logged_whatever_goes_wrong(

@@ -7,10 +7,12 @@ The same files make the same bytes, so a deployment without changes changes no f
 
 from __future__ import annotations
 
+import compileall
 import hashlib
 import importlib.metadata
 import importlib.util
 import io
+import py_compile
 import re
 import shutil
 import subprocess
@@ -57,6 +59,8 @@ def build(python: str = PYTHON, architecture: str = "arm64") -> Bundle:
         folder = Path(name)
         _install(folder, python, ARCHITECTURES[architecture])
         _copy_mainstem(folder / "mainstem")
+        if python == f"{sys.version_info.major}.{sys.version_info.minor}":
+            _compile(folder)
         return _zipped(folder)
 
 
@@ -117,6 +121,16 @@ def _copy_mainstem(target: Path) -> None:
             continue
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target / name)
+
+
+def _compile(folder: Path) -> None:
+    """Save Lambda, which can't keep what it compiles, to do so at each cold start."""
+    compileall.compile_dir(
+        folder,
+        quiet=2,
+        stripdir=str(folder),
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )
 
 
 def _zipped(folder: Path) -> Bundle:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import Any, Final, NamedTuple
 
 import botocore.exceptions
@@ -14,8 +15,11 @@ from mainstem.aws.bundle import Bundle, build
 from mainstem.aws.progress import Event, event_ids, follow
 from mainstem.aws.stack.parameters import PARAMETERS
 from mainstem.aws.stack.template import template
+from mainstem.dynamodb.context import Context
+from mainstem.dynamodb.drivers import connect_blocking
 from mainstem.dynamodb.layout import AttributeNames
-from mainstem.errors import DeploymentFailed, InvalidInput
+from mainstem.dynamodb.tables import check
+from mainstem.errors import DeploymentFailed, InvalidInput, StoreFormatError
 
 _ESTABLISHED: Final = (
     "CREATE_COMPLETE",
@@ -89,10 +93,13 @@ class Deployment:
                 f"The stack {account.stack} is in state {stack['StackStatus']}. Wait until it is done; where "
                 "it was never made as a whole, run mainstem destroy, and deploy again."
             )
-        attributes = self._attribute_names(stack)
+        names = self._attribute_names(stack)
         parameters = self._parameters(stack)
         if stack is None:
-            parameters |= self._existing_tables()
+            streams = self._existing_tables()
+            if streams:
+                names = self._take_up(parameters, names)
+                parameters |= streams
         runtime = _chosen(parameters, stack, "Runtime").removeprefix("python")
         architecture = _chosen(parameters, stack, "Architecture")
         tell(f"Building the functions' bundle for Python {runtime} on {architecture}")
@@ -103,7 +110,7 @@ class Deployment:
         made = self._put_bundle(bucket, key, bundle)
         parameters |= {"StoreName": account.name, "CodeBucket": bucket, "CodeKey": key}
         tell("Asking CloudFormation what would change")
-        change_set = self._change_set(stack, parameters, attributes)
+        change_set = self._change_set(stack, parameters, names)
         changes = list(self._changes(change_set)) if change_set else []
         code = f"s3://{bucket}/{key}"
         shown = {name: value for name, value in parameters.items() if not name.startswith("Code")}
@@ -185,6 +192,16 @@ class Deployment:
                     f"--stream-specification StreamEnabled=true,StreamViewType={view}"
                 )
         return {parameter: str(table["LatestStreamArn"]) for parameter, table in found.items()}
+
+    def _take_up(self, parameters: dict[str, str], names: AttributeNames) -> AttributeNames:
+        """The settings of tables that are there already, where nothing else is said."""
+        with closing(connect_blocking(self._account.place.settings)) as driver:
+            try:
+                layout = driver.run(check(self._account.name, Context(driver.new_lock)))
+            except StoreFormatError:
+                return names  # the tables of a stack that was broken off say nothing yet
+        parameters.setdefault("Partitions", str(layout.partitions))
+        return layout.attributes if self._attributes is None else names
 
     def _put_bundle(self, bucket: str, key: str, bundle: Bundle) -> bool:
         """Whether the bucket was made for it."""

@@ -6,7 +6,8 @@
 ``MAINSTEM_RECLAIM``    ``true``: batches whose events are in segments are emptied
 ``MAINSTEM_READ_UNITS`` read units a second that the scheduled verification may use
 ``MAINSTEM_PUBLISH_TO`` the ARN that the publisher sends to
-``MAINSTEM_METRICS``    ``emf``: metrics are printed in CloudWatch's embedded format
+``MAINSTEM_METRICS``    ``emf``: what alarms go by is printed in CloudWatch's embedded format;
+                        ``emf-all``: what each operation costs and takes, too; ``none``, the default
 ``MAINSTEM_LOG_LEVEL``  what is logged: ``WARNING`` by default
 ====================== =========================================================================
 """
@@ -21,6 +22,7 @@ import botocore.session
 from mainstem.aws.dead_letters import DeadLetters
 from mainstem.errors import InvalidInput
 from mainstem.telemetry import EmbeddedMetrics, NoTelemetry, Telemetry
+from mainstem.telemetry.metrics import OF_FUNCTIONS
 
 
 def required(name: str) -> str:
@@ -54,8 +56,16 @@ def read_units() -> float | None:
 
 
 def telemetry() -> Telemetry:
-    """Embedded metrics if they are asked for."""
-    return EmbeddedMetrics() if os.environ.get("MAINSTEM_METRICS") == "emf" else NoTelemetry()
+    """Embedded metrics if they are asked for. Raises `InvalidInput` for what there is not."""
+    match os.environ.get("MAINSTEM_METRICS", "none"):
+        case "none":
+            return NoTelemetry()
+        case "emf":
+            return EmbeddedMetrics(only=OF_FUNCTIONS)
+        case "emf-all":
+            return EmbeddedMetrics()
+        case other:
+            raise InvalidInput(f"MAINSTEM_METRICS={other!r:.80}: give emf, emf-all or none.")
 
 
 def set_up_logging() -> None:

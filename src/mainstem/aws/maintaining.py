@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple
 
 from mainstem.aws.deadline import Deadline, LambdaContext, OutOfTime, within
-from mainstem.aws.place import Place
+from mainstem.aws.place import Place, Watched
 from mainstem.dynamodb.attempts import Attempts
 from mainstem.dynamodb.findings import Verdict, Verification
 from mainstem.dynamodb.layout import VERIFICATION_KEY
@@ -21,7 +21,7 @@ from mainstem.dynamodb.requests import Get, Got, Put, Value
 from mainstem.dynamodb.verification import verify_part
 from mainstem.errors import InvalidInput, StoreBusy, StoreError
 from mainstem.port import Op
-from mainstem.telemetry import Metric, NoTelemetry, Telemetry, metrics
+from mainstem.telemetry import Telemetry, metrics
 
 _log = logging.getLogger("mainstem")
 
@@ -48,10 +48,11 @@ class Maintaining:
         telemetry: Telemetry | None = None,
     ) -> None:
         """``read_units``: what the verification may use a second; None: no limit."""
-        self._place = place
+        self._opened = place
+        self._place = Watched(place, telemetry)
+        self._count = self._place.observer.record
         self._reclaim = reclaim
         self._read_units = read_units
-        self._telemetry = telemetry or NoTelemetry()
         self._next = 0
         """The partition to begin with, so that each has its turn where the time is too short for all."""
 
@@ -69,7 +70,7 @@ class Maintaining:
             if task == "verify":
                 return self._verify(deadline)
         finally:
-            self._telemetry.flush()
+            self._place.observer.flush()
         raise InvalidInput(f"task={task!r:.80}: there are {' and '.join(TASKS)}.")
 
     def _segment(self, deadline: Deadline) -> dict[str, Any]:
@@ -103,11 +104,13 @@ class Maintaining:
     def _turn(self, partition: int, deadline: Deadline) -> _Turn:
         adapter, run = self._place.adapter, self._place.run
         try:
-            run(within(adapter.sequencer.settle(partition), deadline))
-            done = run(within(adapter.segmenter.segment(partition, _SEGMENTS_AT_ONCE), deadline))
+            run("settle", within(adapter.sequencer.settle(partition), deadline))
+            done = run(
+                "segment", within(adapter.segmenter.segment(partition, _SEGMENTS_AT_ONCE), deadline)
+            )
             more = done.segments == _SEGMENTS_AT_ONCE
             if self._reclaim and not more:
-                run(within(adapter.segmenter.reclaim(partition), deadline))
+                run("reclaim", within(adapter.segmenter.reclaim(partition), deadline))
         except OutOfTime:
             return _Turn(partition, more=True)
         except StoreError as error:
@@ -117,7 +120,7 @@ class Maintaining:
 
     def _verify(self, deadline: Deadline) -> dict[str, Any]:
         """The quick verification, as far as the time allows; the next one goes on there."""
-        place = self._place
+        place = self._opened
         after = place.run(_verified_upto(place))
         found, upto = verify_part(
             place,
@@ -129,6 +132,8 @@ class Maintaining:
         )
         place.run(_note_verified_upto(place, upto))
         self._tell(found)
+        if found.read_units:
+            self._count(metrics.READ_UNITS, found.read_units, operation="verify")
         for finding in found.findings[:_MOST_LOGGED]:
             _log.error("Verification: %s", finding.what)
         return {
@@ -144,9 +149,6 @@ class Maintaining:
         self._count(metrics.VERIFY_STREAMS, found.streams)
         self._count(metrics.VERIFY_BEHIND, behind)
         self._count(metrics.VERIFY_DAMAGED, damaged)
-
-    def _count(self, metric: Metric, value: float) -> None:
-        self._telemetry.record(metric, value, {"store": self._place.name})
 
 
 class _Turn(NamedTuple):

@@ -9,7 +9,10 @@ from typing import Generic, Protocol, TypeVar
 from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.layout import Layout
+from mainstem.dynamodb.observed import cost_told
 from mainstem.port import Op
+from mainstem.telemetry import Telemetry
+from mainstem.telemetry.observer import Observer
 
 T = TypeVar("T")
 
@@ -25,6 +28,23 @@ class Place(Protocol):
     def run(self, operation: Op[T]) -> T:
         """Carry out an operation. From any thread."""
         ...
+
+
+class Watched:
+    """A place, and who is told what is done there and what it costs."""
+
+    def __init__(self, place: Place, telemetry: Telemetry | None) -> None:
+        self.adapter = place.adapter
+        self.layout = place.layout
+        self.context = place.context
+        self.observer = Observer(telemetry, system="dynamodb", store=place.name)
+        self._place = place
+
+    def run(self, what: str, operation: Op[T]) -> T:
+        """Carry out an operation; ``what`` is what it is told as. From any thread."""
+        if not self.observer.silent:
+            operation = cost_told(what, operation, self.observer)
+        return self._place.run(operation)
 
 
 class Once(Generic[T]):

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from mainstem.aws.deadline import Deadline, LambdaContext
-from mainstem.aws.place import Place
+from mainstem.aws.place import Place, Watched
 from mainstem.aws.records import Received, failures, is_of_stream, received
 from mainstem.codec import Codec
 from mainstem.errors import CheckpointLost, StoreError
@@ -23,7 +23,7 @@ from mainstem.port import Claim
 from mainstem.positions import LogEnd, Partition, Position
 from mainstem.streams import LogFilter
 from mainstem.subscriptions import Batch
-from mainstem.telemetry import NoTelemetry, Telemetry, metrics
+from mainstem.telemetry import Metric, Telemetry, metrics
 
 _log = logging.getLogger("mainstem")
 
@@ -66,10 +66,10 @@ class Reading:
         handle: Handle,
         telemetry: Telemetry | None = None,
     ) -> None:
-        self._place = place
+        self._place = Watched(place, telemetry)
+        self._observer = self._place.observer
         self._subscribed = subscribed
         self._handle = handle
-        self._telemetry: Telemetry = telemetry or NoTelemetry()
         self._held: dict[Partition, _Progress] = {}
         self._gaps: dict[Partition, int] = {}
 
@@ -87,7 +87,7 @@ class Reading:
                 self._read(Partition(number), deadline)
             return failures([])
         finally:
-            self._telemetry.flush()
+            self._observer.flush()
 
     def _by_records(
         self, woken: Mapping[Partition, Sequence[str]], deadline: Deadline
@@ -110,7 +110,7 @@ class Reading:
                 # All of them: a record does not tell where its batch ends, so a part may be left of any.
                 failed += sequence_numbers
         if failed:
-            self._telemetry.record(metrics.SEQUENCE_REPEATED, len(failed), self._at())
+            self._told(metrics.SEQUENCE_REPEATED, len(failed))
         return failed
 
     def _read(self, partition: Partition, deadline: Deadline) -> bool:
@@ -134,13 +134,14 @@ class Reading:
         """Whether there was none."""
         subscribed = self._subscribed
         page = self._place.run(
+            "read_log",
             self._place.adapter.read_log(
                 partition,
                 progress.position,
                 subscribed.log_filter,
                 subscribed.codec,
                 max_count=subscribed.batch_size,
-            )
+            ),
         )
         if page.next_position == progress.position:
             return True
@@ -151,48 +152,56 @@ class Reading:
             return False
         batch = Batch(page.events, partition, page.next_position)
         progress.late_us = page.events[0].recorded_us
-        reached = self._handle(batch, deadline.passed)
+        with self._observer.span("subscription.batch", subscription=subscribed.name):
+            reached = self._handle(batch, deadline.passed)
         handled = [event for event in page.events if event.position < reached]  # type: ignore[operator]
         if handled:
             progress.late_us = handled[-1].recorded_us
-            self._telemetry.record(metrics.SUBSCRIPTION_EVENTS, len(handled), self._at())
+            self._told(metrics.SUBSCRIPTION_EVENTS, len(handled))
         progress.position = reached
         self._save(progress)
         return False
 
     def _claim(self, partition: Partition) -> _Progress:
         place, subscribed = self._place, self._subscribed
-        claim = place.run(place.adapter.claim_checkpoint(subscribed.name, partition))
+        claim = place.run(
+            "claim_checkpoint", place.adapter.claim_checkpoint(subscribed.name, partition)
+        )
         if claim.position is not None:
             return _Progress(claim, claim.position)
-        start = place.run(resolve_start(place.adapter, partition, subscribed.start))
-        place.run(place.adapter.save_checkpoint(claim, start))
+        start = place.run("head", resolve_start(place.adapter, partition, subscribed.start))
+        place.run("save_checkpoint", place.adapter.save_checkpoint(claim, start))
         return _Progress(claim, start)
 
     def _save(self, progress: _Progress) -> None:
         if progress.position != progress.saved:
-            self._place.run(self._place.adapter.save_checkpoint(progress.claim, progress.position))
+            self._place.run(
+                "save_checkpoint",
+                self._place.adapter.save_checkpoint(progress.claim, progress.position),
+            )
             progress.saved = progress.position
 
     def _tell(self, partition: Partition, progress: _Progress, *, at_end: bool) -> None:
-        if isinstance(self._telemetry, NoTelemetry):
+        if self._observer.silent:
             return  # it might cost a request
         gap = 0
         if not at_end:
             try:
-                gap = self._place.run(self._place.adapter.head(partition)) - progress.position
+                gap = (
+                    self._place.run("head", self._place.adapter.head(partition)) - progress.position
+                )
             except StoreError:
                 return  # what is wrong is told by what could not be read
         self._gaps[partition] = gap
-        self._telemetry.record(metrics.SUBSCRIPTION_GAP, sum(self._gaps.values()), self._at())
+        self._told(metrics.SUBSCRIPTION_GAP, sum(self._gaps.values()))
         lag_s = 0.0
         if gap and progress.late_us is not None:
             lag_s = (self._place.context.clock() - progress.late_us) / 1e6
         if not gap or lag_s:
-            self._telemetry.record(metrics.SUBSCRIPTION_LAG, lag_s, self._at())
+            self._told(metrics.SUBSCRIPTION_LAG, lag_s)
 
-    def _at(self) -> dict[str, str | int | float]:
-        return {"store": self._place.name, "subscription": self._subscribed.name}
+    def _told(self, metric: Metric, value: float) -> None:
+        self._observer.record(metric, value, subscription=self._subscribed.name)
 
 
 def _woken_by(records: Sequence[Received]) -> dict[Partition, list[str]]:

@@ -15,13 +15,13 @@ from typing import Any, Final, NamedTuple
 
 from mainstem.aws.dead_letters import DeadLetters
 from mainstem.aws.deadline import Deadline, LambdaContext, OutOfTime, within
-from mainstem.aws.place import Place
+from mainstem.aws.place import Place, Watched
 from mainstem.aws.records import Received, failures, received
 from mainstem.dynamodb.requests import ChangeRecord
 from mainstem.dynamodb.sequencer import Sequenced
 from mainstem.dynamodb.view import Hint, hint_of
 from mainstem.errors import StoreDamaged, StoreError
-from mainstem.telemetry import Metric, NoTelemetry, Telemetry, metrics
+from mainstem.telemetry import Telemetry, metrics
 
 _log = logging.getLogger("mainstem")
 
@@ -45,33 +45,28 @@ class Sequencing:
         dead_letters: DeadLetters | None = None,
         telemetry: Telemetry | None = None,
     ) -> None:
-        self._place = place
+        self._place = Watched(place, telemetry)
         self._dead_letters = dead_letters
-        self._telemetry = telemetry or NoTelemetry()
 
     def handle(self, event: Any, context: LambdaContext | None) -> dict[str, Any]:
         """Answer an invocation: which records are to come again."""
         deadline = Deadline(context, self._place.context.monotonic)
-        run = _Invocation(self._place, self._dead_letters, self._telemetry, deadline)
+        run = _Invocation(self._place, self._dead_letters, deadline)
         try:
             return failures(run.sequence(received(event)))
         finally:
-            self._telemetry.flush()
+            self._place.observer.flush()
 
 
 class _Invocation:
     """One batch of records."""
 
     def __init__(
-        self,
-        place: Place,
-        dead_letters: DeadLetters | None,
-        telemetry: Telemetry,
-        deadline: Deadline,
+        self, place: Watched, dead_letters: DeadLetters | None, deadline: Deadline
     ) -> None:
         self._place = place
+        self._tell = place.observer.record
         self._dead_letters = dead_letters
-        self._telemetry = telemetry
         self._deadline = deadline
         self._failed: list[str] = []
 
@@ -118,7 +113,8 @@ class _Invocation:
         sequencer = self._place.adapter.sequencer
         operation = sequencer.sequence(partition, [each.hint for each in told])
         try:
-            done = self._place.run(within(operation, self._deadline))
+            with self._place.observer.span("sequence", partition=partition):
+                done = self._place.run("sequence.events", within(operation, self._deadline))
         except OutOfTime:
             _log.warning("Partition %d: out of time; its records come again.", partition)
             self._again(told)
@@ -170,9 +166,6 @@ class _Invocation:
             _log.error("Record %s is kept as a dead letter: %s", name, reason)
             self._tell(metrics.SEQUENCE_DEAD_LETTERS, 1)
 
-    def _tell(self, metric: Metric, value: float) -> None:
-        self._telemetry.record(metric, value, {"store": self._place.name})
-
     def _fail(self, record: Received) -> None:
         if record.sequence_number is None:
             raise ValueError(
@@ -181,7 +174,7 @@ class _Invocation:
         self._failed.append(record.sequence_number)
 
 
-def _hint_of(place: Place, change: ChangeRecord) -> Hint | None:
+def _hint_of(place: Watched, change: ChangeRecord) -> Hint | None:
     """None where the event is in the log already. Raises `StoreDamaged`."""
     if change.new_image is not None:
         return hint_of(place.adapter.items, change.new_image)

@@ -13,7 +13,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Any, Final, Protocol, TypeAlias
@@ -65,9 +65,11 @@ class EmbeddedMetrics:
         stream: Output | None = None,
         *,
         flush_seconds: float = 60.0,
+        only: Collection[Metric] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``dimensions`` are added to all metrics. ``stream`` is standard output by default.
+        """``dimensions`` are added to all metrics. ``stream`` is standard output by default. Where
+        ``only`` some metrics are wanted, the others are left out.
 
         ``clock`` answers seconds since 1970-01-01 UTC. Raises `InvalidInput` for what CloudWatch would
         not take.
@@ -77,6 +79,7 @@ class EmbeddedMetrics:
         self._own = _checked(dimensions or {})
         self._stream = stream
         self._flush_seconds = flush_seconds
+        self._only = None if only is None else frozenset(only)
         self._clock = clock
         self._lock = threading.Lock()
         self._writing = threading.Lock()
@@ -90,6 +93,8 @@ class EmbeddedMetrics:
         """Keep it for the next flush."""
         if not math.isfinite(value):
             return  # JSON has no such number
+        if self._only is not None and metric not in self._only:
+            return
         dimensions = tuple((attributes or {}).items())
         with self._lock:
             due = self._keep(metric, value, dimensions)

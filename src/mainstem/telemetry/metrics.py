@@ -123,6 +123,22 @@ SPAN_DURATION: Final = Metric(
     "How long a span took. Recorded by what has no spans of its own.",
 )
 
+OF_FUNCTIONS: Final = (
+    SEQUENCE_EVENTS,
+    SEQUENCE_IGNORED,
+    SEQUENCE_REPEATED,
+    SEQUENCE_DEAD_LETTERS,
+    LOG_DELAY,
+    SUBSCRIPTION_EVENTS,
+    SUBSCRIPTION_GAP,
+    SUBSCRIPTION_LAG,
+    SEGMENT_EVENTS,
+    VERIFY_STREAMS,
+    VERIFY_BEHIND,
+    VERIFY_DAMAGED,
+)
+"""What alarms and dashboard of a stack go by."""
+
 ALL: Final = (
     APPEND_COMMITS,
     APPEND_EVENTS,

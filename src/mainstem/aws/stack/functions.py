@@ -89,7 +89,7 @@ def _function(each: Function) -> dict[str, Json]:
             "Environment": {
                 "Variables": {
                     "MAINSTEM_URL": sub("dynamodb://${StoreName}?sequencing=${Sequencing}"),
-                    "MAINSTEM_METRICS": "emf",
+                    "MAINSTEM_METRICS": ref("Metrics"),
                     "MAINSTEM_LOG_LEVEL": ref("LogLevel"),
                     **each.environment,
                 }

@@ -111,6 +111,13 @@ PARAMETERS: Final[dict[str, Json]] = {
         "",
         "an ARN, or empty",
     ),
+    "Metrics": _choice(
+        "What the functions measure: emf (what the alarms go by), emf-all (what each operation costs and "
+        "takes, too: each series is billed), or none.",
+        "emf",
+        "emf-all",
+        "none",
+    ),
     "LogLevel": _choice("What the functions log.", "WARNING", "ERROR", "INFO", "DEBUG"),
     "LogRetentionDays": _parameter(
         "Number",
@@ -172,6 +179,9 @@ GROUPS: Final = (
             "LogStreamArn",
         ),
     ),
-    ("Functions", ("CodeBucket", "CodeKey", "Runtime", "Architecture", "Memory", "LogLevel")),
+    (
+        "Functions",
+        ("CodeBucket", "CodeKey", "Runtime", "Architecture", "Memory", "Metrics", "LogLevel"),
+    ),
 )
 """How the console shows them."""
