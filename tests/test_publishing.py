@@ -386,11 +386,11 @@ def test_an_entry_that_the_reply_does_not_name_is_sent_again() -> None:
 def test_a_reply_that_is_cut_short_is_no_success() -> None:
     service = Service()
     answered = service.put_records
-    service.put_records = (
-        lambda **arguments: {  # type: ignore[method-assign]
-            "Records": answered(**arguments)["Records"][:2]
-        }
-    )
+
+    def cut(**arguments: Any) -> Any:
+        return {"Records": answered(**arguments)["Records"][:2]}
+
+    service.put_records = cut  # type: ignore[method-assign]
     assert publisher(STREAM, service).publish(more(5)) == 5
     assert [len(call) for call in service.calls] == [5, 3, 1]
 
