@@ -10,8 +10,9 @@ from mainstem.port import Op
 
 T = TypeVar("T")
 
-RESERVE_SECONDS: Final = 5.0
-"""Of an invocation's time, what is kept for the request under way and the answer."""
+RESERVE_SECONDS: Final = 8.0
+"""Of an invocation's time, what is kept for the request under way and the answer. The stack's functions give
+a request seven seconds: three to connect and four for the reply."""
 _LARGEST_SHARE: Final = 0.25
 """Of a short time no more than this part is kept back."""
 

@@ -21,6 +21,10 @@ MAINTAIN_TIMEOUT: Final = 900
 """As long as Lambda lets a function run."""
 
 
+URL: Final = "dynamodb://${StoreName}?sequencing=${Sequencing}&read_timeout=4"
+"""See `mainstem.aws.deadline`."""
+
+
 class Function(NamedTuple):
     """One of ours."""
 
@@ -88,7 +92,7 @@ def _function(each: Function) -> dict[str, Json]:
             "LoggingConfig": {"LogGroup": ref(logs)},
             "Environment": {
                 "Variables": {
-                    "MAINSTEM_URL": sub("dynamodb://${StoreName}?sequencing=${Sequencing}"),
+                    "MAINSTEM_URL": sub(URL),
                     "MAINSTEM_METRICS": ref("Metrics"),
                     "MAINSTEM_LOG_LEVEL": ref("LogLevel"),
                     **each.environment,
