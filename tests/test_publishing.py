@@ -26,6 +26,7 @@ from mainstem import (
     RecordedEvent,
 )
 from mainstem.aws import functions, publisher_handler
+from mainstem.aws.deadline import RESERVE_SECONDS
 from mainstem.aws.publishing import Publisher
 from mainstem.aws.publishing.envelope import group_id, message
 from mainstem.aws.publishing.kinesis import partition_key
@@ -421,6 +422,15 @@ def test_out_of_time_it_tells_how_far_it_is_sure() -> None:
     assert len(service.taken) == 20
 
 
+def test_out_of_time_it_does_not_pause() -> None:
+    pauses: list[float] = []
+    service = Service(lambda _: ("InternalError", True))
+    target = Publisher(QUEUE, source="shop", client=service, pause=pauses.append)
+    left = iter((False, True, True))
+    assert target.publish(some_events(5, 3), lambda: next(left)) == 0
+    assert not pauses
+
+
 def test_a_batch_never_has_two_events_of_a_stream_where_order_is_kept() -> None:
     for arn in ORDERED:
         service = Service()
@@ -732,3 +742,6 @@ def test_a_client_is_made_for_the_region_of_the_arn_when_it_is_needed(
     assert "_target" not in vars(target)
     made: Any = target._target
     assert made._url == "https://sqs.eu-west-1.amazonaws.com/000000000000/events.fifo"
+    config = made._client.meta.config
+    assert config.connect_timeout + config.read_timeout < RESERVE_SECONDS
+    assert config.retries["total_max_attempts"] == 1

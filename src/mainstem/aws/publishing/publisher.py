@@ -102,8 +102,10 @@ class Publisher:
             if out_of_time():
                 return sending.leading()
             batch = sending.next_batch()
-            if batch:
-                self._send(sending, batch)
+            refused = self._send(sending, batch) if batch else 0
+            if refused and not (sending.done or out_of_time()):
+                longest = min(_FIRST_PAUSE * 2 ** (refused - 1), _LONGEST_PAUSE)
+                self._pause(longest * random.uniform(0.5, 1.0))
         if sending.stop is not None:
             event = events[sending.stop.number]
             self._stopped_at[event.partition] = event.position
@@ -137,21 +139,17 @@ class Publisher:
         request = self._target.entry(message(event, self._source, **parts))
         return Entry(request, self._target.size(request))
 
-    def _send(self, sending: Sending, batch: Sequence[int]) -> None:
-        """One request, and a pause where something has to be sent again."""
+    def _send(self, sending: Sending, batch: Sequence[int]) -> int:
+        """One request. Answers how often an entry that is to be sent again was refused by now."""
         try:
             refusals = self._target.send([sending.entry(number).request for number in batch])
         except botocore.exceptions.ClientError as error:
-            refused = sending.settle_refused(batch, _refusal(error))
+            return sending.settle_refused(batch, _refusal(error))
         except (botocore.exceptions.BotoCoreError, botocore.parsers.ResponseParserError) as error:
             # Its message may cite what was to be sent.
             passing = isinstance(error, _PASSING_FAILURES)
-            refused = sending.settle_refused(batch, Refusal(type(error).__name__, passing))
-        else:
-            refused = sending.settle(batch, refusals)
-        if refused and not sending.done:
-            longest = min(_FIRST_PAUSE * 2 ** (refused - 1), _LONGEST_PAUSE)
-            self._pause(longest * random.uniform(0.5, 1.0))
+            return sending.settle_refused(batch, Refusal(type(error).__name__, passing))
+        return sending.settle(batch, refusals)
 
     def _failed(self, events: Sequence[RecordedEvent], stop: Stop) -> PublicationFailed:
         event, refusal = events[stop.number], stop.refusal
@@ -195,9 +193,10 @@ def _refusal(error: botocore.exceptions.ClientError) -> Refusal:
 
 
 def _new_client(arn: Arn) -> Any:
-    # Tries and pauses are the publisher's, and a function's time is short.
+    # Tries and pauses are the publisher's. A request, and a pause too, ends within what is kept of a
+    # function's time: see `mainstem.aws.deadline`.
     config = botocore.config.Config(
-        connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 1}
+        connect_timeout=3, read_timeout=4, retries={"total_max_attempts": 1}
     )
     session = botocore.session.get_session()
     return session.create_client(arn.service, region_name=arn.region, config=config)
