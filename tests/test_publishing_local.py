@@ -1,36 +1,77 @@
-"""Publication to the real kinds of targets, on a whole local AWS."""
+"""What arrives, whole and in order, behind each kind of target on a whole local AWS.
+
+It does not take the time of an event as EventBridge does, so that is not looked at.
+"""
 
 from __future__ import annotations
 
 import json
 import time
+import uuid
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from local_aws import ACCOUNT, REGION, LocalAws
+from mainstem import NewEvent, PublicationFailed, RecordedEvent
 from mainstem.aws.publishing import Publisher
-from test_publishing import in_order_of_streams, some_events
+from mainstem.testing import recorded
 
 PATIENCE = 60.0
+"""Seconds."""
+
+STREAMS = ("order-1", "order-2", "Größe 1", "-", "odd\x01\ufffe", "x" * 300)
+"""The last four are no message groups; one has no category, one has what SQS takes in no text."""
+
+Send = Callable[[list[RecordedEvent]], int]
 
 
-@pytest.fixture
-def name() -> str:
-    return uuid4().hex
+def some_events(count: int) -> list[RecordedEvent]:
+    return [
+        recorded(
+            NewEvent("Placed", {"n": position, "text": "ä\uffff"}, {"by": "Ada"}),
+            stream_id=STREAMS[position % len(STREAMS)],
+            event_id=position // len(STREAMS),
+            position=position,
+        )
+        for position in range(count)
+    ]
 
 
-def queue(aws: LocalAws, name: str) -> tuple[str, str]:
-    """Its URL and its ARN."""
-    fifo = {"FifoQueue": "true"} if name.endswith(".fifo") else {}
-    url = aws.client("sqs").create_queue(QueueName=name, Attributes=fifo)["QueueUrl"]
-    return url, f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
+EVENTS = some_events(30)
 
 
-def allow(aws: LocalAws, url: str, arn: str, service: str) -> None:
-    """Let another service send to the queue."""
+def check(bodies: list[dict[str, Any]], *, ordered: bool = False) -> None:
+    """Every event arrived, once and as it is; in the order of its stream where there is one."""
+    assert sorted(body["position"] for body in bodies) == list(range(len(EVENTS)))
+    for body in bodies:
+        event = EVENTS[body["position"]]
+        assert body["stream_id"] == event.stream_id
+        assert body["event_id"] == event.event_id
+        assert body["payload"] == event.payload
+        assert body["metadata"] == event.metadata
+    if ordered:
+        ids = defaultdict(list)
+        for body in bodies:
+            ids[body["stream_id"]].append(body["event_id"])
+        assert all(found == sorted(found) for found in ids.values())
+
+
+def sender(aws: LocalAws, service: str, arn: str) -> Send:
+    return Publisher(arn, source="shop", client=aws.client(service)).publish
+
+
+def new_queue(aws: LocalAws, *, fifo: bool = False) -> tuple[str, str]:
+    """Its ARN and URL."""
+    name = f"q{uuid.uuid4().hex}{'.fifo' * fifo}"
+    attributes = {"FifoQueue": "true"} if fifo else {}
+    url = aws.client("sqs").create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+    return f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}", url
+
+
+def let_send(aws: LocalAws, url: str, arn: str, service: str) -> None:
     statement = {
         "Effect": "Allow",
         "Principal": {"Service": service},
@@ -42,114 +83,149 @@ def allow(aws: LocalAws, url: str, arn: str, service: str) -> None:
 
 
 def received(aws: LocalAws, url: str, count: int) -> list[dict[str, Any]]:
-    """So many messages, and what is there besides."""
-    sqs = aws.client("sqs")
+    """So many messages, and what is there besides. Deleted at once: a FIFO queue gives on then only."""
+    client = aws.client("sqs")
     found: list[dict[str, Any]] = []
-
-    def some() -> list[dict[str, Any]]:
-        messages = sqs.receive_message(
-            QueueUrl=url,
-            MaxNumberOfMessages=10,
-            AttributeNames=["All"],
-            MessageAttributeNames=["All"],
-        ).get("Messages", [])
-        for each in messages:
-            sqs.delete_message(QueueUrl=url, ReceiptHandle=each["ReceiptHandle"])
-        found.extend(messages)
-        return list(messages)
-
-    await_that(lambda: bool(some()) and len(found) >= count)
-    while some():
-        pass
-    return found
-
-
-def await_that(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def publish(aws: LocalAws, arn: str, service: str) -> None:
-    publisher = Publisher(arn, source="shop", client=aws.client(service))
-    assert publisher.publish(some_events(25, 4)) == 25
+    while True:
+        messages = client.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+        ).get("Messages", [])
+        for message in messages:
+            client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        found += messages
+        if not messages:
+            if len(found) >= count:
+                return found
+            assert time.monotonic() < deadline, f"{len(found)} came of {count}"
+            time.sleep(0.02)
 
 
 def bodies(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [json.loads(each["Body"]) for each in messages]
+    return [json.loads(message["Body"]) for message in messages]
 
 
-def test_a_queue_gets_every_event(aws: LocalAws, name: str) -> None:
-    url, arn = queue(aws, name)
-    publish(aws, arn, "sqs")
-    messages = received(aws, url, 25)
-    assert sorted(each["position"] for each in bodies(messages)) == list(range(25))
-    assert messages[0]["MessageAttributes"]["EventName"]["StringValue"] == "Placed"
+def attributes_of(message: dict[str, Any]) -> dict[str, str]:
+    return {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
 
 
-def test_a_fifo_queue_keeps_the_order_and_drops_repeats(aws: LocalAws, name: str) -> None:
-    url, arn = queue(aws, f"{name}.fifo")
-    publish(aws, arn, "sqs")
-    publish(aws, arn, "sqs")
-    messages = received(aws, url, 25)
-    assert len(messages) == 25
-    assert in_order_of_streams(bodies(messages))
+def test_a_queue_gets_every_event_with_its_attributes(aws: LocalAws) -> None:
+    arn, url = new_queue(aws)
+    assert sender(aws, "sqs", arn)(EVENTS) == len(EVENTS)
+    messages = received(aws, url, len(EVENTS))
+    check(bodies(messages))
+    first = next(each for each in messages if json.loads(each["Body"])["position"] == 0)
+    assert attributes_of(first)["StreamId"] == "order-1"
+    assert json.loads(attributes_of(first)["Metadata"]) == {"by": "Ada"}
 
 
-def test_a_topic_gets_every_event(aws: LocalAws, name: str) -> None:
-    url, arn = queue(aws, name)
-    allow(aws, url, arn, "sns.amazonaws.com")
-    topic = aws.client("sns").create_topic(Name=name)["TopicArn"]
-    aws.client("sns").subscribe(
-        TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"}
+def test_a_fifo_queue_gets_each_stream_in_order_and_a_repeat_once(aws: LocalAws) -> None:
+    arn, url = new_queue(aws, fifo=True)
+    send = sender(aws, "sqs", arn)
+    assert send(EVENTS[:20]) == 20
+    assert send(EVENTS) == len(EVENTS)
+    check(bodies(received(aws, url, len(EVENTS))), ordered=True)
+
+
+@pytest.mark.parametrize("raw", ["true", "false"])
+def test_a_topic_gives_every_event_to_its_queue(aws: LocalAws, raw: str) -> None:
+    queue, url = new_queue(aws)
+    let_send(aws, url, queue, "sns.amazonaws.com")
+    sns = aws.client("sns")
+    arn = sns.create_topic(Name=f"t{uuid.uuid4().hex}")["TopicArn"]
+    sns.subscribe(
+        TopicArn=arn, Protocol="sqs", Endpoint=queue, Attributes={"RawMessageDelivery": raw}
     )
-    publish(aws, topic, "sns")
-    assert sorted(each["position"] for each in bodies(received(aws, url, 25))) == list(range(25))
+    assert sender(aws, "sns", arn)(EVENTS) == len(EVENTS)
+    found = bodies(received(aws, url, len(EVENTS)))
+    if raw == "false":
+        assert found[0]["MessageAttributes"]["EventName"]["Value"] == "Placed"
+        found = [json.loads(each["Message"]) for each in found]
+    check(found)
 
 
-def test_a_fifo_topic_keeps_the_order_and_drops_repeats(aws: LocalAws, name: str) -> None:
-    url, arn = queue(aws, f"{name}.fifo")
-    allow(aws, url, arn, "sns.amazonaws.com")
-    topic = aws.client("sns").create_topic(Name=f"{name}.fifo", Attributes={"FifoTopic": "true"})
-    aws.client("sns").subscribe(
-        TopicArn=topic["TopicArn"],
+def test_subscriptions_of_a_topic_filter_by_numbers_too(aws: LocalAws) -> None:
+    queue, url = new_queue(aws)
+    let_send(aws, url, queue, "sns.amazonaws.com")
+    sns = aws.client("sns")
+    arn = sns.create_topic(Name=f"t{uuid.uuid4().hex}")["TopicArn"]
+    wanted = {"Category": ["order"], "Position": [{"numeric": [">=", 12]}]}
+    sns.subscribe(
+        TopicArn=arn,
         Protocol="sqs",
-        Endpoint=arn,
-        Attributes={"RawMessageDelivery": "true"},
+        Endpoint=queue,
+        Attributes={"RawMessageDelivery": "true", "FilterPolicy": json.dumps(wanted)},
     )
-    publish(aws, topic["TopicArn"], "sns")
-    publish(aws, topic["TopicArn"], "sns")
-    messages = received(aws, url, 25)
-    assert len(messages) == 25
-    assert in_order_of_streams(bodies(messages))
+    assert sender(aws, "sns", arn)(EVENTS) == len(EVENTS)
+    expected = [
+        position
+        for position in range(12, len(EVENTS))
+        if EVENTS[position].stream_id in ("order-1", "order-2")
+    ]
+    found = bodies(received(aws, url, len(expected)))
+    assert sorted(each["position"] for each in found) == expected
 
 
-def test_a_bus_gets_every_event(aws: LocalAws, name: str) -> None:
-    url, arn = queue(aws, name)
-    events = aws.client("events")
-    bus = events.create_event_bus(Name=name)["EventBusArn"]
-    pattern = json.dumps({"source": ["mainstem.shop"], "detail-type": ["Placed"]})
-    events.put_rule(Name=name, EventBusName=name, EventPattern=pattern)
-    events.put_targets(Rule=name, EventBusName=name, Targets=[{"Id": "queue", "Arn": arn}])
-    allow(aws, url, arn, "events.amazonaws.com")
-    publish(aws, bus, "events")
-    details = [each["detail"] for each in bodies(received(aws, url, 25))]
-    assert sorted(each["position"] for each in details) == list(range(25))
+def test_a_fifo_topic_keeps_order_and_drops_repeats(aws: LocalAws) -> None:
+    queue, url = new_queue(aws, fifo=True)
+    let_send(aws, url, queue, "sns.amazonaws.com")
+    sns = aws.client("sns")
+    arn = sns.create_topic(Name=f"t{uuid.uuid4().hex}.fifo", Attributes={"FifoTopic": "true"})[
+        "TopicArn"
+    ]
+    sns.subscribe(
+        TopicArn=arn, Protocol="sqs", Endpoint=queue, Attributes={"RawMessageDelivery": "true"}
+    )
+    send = sender(aws, "sns", arn)
+    assert send(EVENTS[:20]) == 20
+    assert send(EVENTS) == len(EVENTS)
+    check(bodies(received(aws, url, len(EVENTS))), ordered=True)
 
 
-def test_a_data_stream_keeps_the_order(aws: LocalAws, name: str) -> None:
-    kinesis = aws.client("kinesis")
-    kinesis.create_stream(StreamName=name, ShardCount=2)
-    kinesis.get_waiter("stream_exists").wait(StreamName=name)
-    description = kinesis.describe_stream(StreamName=name)["StreamDescription"]
-    publish(aws, description["StreamARN"], "kinesis")
-    found: list[dict[str, Any]] = []
-    for shard in description["Shards"]:
-        iterator = kinesis.get_shard_iterator(
+def test_a_rule_of_a_bus_matches_source_type_and_what_is_in_the_event(aws: LocalAws) -> None:
+    queue, url = new_queue(aws)
+    let_send(aws, url, queue, "events.amazonaws.com")
+    client = aws.client("events")
+    bus = f"b{uuid.uuid4().hex}"
+    arn = client.create_event_bus(Name=bus)["EventBusArn"]
+    pattern = {
+        "source": ["mainstem.shop"],
+        "detail-type": ["Placed"],
+        "detail": {"metadata": {"by": ["Ada"]}},
+    }
+    client.put_rule(Name="all", EventBusName=bus, EventPattern=json.dumps(pattern))
+    client.put_targets(Rule="all", EventBusName=bus, Targets=[{"Id": "queue", "Arn": queue}])
+    assert sender(aws, "events", arn)(EVENTS) == len(EVENTS)
+    found = bodies(received(aws, url, len(EVENTS)))
+    check([each["detail"] for each in found])
+
+
+def test_a_data_stream_gets_each_stream_in_order(aws: LocalAws) -> None:
+    client = aws.client("kinesis")
+    name = f"s{uuid.uuid4().hex}"
+    client.create_stream(StreamName=name, ShardCount=2)
+    client.get_waiter("stream_exists").wait(StreamName=name, WaiterConfig={"Delay": 1})
+    arn = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{name}"
+    assert sender(aws, "kinesis", arn)(EVENTS) == len(EVENTS)
+    found = []
+    for shard in client.list_shards(StreamName=name)["Shards"]:
+        iterator = client.get_shard_iterator(
             StreamName=name, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
         )["ShardIterator"]
-        records = kinesis.get_records(ShardIterator=iterator)["Records"]
-        found += [json.loads(each["Data"]) for each in records]
-    assert len(found) == 25
-    assert in_order_of_streams(found)
+        found += client.get_records(ShardIterator=iterator)["Records"]
+    check([json.loads(record["Data"]) for record in found], ordered=True)
+
+
+@pytest.mark.parametrize(
+    ("service", "resource"),
+    [
+        ("sqs", "no-such-queue"),
+        ("sns", "no-such-topic"),
+        ("kinesis", "stream/no-such-stream"),
+    ],
+)
+def test_a_target_that_there_is_not_is_told(aws: LocalAws, service: str, resource: str) -> None:
+    arn = f"arn:aws:{service}:{REGION}:{ACCOUNT}:{resource}"
+    with pytest.raises(PublicationFailed, match=r"NotFound|NonExistent|DoesNotExist") as caught:
+        sender(aws, service, arn)(EVENTS)
+    assert caught.value.published == 0

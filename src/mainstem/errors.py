@@ -184,21 +184,34 @@ class PublicationFailed(MainstemError):
     """An event was refused by the target that events are published to, for good or for too long.
 
     The ``published`` events before it were sent. To try again is safe, and sends no event that was
-    sent before it unless the reply to that was lost.
+    sent before it unless the reply to that was lost. ``code`` is the target's; where ``passing`` is
+    true the reason may go by itself (throttling, a failure of the target's own, no connection).
     """
 
     def __init__(
-        self, target: str, stream_id: str, event_id: EventId, reason: str, published: int
+        self,
+        target: str,
+        stream_id: str,
+        event_id: EventId,
+        reason: str,
+        published: int,
+        position: Position | None = None,
+        code: str = "",
+        passing: bool = False,
     ) -> None:
+        place = "" if position is None else f" (position {position})"
         super().__init__(
-            f"Event {event_id} of stream {_short(stream_id)} could not be published to {target}: {reason}. "
-            "Publication stays at it and tries again. Mend what refuses it."
+            f"Event {event_id} of stream {_short(stream_id)}{place} could not be published to {target}: "
+            f"{reason}. Publication stays at it and tries again. Mend what refuses it."
         )
         self.target = target
         self.stream_id = stream_id
         self.event_id = event_id
         self.reason = reason
         self.published = published
+        self.position = position
+        self.code = code
+        self.passing = passing
 
 
 class DeploymentFailed(MainstemError):

@@ -14,6 +14,7 @@ from mainstem.aws import environment
 from mainstem.aws.deadline import LambdaContext
 from mainstem.aws.maintaining import Maintaining
 from mainstem.aws.place import Once, Place
+from mainstem.aws.publishing.arns import parse
 from mainstem.aws.publishing.publisher import Publisher, TooLargeChoice
 from mainstem.aws.reading import Handle, Reading, Subscribed
 from mainstem.aws.sequencing import Sequencing
@@ -111,6 +112,7 @@ def publisher_handler(
     *,
     subscription: str = "publisher",
     too_large: TooLargeChoice = "reference",
+    max_bytes: int | None = None,
     url: str | None = None,
     start: LogEnd | int | datetime = BEGINNING,
     category: str | None = None,
@@ -129,16 +131,25 @@ def publisher_handler(
     within five minutes is dropped; Kinesis gets them in order, repeats included; the others keep no
     order. `mainstem.aws.publishing.envelope` says what is sent. Where an event is larger than the target
     takes, ``too_large="reference"`` sends it without its payload, which is to be read from the store by
-    stream and event id; ``"fail"`` stops there with `PublicationFailed`.
+    stream and event id; ``"fail"`` stops there with `PublicationFailed`. ``max_bytes`` is what the target
+    takes of one event, where it was set to another size than its service's own.
 
     It reads as `projection_handler` does; the checkpoint passes what the target has taken.
-    ``target_client`` is a client of botocore's for the target's service.
+    ``target_client`` is a client of botocore's for the target's service. Raises `InvalidInput` at once
+    for what is no target.
     """
+    parse(target)
     wanted = (category, prefix, names)
     subscribed = _subscribed(subscription, None, start, wanted, batch_size)
 
     def handling(place: Place) -> Handle:
-        publisher = Publisher(target, source=place.name, too_large=too_large, client=target_client)
+        publisher = Publisher(
+            target,
+            source=place.name,
+            too_large=too_large,
+            max_bytes=max_bytes,
+            client=target_client,
+        )
         return lambda batch, out_of_time: _publish(publisher, batch, out_of_time)
 
     return _reading_handler(subscribed, handling, url, telemetry, client)

@@ -221,6 +221,8 @@ def destroy(place: Place, data_of: str | None, *, yes: bool) -> int | None:
 
 
 def _parameters(given: Sequence[str], publish_to: str | None) -> dict[str, str]:
+    from mainstem.aws.publishing.arns import parse
+
     found: dict[str, str] = {}
     for each in given:
         name, equals, value = each.partition("=")
@@ -228,8 +230,8 @@ def _parameters(given: Sequence[str], publish_to: str | None) -> dict[str, str]:
             raise click.UsageError(f"--parameter {each}: give each name once, as NAME=VALUE.")
         found[name] = value
     if publish_to is not None:
-        service = [*publish_to.split(":"), "", "", ""][2]
-        found |= {"PublishTo": publish_to, "PublishService": service or "events"}
+        service = parse(publish_to).service if publish_to else "events"
+        found |= {"PublishTo": publish_to, "PublishService": service}
     return found
 
 

@@ -6,27 +6,25 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from mainstem.aws.publishing.envelope import Message
-from mainstem.aws.publishing.target import Limits, Refusal, utf8
+from mainstem.aws.publishing.target import Limits, Refusal, refusals_in_order, utf8
 
+_MOST_BYTES: Final = 999_999
+"""API reference of PutEvents (2026): "the total entry size must be less than 1MB". It was 256 KB until
+January 2026. Nothing says whether a megabyte has 1,000,000 or 1,048,576 bytes, so it is the less.
+"""
 _LONGEST_TYPE: Final = 128
+"""Characters."""
 _TIME_BYTES: Final = 14
-_PASSING: Final = (
-    "ThrottlingException",
-    "InternalException",
-    "InternalFailure",
-    "ServiceUnavailable",
-)
+"""EventBridge User Guide, "Calculating PutEvents event entry size"."""
 
 
 class Bus:
     """A bus by its ARN. ``source`` is the store's name."""
 
-    # https://docs.aws.amazon.com/eventbridge/latest/userguide/calculate-putevents-entry-size.html
-    # "The total entry size must be less than 256KB", of all entries of a request.
-    limits = Limits(entries=10, batch_bytes=256 * 1024 - 1, entry_bytes=256 * 1024 - 1)
     ordered = False
 
-    def __init__(self, client: Any, arn: str, source: str) -> None:
+    def __init__(self, client: Any, arn: str, source: str, max_bytes: int | None = None) -> None:
+        self.limits = Limits.of(10, _MOST_BYTES, _MOST_BYTES, max_bytes)
         self._client = client
         self._arn = arn
         self._source = f"mainstem.{source}"
@@ -35,7 +33,7 @@ class Bus:
         return {
             "EventBusName": self._arn,
             "Source": self._source,
-            "DetailType": message.event.name[:_LONGEST_TYPE],
+            "DetailType": message.event.name[:_LONGEST_TYPE],  # the detail has all of it
             "Detail": message.body,
             "Time": message.event.recorded_at,
         }
@@ -45,8 +43,4 @@ class Bus:
 
     def send(self, entries: Sequence[dict[str, Any]]) -> list[Refusal | None]:
         answer = self._client.put_events(Entries=list(entries))
-        return [_refusal(each.get("ErrorCode")) for each in answer["Entries"]]
-
-
-def _refusal(code: str | None) -> Refusal | None:
-    return None if code is None else Refusal(code, code in _PASSING)
+        return refusals_in_order(len(entries), answer["Entries"])

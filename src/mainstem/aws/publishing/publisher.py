@@ -4,44 +4,43 @@ from __future__ import annotations
 
 import random
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, Final, Literal
 
+import botocore.config
 import botocore.exceptions
+import botocore.parsers
 import botocore.session
 
-from mainstem.aws.publishing.envelope import Message, message
+from mainstem.aws.publishing.arns import Arn, parse
+from mainstem.aws.publishing.envelope import message
 from mainstem.aws.publishing.eventbridge import Bus
 from mainstem.aws.publishing.kinesis import DataStream
+from mainstem.aws.publishing.sending import Entry, Sending, Stop
 from mainstem.aws.publishing.sns import Topic
 from mainstem.aws.publishing.sqs import Queue
-from mainstem.aws.publishing.target import Refusal, Target
+from mainstem.aws.publishing.target import Refusal, Target, is_passing
 from mainstem.errors import InvalidInput, PublicationFailed
 from mainstem.events import RecordedEvent
+from mainstem.positions import Partition, Position
 
 TooLargeChoice = Literal["reference", "fail"]
 
-_ATTEMPTS: Final = 8
-_FIRST_PAUSE: Final = 0.05
+_FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
 """Seconds. Doubled from the first to the longest, each taken at random between half and whole."""
-_SERVICES: Final = ("events", "sns", "sqs", "kinesis")
-_PASSING_ERRORS: Final = (
-    "Throttling",
-    "ThrottlingException",
-    "ThrottledException",
-    "RequestThrottled",
-    "TooManyRequestsException",
-    "ProvisionedThroughputExceededException",
-    "LimitExceededException",
-    "InternalError",
-    "InternalFailure",
-    "InternalException",
-    "ServiceUnavailable",
-    "KMSThrottlingException",
-    "KMSThrottling",
+
+_PASSING_FAILURES: Final = (
+    botocore.exceptions.ConnectionError,
+    botocore.exceptions.HTTPClientError,
+    botocore.exceptions.CredentialRetrievalError,
+    botocore.parsers.ResponseParserError,
 )
+"""No reply that can be read, so perhaps it was sent; or no credentials just now."""
+
+_TOLD: Final = ("Access", "Authoriz", "NotFound", "NonExistent", "DoesNotExist", "KMS", "Kms")
+"""Parts of codes whose messages name identities and resources only. Others may cite what was sent."""
 
 
 class Publisher:
@@ -53,21 +52,27 @@ class Publisher:
         *,
         source: str,
         too_large: TooLargeChoice = "reference",
+        max_bytes: int | None = None,
         client: Any = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         """``target_arn`` names an EventBridge bus, an SNS topic, an SQS queue or a Kinesis stream,
-        ``source`` the store. ``client`` is a client of botocore's for that service.
+        ``source`` the store. ``max_bytes`` is the most that the target takes of one event, where it was
+        set to another size than the service's own. ``client`` is a client of botocore's for that
+        service; by default one is made for the ARN's region when it is first needed.
 
         Raises `InvalidInput` for any other ARN.
         """
         if too_large not in ("reference", "fail"):
             raise InvalidInput(f"too_large={too_large!r}: give 'reference' or 'fail'.")
-        self._target = _target(target_arn, source, client)
-        self._arn = target_arn
+        self._arn = parse(target_arn)
         self._source = source
         self._too_large = too_large
+        self._max_bytes = max_bytes
+        self._client = client
         self._pause = pause
+        self._stopped_at: dict[Partition | None, Position | None] = {}
+        """Of each partition, the last event that was given up."""
 
     def publish(
         self,
@@ -78,141 +83,120 @@ class Publisher:
 
         Answers how many of them, from the first on, are surely sent: all, unless it was out of time.
         Others behind those may have been sent too. Raises `PublicationFailed` where one is refused for
-        good, or for too long; what is before it is sent, and to repeat it is safe.
+        good, or for too long, or is too large and may not go without its payload; what is before it is
+        sent, and to repeat it is safe.
         """
-        entries = self._entries(events)
-        sending = _Sending(self._target, entries, events)
-        attempt = 0
-        while sending.left:
+        _check(events)
+        target = self._target
+        sending = Sending(
+            [event.stream_id for event in events],
+            lambda number: self._entry(events[number]),
+            target.limits,
+            ordered=target.ordered,
+            # Else what is behind an event that is refused for good would be sent at each new try.
+            first_alone=any(
+                event.position == self._stopped_at.get(event.partition) for event in events[:1]
+            ),
+        )
+        while not sending.done:
             if out_of_time():
                 return sending.leading()
             batch = sending.next_batch()
-            refused = self._send([entries[number] for number in batch])
-            progress = False
-            for number, refusal in zip(batch, refused, strict=True):
-                if refusal is None:
-                    sending.sent(number)
-                    progress = True
-                elif not refusal.passing:
-                    raise self._failed(events, number, sending.leading(), refusal.code)
-            attempt = 0 if progress else attempt + 1
-            if attempt == _ATTEMPTS:
-                number = batch[0]
-                code = next(each.code for each in refused if each is not None)
-                raise self._failed(events, number, sending.leading(), code)
-            if any(refused):
-                self._wait(attempt)
-        return len(entries)
+            refused = self._send(sending, batch) if batch else 0
+            if refused and not (sending.done or out_of_time()):
+                longest = min(_FIRST_PAUSE * 2 ** (refused - 1), _LONGEST_PAUSE)
+                self._pause(longest * random.uniform(0.5, 1.0))
+        if sending.stop is not None:
+            event = events[sending.stop.number]
+            self._stopped_at[event.partition] = event.position
+            raise self._failed(events, sending.stop)
+        return len(events)
 
-    def _entries(self, events: Sequence[RecordedEvent]) -> list[dict[str, Any]]:
-        """The entries, those that are too large without their payloads."""
-        found = []
-        for number, event in enumerate(events):
-            entry = self._fitting(message(event, self._source))
-            if entry is None and self._too_large == "reference":
-                entry = self._fitting(message(event, self._source, reference=True))
-            if entry is None:
-                if number:
-                    break  # those before it first
-                raise self._failed(
-                    events,
-                    0,
-                    0,
-                    f"it is larger than the {self._target.limits.entry_bytes:,} bytes that the target takes",
-                )
-            found.append(entry)
-        return found
+    @cached_property
+    def _target(self) -> Target:
+        arn, size = self._arn, self._max_bytes
+        client = _new_client(arn) if self._client is None else self._client
+        match arn.service:
+            case "events":
+                return Bus(client, arn.whole, self._source, size)
+            case "sns":
+                return Topic(client, arn.whole, size)
+            case "sqs":
+                return Queue(client, arn.account, arn.resource, size)
+            case "kinesis":
+                return DataStream(client, arn.whole, size)
 
-    def _fitting(self, made: Message) -> dict[str, Any] | None:
-        entry = self._target.entry(made)
-        fits = self._target.size(entry) <= self._target.limits.entry_bytes
-        return entry if fits else None
+    def _entry(self, event: RecordedEvent) -> Entry:
+        """The event as the service wants it: as much of it as the target takes, where it may."""
+        entry = self._made(event)
+        if self._too_large == "reference" and entry.size > self._target.limits.entry_bytes:
+            entry = self._made(event, payload=False)
+            if entry.size > self._target.limits.entry_bytes:
+                entry = self._made(event, payload=False, metadata=False)
+        return entry
 
-    def _send(self, entries: Sequence[dict[str, Any]]) -> list[Refusal | None]:
-        """What became of each of them."""
+    def _made(self, event: RecordedEvent, **parts: bool) -> Entry:
+        request = self._target.entry(message(event, self._source, **parts))
+        return Entry(request, self._target.size(request))
+
+    def _send(self, sending: Sending, batch: Sequence[int]) -> int:
+        """One request. Answers how often an entry that is to be sent again was refused by now."""
         try:
-            return self._target.send(entries)
+            refusals = self._target.send([sending.entry(number).request for number in batch])
         except botocore.exceptions.ClientError as error:
-            code = str(error.response.get("Error", {}).get("Code", "unknown"))
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            refusal = Refusal(code, status >= 500 or code.rpartition("#")[2] in _PASSING_ERRORS)
-        except botocore.exceptions.BotoCoreError as error:
-            # No reply: perhaps they are sent.
-            refusal = Refusal(type(error).__name__, passing=True)
-        return [refusal] * len(entries)
+            return sending.settle_refused(batch, _refusal(error))
+        except (botocore.exceptions.BotoCoreError, botocore.parsers.ResponseParserError) as error:
+            # Its message may cite what was to be sent.
+            passing = isinstance(error, _PASSING_FAILURES)
+            return sending.settle_refused(batch, Refusal(type(error).__name__, passing))
+        return sending.settle(batch, refusals)
 
-    def _wait(self, attempt: int) -> None:
-        longest = min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE)
-        self._pause(longest * random.uniform(0.5, 1.0))
-
-    def _failed(
-        self, events: Sequence[RecordedEvent], number: int, published: int, reason: str
-    ) -> PublicationFailed:
-        event = events[number]
-        return PublicationFailed(self._arn, event.stream_id, event.event_id, reason, published)
-
-
-class _Sending:
-    """Which of some events are still to be sent, by their numbers."""
-
-    def __init__(
-        self, target: Target, entries: Sequence[dict[str, Any]], events: Sequence[RecordedEvent]
-    ) -> None:
-        self._target = target
-        self._sizes = [target.size(entry) for entry in entries]
-        self._streams = [event.stream_id for event in events[: len(entries)]]
-        self._waiting: dict[str, deque[int]] = {}
-        """By stream, in order."""
-        for number, stream_id in enumerate(self._streams):
-            self._waiting.setdefault(stream_id, deque()).append(number)
-        self.left = len(entries)
-
-    def next_batch(self) -> list[int]:
-        """What goes into one request. Where order is kept, one event of each stream at most, so that none
-        overtakes another that was refused.
-        """
-        limits = self._target.limits
-        if self._target.ordered:
-            waiting = sorted(numbers[0] for numbers in self._waiting.values())
-        else:
-            waiting = sorted(number for numbers in self._waiting.values() for number in numbers)
-        batch: list[int] = []
-        size = 0
-        for number in waiting[: limits.entries]:
-            size += self._sizes[number]
-            if batch and size > limits.batch_bytes:
-                break
-            batch.append(number)
-        return batch
-
-    def sent(self, number: int) -> None:
-        numbers = self._waiting[self._streams[number]]
-        numbers.remove(number)
-        if not numbers:
-            del self._waiting[self._streams[number]]
-        self.left -= 1
-
-    def leading(self) -> int:
-        """How many are sent without a gap."""
-        return min((numbers[0] for numbers in self._waiting.values()), default=len(self._streams))
-
-
-def _target(arn: str, source: str, client: Any) -> Target:
-    parts = arn.split(":", 5)
-    if len(parts) < 6 or parts[0] != "arn" or parts[2] not in _SERVICES or not parts[5]:
-        raise InvalidInput(
-            f"{arn!r:.200} is not the ARN of an EventBridge bus, an SNS topic, an SQS queue or a Kinesis "
-            "data stream."
+    def _failed(self, events: Sequence[RecordedEvent], stop: Stop) -> PublicationFailed:
+        event, refusal = events[stop.number], stop.refusal
+        reason = f"{refusal.code}: {refusal.detail}" if refusal.detail else refusal.code
+        return PublicationFailed(
+            self._arn.whole,
+            event.stream_id,
+            event.event_id,
+            reason,
+            stop.number,
+            event.position,
+            refusal.code,
+            refusal.passing,
         )
-    _, _, service, region, account, resource = parts
-    if client is None:
-        client = botocore.session.get_session().create_client(service, region or None)
-    match service:
-        case "events":
-            return Bus(client, arn, source)
-        case "sns":
-            return Topic(client, arn)
-        case "sqs":
-            return Queue(client, account, resource)
-        case _:
-            return DataStream(client, arn)
+
+
+def _check(events: Sequence[RecordedEvent]) -> None:
+    before: RecordedEvent | None = None
+    for event in events:
+        if event.position is None or event.partition is None:
+            raise InvalidInput(
+                "Events are published as they are read from the log, with positions."
+            )
+        if before is not None and (
+            before.partition != event.partition or (before.position or 0) >= event.position
+        ):
+            raise InvalidInput(
+                "Events are published partition by partition, in the order of their positions: "
+                f"{event.position} of {event.partition} came behind {before.position} of "
+                f"{before.partition}."
+            )
+        before = event
+
+
+def _refusal(error: botocore.exceptions.ClientError) -> Refusal:
+    code = str(error.response.get("Error", {}).get("Code", "unknown"))
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    told = any(part in code for part in _TOLD)
+    detail = str(error.response.get("Error", {}).get("Message", "")) if told else ""
+    return Refusal(code, status >= 500 or is_passing(code), detail)
+
+
+def _new_client(arn: Arn) -> Any:
+    # Tries and pauses are the publisher's. A request, and a pause too, ends within what is kept of a
+    # function's time: see `mainstem.aws.deadline`.
+    config = botocore.config.Config(
+        connect_timeout=3, read_timeout=4, retries={"total_max_attempts": 1}
+    )
+    session = botocore.session.get_session()
+    return session.create_client(arn.service, region_name=arn.region, config=config)

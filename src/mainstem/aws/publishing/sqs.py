@@ -1,54 +1,38 @@
-"""To an SQS queue, standard or FIFO."""
+"""To an SQS queue. A FIFO queue keeps the order of each stream, and drops repeats for five minutes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Final
 
-from mainstem.aws.publishing.envelope import Message, group_id
-from mainstem.aws.publishing.target import (
-    Limits,
-    Refusal,
-    numbered,
-    refusals,
-    string_attributes,
-    utf8,
-)
+from mainstem.aws.publishing import messages
+from mainstem.aws.publishing.envelope import Message
+from mainstem.aws.publishing.target import Limits, Refusal
 
-LONGEST_GROUP: Final = 128
+_MOST_BYTES: Final = 1_048_576
+"""API reference of SendMessageBatch (2026): "The maximum allowed individual message size and the maximum
+total payload size … are both 1 MiB 1,048,576 bytes". A queue's MaximumMessageSize may be lower.
+"""
 
 
 class Queue:
     """A queue by its account and name."""
 
-    # API reference of SendMessageBatch: ten entries, 1 MiB in all and each.
-    limits = Limits(entries=10, batch_bytes=1024 * 1024, entry_bytes=1024 * 1024)
-
-    def __init__(self, client: Any, account: str, name: str) -> None:
-        self._client = client
-        self._url = f"{client.meta.endpoint_url.rstrip('/')}/{account}/{name}"
+    def __init__(self, client: Any, account: str, name: str, max_bytes: int | None = None) -> None:
+        self.limits = Limits.of(10, _MOST_BYTES, _MOST_BYTES, max_bytes)
         self.ordered = name.endswith(".fifo")
+        self._client = client
+        # To ask for the URL takes a permission of its own.
+        self._url = f"{client.meta.endpoint_url.rstrip('/')}/{account}/{name}"
 
     def entry(self, message: Message) -> dict[str, Any]:
-        made: dict[str, Any] = {
-            "MessageBody": message.body,
-            "MessageAttributes": string_attributes(message.attributes),
-        }
-        if self.ordered:
-            made["MessageDeduplicationId"] = message.deduplication_id
-            made["MessageGroupId"] = group_id(message.event.stream_id, LONGEST_GROUP)
-        return made
+        return messages.entry("MessageBody", message, fifo=self.ordered)
 
     def size(self, entry: dict[str, Any]) -> int:
-        return utf8(entry["MessageBody"]) + attribute_bytes(entry["MessageAttributes"])
+        return messages.size("MessageBody", entry)
 
     def send(self, entries: Sequence[dict[str, Any]]) -> list[Refusal | None]:
-        answer = self._client.send_message_batch(QueueUrl=self._url, Entries=numbered(entries))
-        return refusals(entries, answer.get("Failed", ()))
-
-
-def attribute_bytes(attributes: dict[str, dict[str, str]]) -> int:
-    """Name, type and value count."""
-    return sum(
-        utf8(name, value["DataType"], value["StringValue"]) for name, value in attributes.items()
-    )
+        answer = self._client.send_message_batch(
+            QueueUrl=self._url, Entries=messages.numbered(entries)
+        )
+        return messages.refusals(len(entries), answer)

@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from mainstem.aws.publishing.envelope import Message
+from mainstem.errors import InvalidInput
+from mainstem.events import utf8_length
+
+_LEAST_BYTES: Final = 16 * 1024
+"""What an event takes without payload and metadata, if every character of its ids has to be escaped."""
+
+_PASSING: Final = frozenset(
+    (
+        "InternalError",
+        "InternalErrorException",
+        "InternalException",
+        "InternalFailure",
+        "InternalFailureException",
+        "KMSThrottling",
+        "KMSThrottlingException",
+        "KmsThrottled",
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "RequestTimeout",
+        "ServiceUnavailable",
+        "Throttled",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +47,16 @@ class Limits:
     batch_bytes: int
     entry_bytes: int
 
+    @classmethod
+    def of(cls, entries: int, entry_bytes: int, most: int, max_bytes: int | None) -> Limits:
+        """Of a service where a request takes as many bytes as one entry may have alone.
+
+        ``max_bytes`` is what this target is set to, ``most`` what it can be set to. Raises
+        `InvalidInput` for what it can't.
+        """
+        size = entry_bytes if max_bytes is None else checked(max_bytes, most)
+        return cls(entries, size, size)
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -25,6 +65,12 @@ class Refusal:
     code: str
     passing: bool
     """To try again may help."""
+    detail: str = ""
+    """What else is to be told. Nothing of the event."""
+
+
+NO_ANSWER: Final = Refusal("NoAnswer", passing=True)
+"""The reply does not tell what became of the entry."""
 
 
 class Target(Protocol):
@@ -47,47 +93,31 @@ class Target(Protocol):
         ...
 
 
+def is_passing(code: str) -> bool:
+    """Whether what fails with this code, of any of the services, may succeed later."""
+    return code.rpartition("#")[2].rpartition(".")[2] in _PASSING
+
+
+def refusals_in_order(count: int, answers: Sequence[Mapping[str, Any]]) -> list[Refusal | None]:
+    """The answer of EventBridge and Kinesis: what became of each entry, in their order."""
+    found = [_refusal(each.get("ErrorCode")) for each in answers[:count]]
+    return found + [NO_ANSWER] * (count - len(found))
+
+
+def _refusal(code: str | None) -> Refusal | None:
+    return Refusal(code, is_passing(code)) if code else None
+
+
+def checked(max_bytes: int, most: int) -> int:
+    """Raise `InvalidInput` for a size that no target of the kind can be set to."""
+    if isinstance(max_bytes, bool) or not _LEAST_BYTES <= max_bytes <= most:
+        raise InvalidInput(
+            f"max_bytes={max_bytes!r}: give what the target is set to, from {_LEAST_BYTES:,} to "
+            f"{most:,} bytes."
+        )
+    return max_bytes
+
+
 def utf8(*texts: str) -> int:
     """Bytes of UTF-8."""
-    return sum(len(text.encode()) for text in texts)
-
-
-def refusals(
-    entries: Sequence[dict[str, Any]], failed: Sequence[dict[str, Any]]
-) -> list[Refusal | None]:
-    """The answer of SQS and SNS, which names what has failed, in the order of the entries."""
-    by_id = {
-        each["Id"]: Refusal(str(each.get("Code", "")), not each.get("SenderFault", False))
-        for each in failed
-    }
-    return [by_id.get(str(number)) for number in range(len(entries))]
-
-
-def numbered(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """With the ids that `refusals` goes by."""
-    return [{"Id": str(number), **entry} for number, entry in enumerate(entries)]
-
-
-def string_attributes(attributes: dict[str, str]) -> dict[str, dict[str, str]]:
-    """As SQS and SNS want them. They refuse characters that XML does not have, so such are escaped."""
-    return {
-        name: {"DataType": "String", "StringValue": escaped(value)}
-        for name, value in attributes.items()
-    }
-
-
-def escaped(text: str) -> str:
-    r"""With what XML 1.0 does not have written as ``\x..`` or ``\u....``."""
-    return "".join(
-        char if _is_xml(char) else char.encode("unicode_escape").decode() for char in text
-    )
-
-
-def _is_xml(char: str) -> bool:
-    # https://www.w3.org/TR/xml/#charsets
-    return (
-        char in "\t\n\r"
-        or " " <= char <= "\ud7ff"
-        or "\ue000" <= char <= "\ufffd"
-        or char > "\uffff"
-    )
+    return sum(map(utf8_length, texts))
