@@ -37,6 +37,7 @@ def account(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> LocalAws:
     monkeypatch.delenv("AWS_ENDPOINT_URL_DYNAMODB", raising=False)
     for name, value in aws.environment().items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr("mainstem.aws.progress.EVERY", 0.1)
     return aws
 
 

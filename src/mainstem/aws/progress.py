@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import botocore.exceptions
 
 from mainstem.errors import DeploymentFailed
 
-_EVERY: Final = 2.0
+EVERY: float = 2.0
 """Seconds between two looks; CloudFormation allows ten or so a second for an account."""
 
 
@@ -33,8 +33,6 @@ def follow(
     stack: str,
     seen: set[str],
     tell: Callable[[Event], None],
-    *,
-    every: float = _EVERY,
 ) -> None:
     """Tell what becomes of a stack, until it is made, changed or gone.
 
@@ -59,7 +57,7 @@ def follow(
                     reasons.append(f"{event.name} ({event.kind}): {event.reason}")
         if not status.endswith("_IN_PROGRESS"):
             break
-        time.sleep(every)
+        time.sleep(EVERY)
     if status.endswith("_FAILED") or "ROLLBACK" in status:
         raise DeploymentFailed(
             f"The stack is in state {status}. "
