@@ -254,11 +254,12 @@ def test_ctrl_c_ends_the_command_at_once(url: str, mainstem_: Mainstem) -> None:
     with open_store(url) as store:
         store.append("long-1", [NewEvent("Placed", {"text": "x" * 300_000})] * 5, expected=0)
     interruptible = (
-        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from mainstem.dynamodb.repair_run import RepairRun\n"
         "wait = RepairRun._wait\n"
         "def waiting(run):\n"
-        "    print('waits', flush=True)\n"
+        # In one write: two threads say so.
+        "    os.write(1, b'waits\\n')\n"
         "    yield from wait(run)\n"
         "RepairRun._wait = waiting\n"
         "from mainstem.cli import main; main()"

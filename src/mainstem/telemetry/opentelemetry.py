@@ -34,15 +34,21 @@ _ATTRIBUTES: Final = {
 _UNITS: Final = {"Milliseconds": "ms", "Seconds": "s", "None": "1"}
 
 _COUNTED: Final = {
+    "behind": "{stream}",
     "commits": "{commit}",
     "conflicts": "{conflict}",
+    "damaged": "{finding}",
+    "dead_letters": "{record}",
     "events": "{event}",
     "gap": "{event}",
     "holes": "{stream}",
+    "ignored": "{record}",
     "read_units": "{unit}",
     "records": "{record}",
+    "repeated": "{record}",
     "requests": "{request}",
     "retries": "{retry}",
+    "streams": "{stream}",
     "unclear": "{shard}",
     "unreadable": "{record}",
     "waiting": "{record}",
