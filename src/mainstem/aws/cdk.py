@@ -285,7 +285,8 @@ def _is_met(condition: Any, values: Mapping[str, Any]) -> bool:
             return not _is_met(negated, values)
         case {"Fn::Equals": [{"Ref": name}, value]}:
             return bool(values[name] == value)
-    raise NotImplementedError(f"the condition {condition}")
+    # Of ours, all are made by `is_given` and `equals`.
+    raise AssertionError(f"a condition of another kind in the template: {condition}")
 
 
 def _attach(policy: iam.IManagedPolicy, grantee: iam.IGrantable) -> None:
