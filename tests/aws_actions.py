@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 from mainstem.dynamodb.layout import Layout
 from mainstem.dynamodb.requests import (
     Acquire,
+    Aside,
     BatchGet,
     Check,
+    Compute,
     Control,
     Get,
     Put,
@@ -50,7 +52,7 @@ class Action(NamedTuple):
 
 def actions_of(request: Any, layout: Layout) -> Iterator[Action]:
     match request:
-        case Sleep() | Acquire():
+        case Sleep() | Acquire() | Compute() | Aside():
             return
         case Transact(actions):
             for each in actions:

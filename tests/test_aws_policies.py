@@ -21,6 +21,7 @@ from mainstem.aws.stack.roles import _KEY_ACTIONS, READERS, USES, WRITERS, Use, 
 from mainstem.codec import JsonCodec
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
 from mainstem.dynamodb.commits import Bounds
+from mainstem.dynamodb.requests import Aside
 from mainstem.dynamodb.segments import Segmenter, SegmentSize
 from mainstem.dynamodb.sequencer import Sequencer
 from mainstem.dynamodb.tables import TableOptions, check, note
@@ -51,6 +52,8 @@ class Recorder:
         return place
 
     def _record(self, request: Any) -> None:
+        if isinstance(request, Aside):  # begun by an append, and not that one's to wait for
+            self.place().run(request.operation)
         self.actions.update(actions_of(request, self.shop.layout))
 
     def grow(self) -> list[Any]:

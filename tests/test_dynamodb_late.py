@@ -103,4 +103,4 @@ def test_a_commit_is_written_once(
             # It was never carried out before the repeat had ended.
             break
         assert moment < 200
-    assert moments > 1
+    assert moments > 0

@@ -218,7 +218,7 @@ def test_events_that_were_appended_with_their_place_cost_the_scan_and_no_more() 
     before = len(shop.asked)
     done = shop.repaired(segments=1, page_items=None)
     kinds = [type(request).__name__ for request in shop.asked[before:]]
-    begun, settled = ["Get", "Update", "Query"], ["Acquire", "Get", "Query"]
+    begun, settled = ["Get", "Update", "Query"], ["Get", "Query"]
     assert kinds == [*begun, "Scan", "Put", *settled, "Update"]
     assert shop.scan_units() == 11, "40 items of 1.1 KB, a unit for each 4 KB"
     assert done.read_units == 11 + 2

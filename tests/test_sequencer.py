@@ -70,7 +70,7 @@ def test_a_hint_of_what_is_in_the_log_costs_no_request_once_it_is_known(shop: Sh
     shop.run(adapter.sequencer.sequence(0, some))
     count = len(shop.asked)
     shop.run(adapter.sequencer.sequence(0, some))
-    assert asked_since(shop, count) == ["Acquire"]
+    assert asked_since(shop, count) == []
 
 
 def test_of_two_sequencers_one_is_refused_and_goes_on(shop: Shop) -> None:
@@ -160,7 +160,7 @@ def test_a_view_is_bounded(shop: Shop) -> None:
         shop.run(small.sequence(0, [Hint(f"order-{number}", 0)]))
     count = len(shop.asked)
     shop.run(small.sequence(0, [Hint("order-0", 0)]))
-    assert asked_since(shop, count) == ["Acquire", "BatchGet"]
+    assert asked_since(shop, count) == ["BatchGet"]
     assert len(small._views[0]._known) <= 3
 
 

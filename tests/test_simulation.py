@@ -21,7 +21,15 @@ from simulation.scenario import run_seed
 TESTS = Path(__file__).parent
 PORTION = 250
 SEEDS = 3_000
-RARE = {"lost checkpoint", "AppendOutcomeUnknown", "CancelledError", "too large", "crashed", "busy"}
+RARE = {
+    "lost checkpoint",
+    "AppendOutcomeUnknown",
+    "CancelledError",
+    "other error",
+    "too large",
+    "crashed",
+    "busy",
+}
 
 
 @pytest.fixture(autouse=True)

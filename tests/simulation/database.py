@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from mainstem.dynamodb import faults
@@ -18,12 +19,15 @@ from mainstem.dynamodb.requests import (
     CONDITION_FAILED,
     TAKEN,
     Absent,
+    Acquire,
+    Aside,
     AtMost,
     BatchGet,
     BatchGot,
     Cancelled,
     ChangeRead,
     Check,
+    Compute,
     Condition,
     Control,
     Equals,
@@ -54,6 +58,7 @@ from mainstem.dynamodb.sizes import (
     read_units,
 )
 from mainstem.errors import StoreError, StoreNotFound
+from mainstem.port import Op, Sleep
 
 PAGE_BYTES = 1024 * 1024
 TOKEN_SECONDS = 600.0
@@ -96,9 +101,11 @@ class Database:
         lag: float = 0.0,
         page_bytes: int = PAGE_BYTES,
         partial: float = 0.0,
+        bare: float = 0.0,
     ) -> None:
         """``lag``: how many seconds eventually consistent reads are behind at most. ``partial``: how
-        often a key or an item of a batch is left for another request, as a probability.
+        often a key or an item of a batch is left for another request, as a probability. ``bare``:
+        how often a refusal comes without the item that is in the way.
         """
         self.now = 0.0
         """Seconds."""
@@ -106,6 +113,7 @@ class Database:
         self._lag = lag
         self._page_bytes = page_bytes
         self._partial = partial
+        self._bare = bare
         self._tables: dict[str, Rows] = {}
         self._descriptions: dict[str, Mapping[str, Any]] = {}
         self._tokens: dict[str, tuple[float, Transact]] = {}
@@ -132,10 +140,23 @@ class Database:
             if self.read_changes is None:
                 raise StoreNotFound("There is no change stream")
             return self.read_changes(request)
+        if isinstance(request, Compute):
+            return request.work()
+        if isinstance(request, Aside):
+            return self._carry_out(request.operation)
         execute: Callable[..., Any] = _EXECUTE[type(request)]
         if isinstance(request, Transact):
             return execute(self, request, self.now if answered is None else answered)
         return execute(self, request)
+
+    def _carry_out(self, operation: Op[None]) -> None:
+        """Of whoever has no processes: at once, to its end."""
+        answer: Any = None
+        with suppress(StopIteration):
+            while True:
+                request = operation.send(answer)
+                waits = isinstance(request, (Sleep, Acquire))
+                answer = None if waits else self.execute(request)
 
     # Reads
 
@@ -284,7 +305,7 @@ class Database:
         self._refuse_locked(rows, key)
         there = rows.newest(key)
         if not _holds(request.condition, there):
-            return Refused(there)
+            return Refused(self._sent_back(there))
         self._write(request.table, key, request.item, self.now)
         return None
 
@@ -294,7 +315,7 @@ class Database:
         self._refuse_locked(rows, request.key)
         there = rows.newest(request.key)
         if not _holds(request.condition, there):
-            return Refused(there)
+            return Refused(self._sent_back(there))
         item = _updated(request, there)
         self._check_item(request.table, item)
         self._write(request.table, request.key, item, self.now)
@@ -382,7 +403,12 @@ class Database:
         if rows.locked.get(key, 0.0) > self.now:
             return Reason("TransactionConflict", None)
         there = rows.newest(key)
-        return None if _holds(action.condition, there) else Reason(CONDITION_FAILED, there)
+        if _holds(action.condition, there):
+            return None
+        return Reason(CONDITION_FAILED, self._sent_back(there))
+
+    def _sent_back(self, there: Item | None) -> Item | None:
+        return None if self._bare and self._random.random() < self._bare else there
 
     def _refuse_locked(self, rows: Rows, key: Key) -> None:
         if rows.locked.get(key, 0.0) > self.now:

@@ -8,11 +8,13 @@ import random
 from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from mainstem.dynamodb import faults
-from mainstem.dynamodb.requests import Acquire, Transact
+from mainstem.dynamodb.requests import Acquire, Aside, Compute, Transact
+from mainstem.errors import StoreDenied
 from mainstem.port import Op, Sleep
 from simulation.database import Database
 
@@ -35,9 +37,17 @@ class Weather:
     """The task that waits for it is cancelled."""
     crashes: float = 0.0
     """Its process dies."""
+    denied: float = 0.0
+    """Refused for want of a permission."""
+    broken: float = 0.0
+    """Carried out or not, its sender meets a `Broken`."""
 
 
 CALM = Weather()
+
+
+class Broken(Exception):
+    """A mistake in the code that carries requests out: no error that anybody reckons with."""
 
 
 class Lock:
@@ -56,8 +66,14 @@ class Lock:
         self._waiting.append(task)
         return False
 
+    def give_up(self, task: Task) -> None:
+        """It waits no longer."""
+        with suppress(ValueError):
+            self._waiting.remove(task)
+
     def release(self) -> None:
-        assert self._held, "released, but not held"
+        if not self._held:
+            raise RuntimeError("released, but not held")
         while self._waiting:
             task = self._waiting.popleft()
             if task.is_running:
@@ -69,9 +85,16 @@ class Lock:
 class Process:
     """Lives until it crashes."""
 
-    def __init__(self, number: int, crashed: Callable[[], None] | None = None) -> None:
-        """``crashed`` is called when it dies."""
+    def __init__(
+        self,
+        number: int,
+        crashed: Callable[[], None] | None = None,
+        *,
+        meets_errors: bool = False,
+    ) -> None:
+        """``crashed`` is called when it dies. ``meets_errors``: not only faults, which pass."""
         self.number = number
+        self.meets_errors = meets_errors
         self.crashed = crashed
         self.is_alive = True
 
@@ -186,8 +209,26 @@ class Simulation:
         elif isinstance(request, Acquire):
             if request.lock.take(task):
                 self.resume(task, None)
+            elif request.seconds is not None:
+                self._give_up_after(task, request)
+        elif isinstance(request, Compute):
+            self.resume(task, request.work())
+        elif isinstance(request, Aside):
+            self.start(task.process, request.operation, _ended_aside)
+            self.resume(task, None)
         else:
             self._send(task, request)
+
+    def _give_up_after(self, task: Task, request: Acquire) -> None:
+        turn = task.turn
+
+        def give_up() -> None:
+            if turn == task.turn:
+                request.lock.give_up(task)
+                self._advance(task, turn, None, None)
+
+        assert request.seconds is not None
+        self.at(request.seconds, give_up)
 
     def _send(self, task: Task, request: Any) -> None:
         """Decide what becomes of a request."""
@@ -199,6 +240,11 @@ class Simulation:
             self.at(there * 2 * luck(), lambda: self.crash(task.process))
         if luck() < weather.cancelled:
             self._fail_after(task, there * 2 * luck(), CancelledError())
+        if task.process.meets_errors and (error := self._error()) is not None:
+            if isinstance(error, Broken) and luck() < 0.5:
+                self.at(there, lambda: self._execute(task, None, request, back))
+            self._fail_after(task, there + back, error)
+            return
         fate = luck()
         if fate < weather.throttled:
             self._fail_after(task, there + back, faults.Throttled("too much"))
@@ -213,6 +259,12 @@ class Simulation:
         else:
             turn = task.turn
             self.at(there, lambda: self._execute(task, turn, request, back))
+
+    def _error(self) -> Exception | None:
+        fate = self.random.random()
+        if fate < self.weather.denied:
+            return StoreDenied("denied, for the moment")
+        return Broken("in the middle") if fate - self.weather.denied < self.weather.broken else None
 
     def _execute(self, task: Task, turn: int | None, request: Any, back: float) -> None:
         """At the database; ``turn`` None: nobody hears of it."""
@@ -231,3 +283,9 @@ class Simulation:
     def _fail_after(self, task: Task, delay: float, error: BaseException) -> None:
         turn = task.turn
         self.at(delay, lambda: self._advance(task, turn, None, error))
+
+
+def _ended_aside(result: Any, error: BaseException | None) -> None:
+    """Nobody waits for it: it has dealt with every error that may pass."""
+    if isinstance(error, Exception) and not isinstance(error, Broken):
+        raise error

@@ -56,12 +56,46 @@ MUTANTS = (
     Mutant(
         "a lost reply is taken for a refusal",
         "S2",
-        [Edit("append", "if not pending.lost_reply:", "if True:")],
+        [Edit("append", "                if not commit.in_air:\n", "                if True:\n")],
+    ),
+    Mutant(
+        "only where it was busy may a lost reply have been carried out",
+        "S2",
+        [
+            Edit(
+                "append",
+                "                if not commit.in_air:\n",
+                "                if not commit.in_air or type(error).__name__ != 'StoreBusy':\n",
+            )
+        ],
+    ),
+    Mutant(
+        "a try that met a mistake in the code was not sent",
+        "S2",
+        [
+            Edit("attempts", "self.lost_replies += 1  # nobody", "pass  # nobody"),
+            Edit("turns", "if isinstance(error, StoreError) and attempts", "if attempts"),
+        ],
+    ),
+    Mutant(
+        "where the item that is in the way did not come back, the cursor is believed",
+        "S2",
+        [
+            Edit(
+                "append",
+                "            placed = yield from self._in_the_way(attempts, stream_id, version, refusal)\n",
+                "            placed = None\n"
+                "            if refusal.event is not None:\n"
+                "                placed = self._items.place(refusal.event)\n"
+                "            elif isinstance(expected, int) and refusal.in_log > version:\n"
+                "                raise VersionConflict(stream_id, expected, Version(refusal.in_log))\n",
+            )
+        ],
     ),
     Mutant(
         "the event that is in the way is not compared with the commit's own",
         "S2",
-        [Edit("append", "if is_first_of(placed, commit_id):", "if False:")],
+        [Edit("append", "if is_first_of(placed, commit.commit_id):", "if False:")],
     ),
     Mutant(
         "a repeated commit with ANY is not searched for",
@@ -69,7 +103,7 @@ MUTANTS = (
         [
             Edit(
                 "append",
-                "if may_repeat and (names_no_version or conflict is not None):",
+                "if commit.may_be_there and (names_no_version or conflict is not None):",
                 "if False:",
             )
         ],
@@ -81,7 +115,7 @@ MUTANTS = (
             Edit(
                 "append",
                 "        while True:\n            versions, conflict = yield from",
-                "        searched = may_repeat and names_no_version\n"
+                "        searched = commit.may_repeat and names_no_version\n"
                 "        if searched:\n"
                 "            earlier = yield from self._earlier(attempts, writes, commit_id)\n"
                 "            if earlier:\n"
@@ -90,8 +124,8 @@ MUTANTS = (
             ),
             Edit(
                 "append",
-                "if may_repeat and (names_no_version or conflict is not None):",
-                "if may_repeat and not searched and conflict is not None:",
+                "if commit.may_be_there and (names_no_version or conflict is not None):",
+                "if commit.may_repeat and not searched and conflict is not None:",
             ),
         ],
     ),
@@ -347,7 +381,7 @@ MUTANTS = (
         [
             Edit(
                 "append",
-                "if refusal.event is None and versions[stream_id] > refusal.in_log:",
+                "if refusal.in_log < versions[stream_id]:",
                 "if False:",
             )
         ],

@@ -15,6 +15,7 @@ from mainstem.errors import (
     AppendOutcomeUnknown,
     CheckpointLost,
     StoreBusy,
+    StoreDenied,
     TooLarge,
     VersionConflict,
 )
@@ -23,7 +24,7 @@ from mainstem.port import Claim, ImportedEvent, Op, Sleep, StoredSnapshot, Strea
 from mainstem.positions import ANY, EXISTS, EventId, Expected, Partition, Position, Version
 from mainstem.streams import LogFilter
 from simulation.checks import RESTORED
-from simulation.driver import START_US
+from simulation.driver import START_US, Broken
 from simulation.history import Commit, LogRead, Lookup, StreamRead, TimeSearch
 from simulation.verifying import full_check, quick_check
 
@@ -124,10 +125,11 @@ class Programs:
             passed = isinstance(conflict.expected, int) and conflict.actual > conflict.expected
             history.deny(commit_id, conflict, surely=passed)
             return False
-        except StoreBusy as busy:
+        except (StoreBusy, StoreDenied, Broken) as error:
+            # Neither promises anything but that this call has not written it, nor will.
             commit.under_way -= 1
-            history.deny(commit_id, busy, surely=False)
-            history.counts["busy"] += 1
+            history.deny(commit_id, error, surely=False)
+            history.counts["busy" if isinstance(error, StoreBusy) else "other error"] += 1
             return True
         commit.under_way -= 1
         history.acknowledge(commit_id, results)

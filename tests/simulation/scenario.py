@@ -16,6 +16,7 @@ from mainstem.dynamodb.findings import Verdict
 from mainstem.dynamodb.layout import Layout
 from mainstem.dynamodb.segments import SegmentSize
 from mainstem.dynamodb.view import Window
+from mainstem.errors import StoreDenied
 from mainstem.events import EncodedEvent
 from mainstem.port import Op, Sleep, StreamWrite
 from mainstem.positions import Partition
@@ -23,7 +24,7 @@ from mainstem.streams import LogFilter
 from simulation.changes import Changes, repair_all
 from simulation.checks import Truth, check_answers, check_tables, watch
 from simulation.database import Database
-from simulation.driver import CALM, Process, Simulation, Weather
+from simulation.driver import CALM, Broken, Process, Simulation, Weather
 from simulation.history import History, LogRead, StreamRead, Violation
 from simulation.programs import Programs, imports
 from simulation.verifying import full_check, quick_check
@@ -56,6 +57,7 @@ class World:
             lag=luck.choice((0.0, 0.05, 1.0)),
             page_bytes=luck.choice((1_000, 1024 * 1024)),
             partial=luck.choice((0.0, 0.0, 0.2)),
+            bare=luck.choice((0.0, 0.0, 0.3, 1.0)),
         )
         for table in (self.layout.events, self.layout.log):
             self.database.add_table(table.name)
@@ -139,7 +141,7 @@ class World:
         return adapter, context
 
     def _start(self, number: int) -> None:
-        process = Process(number, crashed=lambda: self._restart(number))
+        process = Process(number, crashed=lambda: self._restart(number), meets_errors=True)
         adapter = self.adapter()
         for _ in range(self.random.randint(1, 3)):
             programs = Programs(self, adapter, random.Random(self.random.getrandbits(32)))
@@ -154,8 +156,8 @@ class World:
             self.left[number] -= 1
             try:
                 yield from programs.any_one()
-            except CancelledError:
-                self.history.counts["cancelled"] += 1
+            except (CancelledError, StoreDenied, Broken) as error:
+                self.history.counts[type(error).__name__] += 1
             yield Sleep(0.02 * self.random.random())
 
     def _audit(self) -> None:
@@ -261,4 +263,6 @@ def _weather(luck: random.Random) -> Weather:
         late=luck.choice(often),
         cancelled=luck.choice((0.0, 0.02, 0.1)),
         crashes=luck.choice((0.0, 0.01, 0.04)),
+        denied=luck.choice((0.0, 0.0, 0.0, 0.02, 0.1)),
+        broken=luck.choice((0.0, 0.0, 0.0, 0.02, 0.1)),
     )

@@ -85,7 +85,7 @@ class DynamoAdapter:
         self._repeats = Repeats(layout, items, streams)
         self.sequencer = Sequencer(layout, items, context, bounds, window)
         self.segmenter = Segmenter(layout, context, segment_size)
-        upkeep = Upkeep(self.sequencer, self.segmenter, upkeep_every)
+        upkeep = Upkeep(self.sequencer, self.segmenter, context, upkeep_every)
         turns = Turns(layout, items, self._heads, upkeep, context, bounds)
         puts = Puts(layout, items, context, bounds) if sequencing == "stream" else None
         self._appender = Appender(
@@ -205,10 +205,11 @@ class DynamoAdapter:
         return self._restorer.restore(events)
 
     def status(self) -> Op[StoreStatus]:
-        attempts = Attempts(self.context)
+        attempts = Attempts(self.context, long=True)
         heads = []
         for partition in range(self._layout.partitions):
             head = yield from self._heads.find(attempts, partition)
+            attempts.progressed()
             heads.append(Position(head.position))
         streams = yield from listing.count(self._layout, attempts)
         return StoreStatus(

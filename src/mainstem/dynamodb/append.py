@@ -9,20 +9,22 @@ from typing import Final
 from mainstem.dynamodb.attempts import Attempts
 from mainstem.dynamodb.commits import Bounds, check_fits_begun, fits
 from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.event_items import Entry, EventItems
+from mainstem.dynamodb.event_items import Entry, EventItems, Placed
 from mainstem.dynamodb.layout import Layout
 from mainstem.dynamodb.packing import Packed
+from mainstem.dynamodb.pending import InAir, Pending, Refusal
 from mainstem.dynamodb.puts import Puts
 from mainstem.dynamodb.repeats import Repeats, all_or_mismatch, is_first_of
 from mainstem.dynamodb.sequencer import Sequencer
 from mainstem.dynamodb.streams import Streams
-from mainstem.dynamodb.turns import Pending, Refusal, Turns
+from mainstem.dynamodb.turns import Turns
 from mainstem.dynamodb.upkeep import Upkeep
 from mainstem.dynamodb.versions import KnownVersions
 from mainstem.errors import (
     AppendOutcomeUnknown,
+    CommitMismatch,
     StoreBusy,
-    StoreError,
+    StoreDamaged,
     VersionConflict,
 )
 from mainstem.events import AppendResult
@@ -32,7 +34,10 @@ from mainstem.positions import EXISTS, EventId, Expected, Position, Version
 _log = logging.getLogger("mainstem")
 
 _READ_BACK_SECONDS: Final = 5.0
-"""After the deadline of an append: how long to find out what became of it."""
+_READ_BACK_SHARE: Final = 0.25
+"""Of an append's timeout, at most so long and such a part are kept for finding out what became of it."""
+_READ_BACK_LEAST: Final = 0.01
+"""Seconds. One look is worth a little lateness."""
 
 _LOOKS: Final = 5
 """At a commit that is to be seen in some of its streams only: over about a tenth of a second, which is
@@ -73,7 +78,30 @@ class Appender:
         self, writes: Sequence[StreamWrite], commit_id: str, *, may_repeat: bool
     ) -> Op[list[AppendResult]]:
         """As `mainstem.port.Adapter.append`."""
-        attempts = Attempts(self._context)
+        commit = _Commit(writes, commit_id, may_repeat=may_repeat)
+        ends = self._context.monotonic() + self._context.timeout
+        try:
+            try:
+                results = yield from self._append(Attempts(self._context, self._trying()), commit)
+            except (VersionConflict, CommitMismatch):
+                raise  # found by reading, with every try that was sent in mind
+            except Exception as error:
+                if not commit.in_air:
+                    raise
+                # Whatever it was, a try may have been carried out, or may be yet.
+                results = yield from self._read_back(commit, error, ends)
+        except BaseException as error:
+            commit.tell(error)
+            raise
+        return results
+
+    def _trying(self) -> float:
+        """Seconds for trying: the rest is kept for finding out what became of it."""
+        timeout = self._context.timeout
+        return timeout - min(_READ_BACK_SECONDS, _READ_BACK_SHARE * timeout)
+
+    def _append(self, attempts: Attempts, commit: _Commit) -> Op[list[AppendResult]]:
+        writes, commit_id = commit.writes, commit.commit_id
         recorded_us = self._context.clock()
         writer, whole = self._writer(writes, commit_id, recorded_us)
         names_no_version = any(not isinstance(write.expected, int) for write in writes)
@@ -85,32 +113,26 @@ class Appender:
                     continue  # the streams have got so far meanwhile
             # Not before: an earlier try may be carried out at any time, and below these versions it
             # would be found nowhere. At or above them it is in the way.
-            if may_repeat and (names_no_version or conflict is not None):
+            if commit.may_be_there and (names_no_version or conflict is not None):
                 earlier = yield from self._earlier(attempts, writes, commit_id)
                 if earlier:
-                    return all_or_mismatch(writes, earlier, commit_id)
+                    return commit.repeated(all_or_mismatch(writes, earlier, commit_id))
             if conflict is not None:
                 raise conflict
             entries = _entries(writes, versions, commit_id, recorded_us)
-            pending = Pending(self._layout, entries, whole=whole)
-            try:
-                yield from writer.settle(attempts, pending)
-                if pending.positions is not None:
-                    results = self._results(writes, commit_id, pending)
-                    yield from self._complete(pending)
-                    yield from self._upkeep.run()
-                    return results
-                repeats = yield from self._refused(
-                    attempts, writes, versions, commit_id, pending, may_repeat=may_repeat
-                )
-            except StoreBusy as busy:
-                if not pending.lost_reply:
-                    raise
-                results = yield from self._read_back(writes, versions, commit_id, busy)
+            pending = Pending(self._layout, entries, whole=whole, in_air=commit.in_air)
+            commit.versions = versions
+            yield from writer.settle(attempts, pending)
+            if pending.positions is not None:
+                commit.written = True
+                results = self._results(writes, commit_id, pending)
+                yield from self._complete(attempts, pending)
+                yield from self._upkeep.begin()
                 return results
+            repeats = yield from self._refused(attempts, commit, pending)
             if repeats is not None:
-                yield from self._complete(pending)
-                return repeats
+                yield from self._complete(attempts, pending)
+                return commit.repeated(repeats)
 
     def _writer(
         self, writes: Sequence[StreamWrite], commit_id: str, recorded_us: int
@@ -151,73 +173,72 @@ class Appender:
 
     def _look_up(self, attempts: Attempts, stream_id: str) -> Op[int]:
         version = yield from self._streams.settled_version(attempts, stream_id)
-        if version:
-            self._versions.learn(stream_id, version)
+        self._versions.see(stream_id, version)
         return version
 
     def _refused(
-        self,
-        attempts: Attempts,
-        writes: Sequence[StreamWrite],
-        versions: Sequence[int],
-        commit_id: str,
-        pending: Pending,
-        *,
-        may_repeat: bool,
+        self, attempts: Attempts, commit: _Commit, pending: Pending
     ) -> Op[list[AppendResult] | None]:
-        """What a refusal means: a result where it was our own earlier try, None to try again.
+        """What a refusal means: results where it was our own earlier try, None to try again.
 
-        Raises `VersionConflict` at once where what came back with the refusal tells all.
+        Raises `VersionConflict` at once where what is in the way tells all.
         """
+        writes = commit.writes
         if len(writes) == 1:
             stream_id, _, expected = writes[0]
-            refusal = pending.refusals[stream_id]
-            if refusal.event is not None:
-                placed = self._items.place(refusal.event)
-                if is_first_of(placed, commit_id):
+            refusal, version = pending.refusals[stream_id], commit.versions[0]
+            placed = yield from self._in_the_way(attempts, stream_id, version, refusal)
+            if placed is not None:
+                if is_first_of(placed, commit.commit_id):
                     result = yield from self._repeats.result(attempts, stream_id, placed)
-                    return [result._replace(repeated=may_repeat and not pending.lost_reply)]
-            if isinstance(expected, int):
-                actual = self._actual(refusal, versions[0])
-                if actual is not None:
-                    raise VersionConflict(stream_id, expected, Version(actual))
+                    return [result]
+                commit.in_air.rule_out()
+                # Where events are sequenced later, the cursor is behind.
+                if isinstance(expected, int) and self._puts is None and refusal.in_log > version:
+                    raise VersionConflict(stream_id, expected, Version(refusal.in_log))
         for stream_id, _, expected in writes:
             # What was known is out of date.
             if not isinstance(expected, int) and stream_id in pending.refusals:
                 yield from self._look_up(attempts, stream_id)
-        results = yield from self._examine(attempts, writes, commit_id, pending)
-        if results is None:
-            return None
-        repeated = may_repeat and not pending.lost_reply
-        return [result._replace(repeated=repeated) for result in results]
+        results = yield from self._examine(attempts, commit, pending)
+        return results
 
-    def _actual(self, refusal: Refusal, version: int) -> int | None:
-        """The stream's version, where the refusal tells it."""
-        if self._puts is not None or refusal.in_log <= version:
-            return None
-        return refusal.in_log
+    def _in_the_way(
+        self, attempts: Attempts, stream_id: str, version: int, refusal: Refusal
+    ) -> Op[Placed | None]:
+        """The place of the event that has the id already; None where none has."""
+        if refusal.event is not None:
+            return self._items.place(refusal.event)
+        if refusal.event_taken:  # without the item: nobody knows whose it is
+            return (yield from self._streams.at(attempts, stream_id, version))
+        return None
 
     def _examine(
-        self,
-        attempts: Attempts,
-        writes: Sequence[StreamWrite],
-        commit_id: str,
-        refused: Pending,
+        self, attempts: Attempts, commit: _Commit, refused: Pending
     ) -> Op[list[AppendResult] | None]:
         """Look at every stream: results where the commit was written before, None where all are as
         expected. Raises `VersionConflict` for the first that is not, `CommitMismatch`.
         """
-        versions, conflict = yield from self._look_at_all(attempts, writes)
-        # Not before: see `append`.
-        earlier = yield from self._earlier(attempts, writes, commit_id)
+        versions, conflict = yield from self._look_at_all(attempts, commit.writes)
+        # Not before: see `_append`.
+        earlier = yield from self._earlier(attempts, commit.writes, commit.commit_id)
         if earlier:
-            return all_or_mismatch(writes, earlier, commit_id)
+            return all_or_mismatch(commit.writes, earlier, commit.commit_id)
         if conflict is not None:
             raise conflict
         for stream_id, refusal in refused.refusals.items():
-            if refusal.event is None and versions[stream_id] > refusal.in_log:
+            if refusal.event_taken:
+                continue
+            if refusal.in_log > versions[stream_id]:
+                raise StoreDamaged(
+                    f"The log says that it has {refusal.in_log} events of stream {stream_id!r}, and "
+                    f"table {self._layout.events.name} has {versions[stream_id]}. Most likely one of "
+                    "the two tables was restored to another moment: see `mainstem verify` and "
+                    "`mainstem repair`."
+                )
+            if refusal.in_log < versions[stream_id]:
                 # It has events that were put without the log, and were not sequenced yet.
-                yield from self._sequencer.catch_up(stream_id, versions[stream_id])
+                yield from self._sequencer.catch_up(stream_id, versions[stream_id], attempts)
         # With ANY and EXISTS: others were faster, so try at the new versions.
         yield from attempts.pause("other writers were faster at every try")
         return None
@@ -257,35 +278,39 @@ class Appender:
         return found
 
     def _read_back(
-        self,
-        writes: Sequence[StreamWrite],
-        versions: Sequence[int],
-        commit_id: str,
-        unknown: StoreBusy,
+        self, commit: _Commit, problem: Exception, ends: float
     ) -> Op[list[AppendResult]]:
-        """After the deadline: find out what became of a commit whose reply never came."""
-        attempts = Attempts(self._context, min(_READ_BACK_SECONDS, self._context.timeout))
+        """Find out what became of a commit of which a try had no answer, before something failed."""
+        left = max(ends - self._context.monotonic(), _READ_BACK_LEAST)
+        attempts = Attempts(self._context, min(_READ_BACK_SECONDS, left))
         results: list[AppendResult] = []
         taken: StreamWrite | None = None
         try:
-            for write, version in zip(writes, versions, strict=True):
+            for write, version in zip(commit.writes, commit.versions, strict=True):
                 placed = yield from self._streams.at(attempts, write.stream_id, version)
                 if placed is None:
-                    raise AppendOutcomeUnknown(write.stream_id, commit_id, str(unknown))
-                if not is_first_of(placed, commit_id):
+                    raise commit.unknown(problem) from problem
+                if not is_first_of(placed, commit.commit_id):
                     taken = write
                     break
                 result = yield from self._repeats.result(attempts, write.stream_id, placed)
                 results.append(result._replace(repeated=False))
-        except StoreError as error:
-            raise AppendOutcomeUnknown(writes[0].stream_id, commit_id, str(error)) from error
+            if taken is not None and isinstance(taken.expected, int):
+                actual = yield from self._look_up(attempts, taken.stream_id)
+                raise VersionConflict(taken.stream_id, taken.expected, Version(actual))
+        except (VersionConflict, AppendOutcomeUnknown):
+            raise
+        except Exception as error:
+            raise commit.unknown(problem) from error
         if taken is None:
             return results
         # Its place is taken, so what was sent can't be carried out any more.
-        if not isinstance(taken.expected, int):
-            raise StoreBusy("Other writers were faster at every try. Nothing was written.")
-        actual = yield from self._look_up(attempts, taken.stream_id)
-        raise VersionConflict(taken.stream_id, taken.expected, Version(actual))
+        if isinstance(problem, StoreBusy):
+            raise StoreBusy(
+                f"Other writers to stream {taken.stream_id!r} were faster at every try. Nothing was "
+                "written. Trying again is safe."
+            ) from problem
+        raise problem
 
     def _results(
         self, writes: Sequence[StreamWrite], commit_id: str, pending: Pending
@@ -310,12 +335,12 @@ class Appender:
             start = end
         return results
 
-    def _complete(self, pending: Pending) -> Op[None]:
+    def _complete(self, attempts: Attempts, pending: Pending) -> Op[None]:
         """Roll forward what the transaction had no room for, and remember the versions."""
         try:
             if not pending.whole:
-                yield from self._roll_forward(Attempts(self._context), pending)
-        except StoreError as error:
+                yield from self._roll_forward(attempts, pending)
+        except Exception as error:
             # The commit is in the log, whole; its other items are written by whoever meets it.
             _log.warning("A large commit was written, but not all of its items: %s", error)
             return
@@ -332,6 +357,45 @@ class Appender:
             return
         for stream_id in sorted(pending.streams):  # written by an earlier try
             yield from self._streams.settled_version(attempts, stream_id)
+
+
+class _Commit:
+    """One commit, and what is known of its tries."""
+
+    def __init__(self, writes: Sequence[StreamWrite], commit_id: str, *, may_repeat: bool) -> None:
+        self.writes = writes
+        self.commit_id = commit_id
+        self.may_repeat = may_repeat
+        self.in_air = InAir()
+        self.versions: Sequence[int] = ()
+        """Those of the last try. What was tried at lower ones has met another's events there."""
+        self.written = False
+
+    @property
+    def may_be_there(self) -> bool:
+        """Whether an earlier try may be found, of this call or of one before."""
+        return self.may_repeat or bool(self.in_air)
+
+    def repeated(self, results: Sequence[AppendResult]) -> list[AppendResult]:
+        """What was found; a repeat unless it may be of this very call."""
+        repeated = self.may_repeat and not self.in_air.lost
+        return [result._replace(repeated=repeated) for result in results]
+
+    def unknown(self, problem: Exception) -> AppendOutcomeUnknown:
+        return AppendOutcomeUnknown(self.writes[0].stream_id, self.commit_id, str(problem))
+
+    def tell(self, error: BaseException) -> None:
+        """Have what breaks the call off say what is known of the commit: it has no other way."""
+        if isinstance(error, Exception):
+            return
+        which = f"Commit {self.commit_id!r} to stream {self.writes[0].stream_id!r}"
+        if self.written:
+            error.add_note(f"{which} was written.")
+        elif self.in_air:
+            error.add_note(
+                f"It is not known whether it was written: {which}. Append it again with the same "
+                "commit_id and expected version: it takes effect once."
+            )
 
 
 _LATE_VERSION: Final = 2**40

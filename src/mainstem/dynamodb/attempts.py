@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from mainstem.dynamodb import faults, metering
+from mainstem.dynamodb import deadline, faults, metering
 from mainstem.dynamodb.context import Context
+from mainstem.dynamodb.places import place_of, place_of_action
 from mainstem.dynamodb.requests import (
     CHANGE_READS,
+    THROTTLED_CODES,
+    TRANSACTION_CONFLICT,
     TRANSIENT_CODES,
     BatchGet,
     BatchGot,
@@ -19,9 +22,10 @@ from mainstem.dynamodb.requests import (
     QueryIndex,
     Request,
     Scan,
+    Transact,
 )
 from mainstem.dynamodb.sizes import MAX_BATCH_GET
-from mainstem.errors import StoreBusy
+from mainstem.errors import StoreBusy, StoreError
 from mainstem.port import Op, Sleep
 
 _FIRST_PAUSE: Final = 0.01
@@ -32,45 +36,71 @@ _LONGEST_PAUSE: Final = 1.0
 class Attempts:
     """The tries of one operation, all of its requests together."""
 
-    def __init__(self, context: Context, timeout: float | None = None) -> None:
-        """``timeout`` is in seconds, that of the context by default."""
+    def __init__(
+        self, context: Context, timeout: float | None = None, *, long: bool = False
+    ) -> None:
+        """``timeout`` is in seconds, that of the context by default. A ``long`` operation may take
+        longer as a whole, but only so long without getting any further.
+        """
         self._context = context
+        self._long = long
         self._timeout = context.timeout if timeout is None else timeout
         self._deadline = context.monotonic() + self._timeout
         self._pause = _FIRST_PAUSE
         self.lost_replies = 0
         """Writes that were left without an answer, so that they may have been carried out."""
 
+    def left(self, problem: str) -> float:
+        """Seconds until the deadline. Raises `StoreBusy` where it has passed."""
+        seconds = self._deadline - self._context.monotonic()
+        if seconds <= 0:
+            raise self._too_late(problem)
+        return seconds
+
+    def progressed(self) -> None:
+        """It is further than before: from here on a long operation has the whole time again."""
+        if self._long:
+            self._deadline = self._context.monotonic() + self._timeout
+            self._pause = _FIRST_PAUSE
+
     def call(self, request: Request) -> Op[Any]:
         """The answer to a request, which is sent again as long as it fails for passing reasons.
 
         A write whose reply was lost is sent again too, so a condition may fail because the first
         try had succeeded. Raises `StoreBusy` at the deadline; `lost_replies` has grown where the
-        write may have been carried out.
+        write may have been carried out, whatever is raised.
         """
         meter = metering.current()
         is_write = not isinstance(request, (Get, BatchGet, Query, QueryIndex, Scan, *CHANGE_READS))
-        unanswered = False
+        lost = self.lost_replies
+        problem = f"there was no time left for {place_of(request)}"
         while True:
+            deadline.allow(self.left(problem))
             try:
                 answer = yield request
             except faults.Fault as fault:
-                if is_write and isinstance(fault, faults.NoReply):
-                    unanswered = True
+                if is_write and isinstance(fault, (faults.NoReply, faults.InProgress)):
                     self.lost_replies += 1
-                problem: Exception = fault
+                problem, reason = f"{fault} ({place_of(request)})", type(fault).__name__
                 if meter is not None:
                     meter.add(request, None)
+            except StoreError:
+                raise  # it was refused, or nothing was sent
+            except BaseException:
+                if is_write:
+                    self.lost_replies += 1  # nobody knows how far it had got
+                raise
             else:
                 if meter is not None:
                     meter.add(request, answer)
-                if not (isinstance(answer, Cancelled) and _will_pass(answer)):
+                passing = _passing(request, answer) if isinstance(answer, Cancelled) else None
+                if passing is None:
                     return answer
-                problem = faults.Conflicted("other transactions were under way on its items")
+                problem, reason = passing
             try:
-                yield from self.pause(str(problem), type(problem).__name__)
+                yield from self.pause(problem, reason)
             except StoreBusy as busy:
-                if unanswered:
+                if self.lost_replies > lost:
                     raise StoreBusy(
                         f"DynamoDB left a write without an answer for {self._timeout:g} seconds "
                         f"({problem}), so it may have been carried out. Trying again is safe."
@@ -82,18 +112,24 @@ class Attempts:
 
         With a ``reason``, what comes next is counted as a retry.
         """
-        context = self._context
-        seconds = self._pause * (0.5 + 0.5 * context.random.random())
+        seconds = self._pause * (0.5 + 0.5 * self._context.random.random())
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
-        if context.monotonic() + seconds > self._deadline:
-            raise StoreBusy(
-                f"DynamoDB did not carry it out within {self._timeout:g} seconds: {problem}. Trying "
-                "again is safe."
-            )
+        yield from self.pause_for(seconds, problem, reason)
+
+    def pause_for(self, seconds: float, problem: str, reason: str | None = None) -> Op[None]:
+        """As `pause`, so long."""
+        if self._context.monotonic() + seconds > self._deadline:
+            raise self._too_late(problem)
         meter = metering.current()
         if meter is not None and reason is not None:
             meter.tried_again(reason)
         yield Sleep(seconds)
+
+    def _too_late(self, problem: str) -> StoreBusy:
+        return StoreBusy(
+            f"DynamoDB did not carry it out within {self._timeout:g} seconds: {problem}. Trying "
+            "again is safe."
+        )
 
     def batch_get(self, request: BatchGet) -> Op[dict[Key, Item]]:
         """The items of any number of keys that exist, however many requests it takes."""
@@ -109,10 +145,29 @@ class Attempts:
                 left += got.unprocessed
                 if len(got.unprocessed) == len(some):
                     yield from self.pause(
-                        "DynamoDB left every key of a batch unprocessed", "Throttled"
+                        f"DynamoDB left every key of a batch unprocessed ({place_of(request)})",
+                        "Throttled",
                     )
         return found
 
 
-def _will_pass(answer: Cancelled) -> bool:
-    return all(reason is None or reason.code in TRANSIENT_CODES for reason in answer.reasons)
+def _passing(request: Request, answer: Cancelled) -> tuple[str, str] | None:
+    """What stopped a transaction and will pass, and its name among retries; None where it will not."""
+    if any(reason is not None and reason.code not in TRANSIENT_CODES for reason in answer.reasons):
+        return None
+    assert isinstance(request, Transact)
+    in_the_way = [
+        (reason.code, action)
+        for reason, action in zip(answer.reasons, request.actions, strict=True)
+        if reason is not None
+    ]
+    # Of several reasons the one that the user can do something about.
+    in_the_way.sort(key=lambda each: each[0] not in THROTTLED_CODES)
+    for code, action in in_the_way[:1]:
+        where = place_of_action(action)
+        if code in THROTTLED_CODES:
+            return f"throttled: {code} ({where})", faults.Throttled.__name__
+        if code == TRANSACTION_CONFLICT:
+            return f"other transactions were under way on {where}", faults.Conflicted.__name__
+        return f"{code} ({where})", faults.NotCarriedOut.__name__
+    return "DynamoDB cancelled a transaction for no reason", faults.NotCarriedOut.__name__

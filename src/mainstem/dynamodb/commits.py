@@ -39,6 +39,8 @@ class Plan(NamedTuple):
     actions: tuple[Put, ...]
     firsts: Mapping[str, int]
     """For each stream, the place of the action that writes the first of its events."""
+    bases: Mapping[str, int]
+    """For each stream, the version that it has before."""
     cursors: Mapping[str, int]
     batches: Mapping[int, int]
     """For each partition, the place of the action that puts its first batch."""
@@ -91,7 +93,9 @@ def plan(
         before = base[stream_id]
         condition: Condition = Equals("Count", before) if before else Absent()
         actions.append(Put(layout.log, cursor, condition))
-    return Plan(tuple(actions), firsts, cursors, batch_places, ends, positions, tuple(unwritten))
+    return Plan(
+        tuple(actions), firsts, base, cursors, batch_places, ends, positions, tuple(unwritten)
+    )
 
 
 def most_streams(partitions: int, items: int) -> int:

@@ -14,12 +14,25 @@ def system_clock() -> int:
     return time.time_ns() // 1000
 
 
+class Home:
+    """Those operations that can wait for each other: of one process, or of one event loop."""
+
+    def __init__(self, *, blocks: bool = False) -> None:
+        self.blocks = blocks
+        """Whoever waits holds up its thread, and with it whatever the thread had begun before."""
+
+
+def _one_home() -> Callable[[], Home]:
+    home = Home()
+    return lambda: home
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """Clocks, randomness and locks, and how long an operation may take."""
 
     new_lock: Callable[[], Any]
-    """Makes a lock that the driver's `requests.Acquire` understands."""
+    """Makes a lock that the driver's `requests.Acquire` understands. Locks only wake who waits."""
     clock: Callable[[], int] = system_clock
     """Microseconds since 1970-01-01 UTC: what events are recorded at."""
     monotonic: Callable[[], float] = time.monotonic
@@ -27,3 +40,5 @@ class Context:
     random: random.Random = field(default_factory=random.SystemRandom)
     timeout: float = 30.0
     """Seconds after which an operation stops trying again."""
+    home: Callable[[], Home] = field(default_factory=_one_home)
+    """Where the operation that asks runs: another home after a fork, and on each event loop."""

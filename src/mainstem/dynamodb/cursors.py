@@ -10,6 +10,7 @@ from mainstem.dynamodb.log_items import Head, cursor_item
 from mainstem.dynamodb.requests import (
     CONDITION_FAILED,
     TAKEN,
+    TRANSIENT_CODES,
     AtMost,
     BatchGet,
     PutNew,
@@ -74,7 +75,9 @@ class Cursors:
             again = _transient(some, codes, TAKEN)
             if again:
                 left += again
-                yield from attempts.pause(f"{len(again)} cursors were refused")
+                yield from attempts.pause(self._told(again, codes), "Throttled")
+            else:
+                attempts.progressed()
         return there
 
     def _raise(
@@ -89,7 +92,14 @@ class Cursors:
             again = _transient(some, codes, CONDITION_FAILED)
             if again:
                 left += again
-                yield from attempts.pause(f"{len(again)} cursors were refused")
+                yield from attempts.pause(self._told(again, codes), "Throttled")
+            else:
+                attempts.progressed()
+
+    def _told(self, again: Sequence[str], codes: Sequence[str | None]) -> str:
+        code = next(code for code in codes if code in TRANSIENT_CODES)
+        first = cursor_key(again[0]).hash
+        return f"{len(again)} cursors were refused: {code} (table {self._layout.log.name}, key {first!r})"
 
     def _raising(self, stream_id: str, due: Due) -> Update:
         return Update(

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
+from mainstem.dynamodb.context import Home
 from mainstem.dynamodb.http_blocking import BlockingClient
-from mainstem.dynamodb.requests import Acquire
+from mainstem.dynamodb.requests import Acquire, Aside, Compute
 from mainstem.dynamodb.session import Settings, open_session
 from mainstem.errors import StoreClosed
 from mainstem.port import Op, Result, Sleep
 
 if TYPE_CHECKING:
     from mainstem.dynamodb.http_async import AsyncClient
+
+_log = logging.getLogger("mainstem")
 
 
 class BlockingDriver:
@@ -27,6 +34,7 @@ class BlockingDriver:
     def __init__(self, client: BlockingClient) -> None:
         self._client = client
         self._closed = False
+        self._homes: dict[int, Home] = {}
 
     def run(self, operation: Op[Result]) -> Result:
         if self._closed:
@@ -57,15 +65,40 @@ class BlockingDriver:
     def new_lock() -> threading.Lock:
         return threading.Lock()
 
+    def home(self) -> Home:
+        """Of this process. A forked child is another."""
+        process = os.getpid()
+        found = self._homes.get(process)
+        return self._homes.setdefault(process, Home(blocks=True)) if found is None else found
+
     def _carry_out(self, request: Any) -> Any:
         if self._closed:
             raise StoreClosed
         if isinstance(request, Sleep):
             return time.sleep(request.seconds)
         if isinstance(request, Acquire):
-            request.lock.acquire()
+            seconds = -1 if request.seconds is None else request.seconds
+            request.lock.acquire(timeout=seconds)
             return None
+        if isinstance(request, Compute):
+            return request.work()
+        if isinstance(request, Aside):
+            return self._begin(request.operation)
         return self._client.carry_out(request)
+
+    def _begin(self, operation: Op[None]) -> None:
+        """Run it in a thread of its own, which does not keep the process from ending."""
+        threading.Thread(
+            target=self._run_aside, args=(operation,), name="mainstem-aside", daemon=True
+        ).start()
+
+    def _run_aside(self, operation: Op[None]) -> None:
+        try:
+            self.run(operation)
+        except StoreClosed:
+            pass  # what it was at is left to others
+        except Exception:
+            _log.exception("What was to be done beside has failed")
 
 
 class AsyncDriver:
@@ -78,6 +111,8 @@ class AsyncDriver:
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
         self._closed = False
+        self._homes: WeakKeyDictionary[asyncio.AbstractEventLoop, Home] = WeakKeyDictionary()
+        self._aside: set[asyncio.Task[None]] = set()
 
     async def run(self, operation: Op[Result]) -> Result:
         if self._closed:
@@ -108,15 +143,38 @@ class AsyncDriver:
     def new_lock() -> asyncio.Lock:
         return asyncio.Lock()
 
+    def home(self) -> Home:
+        """The running loop. The next one is another."""
+        loop = asyncio.get_running_loop()
+        found = self._homes.get(loop)
+        return self._homes.setdefault(loop, Home()) if found is None else found
+
     async def _carry_out(self, request: Any) -> Any:
         if self._closed:
             raise StoreClosed
         if isinstance(request, Sleep):
             return await asyncio.sleep(request.seconds)
         if isinstance(request, Acquire):
-            await request.lock.acquire()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(request.seconds):
+                    await request.lock.acquire()
+            return None
+        if isinstance(request, Compute):
+            return await asyncio.to_thread(request.work)
+        if isinstance(request, Aside):
+            task = asyncio.create_task(self._run_aside(request.operation))
+            self._aside.add(task)  # the loop alone would not keep it
+            task.add_done_callback(self._aside.discard)
             return None
         return await self._client.carry_out(request)
+
+    async def _run_aside(self, operation: Op[None]) -> None:
+        try:
+            await self.run(operation)
+        except StoreClosed:
+            pass  # what it was at is left to others
+        except Exception:
+            _log.exception("What was to be done beside has failed")
 
 
 def connect_blocking(settings: Settings | None = None, client: Any = None) -> BlockingDriver:

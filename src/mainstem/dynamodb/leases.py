@@ -97,7 +97,11 @@ class Leases:
         answer = yield from attempts.call(update)
         if isinstance(answer, Refused):
             # The reply to a first try may have been lost.
-            there = None if answer.item is None else _lease(lease.shard_id, answer.item)
+            if answer.item is None:
+                found = yield from self.of(attempts, [lease.shard_id])
+                there = found.get(lease.shard_id)
+            else:
+                there = _lease(lease.shard_id, answer.item)
             if there is None or (there.owner, there.fence) != (taken.owner, taken.fence):
                 return None
             return there

@@ -37,7 +37,7 @@ def streams(
     max_count: int,
 ) -> Op[list[StreamInfo]]:
     """As `mainstem.port.Adapter.streams`: by the index's keys, then by id."""
-    attempts = Attempts(context)
+    attempts = Attempts(context, long=True)
     listings = stream_listings()
     if after is not None:
         listings = listings[listings.index(stream_listing(after)) :]
@@ -63,6 +63,7 @@ def streams(
                     )
                 )
                 found += [str(item[LISTING.sort_key]) for item in page.items]
+                attempts.progressed()
                 start = page.last
                 if start is None:
                     break
@@ -79,6 +80,7 @@ def count(layout: Layout, attempts: Attempts) -> Op[int]:
             page: Page = yield from attempts.call(
                 QueryIndex(layout.log, LISTING, listing, after=start, count_only=True)
             )
+            attempts.progressed()
             total += page.counted
             start = page.last
             if start is None:

@@ -76,7 +76,7 @@ def connect_place(place: Place, client: Any, clock: Callable[[], int]) -> Opened
     """Look at the tables, and put together what works with them."""
     driver = connect_blocking(place.settings, client)
     try:
-        context = Context(driver.new_lock, clock, timeout=place.timeout)
+        context = Context(driver.new_lock, clock, timeout=place.timeout, home=driver.home)
         layout = driver.run(check(place.name, context))
         _check_partitions(place, layout)
     except BaseException:
@@ -103,7 +103,7 @@ def open_async(
         looking.close()
     _check_partitions(place, layout)
     driver = connect_async(place.settings, client)
-    context = Context(driver.new_lock, clock, timeout=place.timeout)
+    context = Context(driver.new_lock, clock, timeout=place.timeout, home=driver.home)
     adapter = DynamoAdapter(place.url, layout, context, sequencing=place.sequencing)
     observer = Observer(telemetry, system="dynamodb", store=place.name)
     return AsyncStore(observed(adapter, observer), driver, codec, observer)

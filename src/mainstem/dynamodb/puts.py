@@ -14,6 +14,7 @@ from mainstem.dynamodb.commits import Bounds, raw_size
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.event_items import Entry, EventItems
 from mainstem.dynamodb.layout import Layout
+from mainstem.dynamodb.pending import Pending, Refusal
 from mainstem.dynamodb.requests import (
     CONDITION_FAILED,
     Absent,
@@ -24,7 +25,7 @@ from mainstem.dynamodb.requests import (
     Transact,
 )
 from mainstem.dynamodb.sizes import item_bytes
-from mainstem.dynamodb.turns import Pending, Refusal
+from mainstem.errors import StoreError
 from mainstem.port import Op
 
 
@@ -52,18 +53,22 @@ class Puts:
             Put(self._layout.events, self._items.item(entry, None), Absent())
             for entry in pending.entries
         )
+        token = f"{self._context.random.getrandbits(128):032x}"
         replies_lost = attempts.lost_replies
+        pending.in_air.note(token)
         try:
-            if len(puts) == 1:
-                answer = yield from attempts.call(puts[0])
-            else:
-                token = f"{self._context.random.getrandbits(128):032x}"
-                answer = yield from attempts.call(Transact(puts, token))
-        finally:
-            pending.lost_reply |= attempts.lost_replies > replies_lost
+            answer = yield from attempts.call(puts[0] if len(puts) == 1 else Transact(puts, token))
+        except StoreError:
+            if attempts.lost_replies == replies_lost:
+                pending.in_air.settle(token, lost=False)
+            raise
         if answer is None:
             pending.positions = [None] * len(pending.entries)
         else:
+            lost = attempts.lost_replies > replies_lost
+            if not lost or (isinstance(answer, Cancelled) and None in answer.reasons):
+                # A try that was carried out would be in the way with every item.
+                pending.in_air.settle(token, lost=lost)
             self._refused(pending, answer)
 
     def _refused(self, pending: Pending, answer: Refused | Cancelled) -> None:
@@ -77,4 +82,5 @@ class Puts:
             if reason is not None and reason.code == CONDITION_FAILED:
                 refusal = pending.refusals.setdefault(entry.event.stream_id, Refusal())
                 if entry.event.event_id == entry.commit_first:
+                    refusal.event_taken = True
                     refusal.event = reason.item

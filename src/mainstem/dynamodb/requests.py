@@ -9,8 +9,10 @@ of other types, which only users' own fields can have, are left out of the answe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+
+from mainstem.port import Op
 
 Value: TypeAlias = str | int | bytes
 Item: TypeAlias = Mapping[str, Value]
@@ -248,15 +250,11 @@ class UpdateEach(NamedTuple):
 
 CONDITION_FAILED = "ConditionalCheckFailed"
 TAKEN = "DuplicateItem"
-TRANSIENT_CODES = frozenset(
-    {
-        "TransactionConflict",
-        "ProvisionedThroughputExceeded",
-        "ThrottlingError",
-        "RequestLimitExceeded",
-        "InternalServerError",
-    }
+TRANSACTION_CONFLICT = "TransactionConflict"
+THROTTLED_CODES = frozenset(
+    {"ProvisionedThroughputExceeded", "ThrottlingError", "RequestLimitExceeded"}
 )
+TRANSIENT_CODES = frozenset({TRANSACTION_CONFLICT, "InternalServerError", *THROTTLED_CODES})
 
 
 # Changes: the change stream of a table (DynamoDB Streams)
@@ -359,16 +357,28 @@ class Control(NamedTuple):
     parameters: Mapping[str, Any]
 
 
-class Lock(Protocol):
-    """A lock of the driver's own kind (threading's, asyncio's)."""
-
-    def release(self) -> None: ...
-
-
 class Acquire(NamedTuple):
-    """Wait until this operation holds the lock. Answer: None. It is released by `Lock.release`."""
+    """Wait until the lock is free and lock it, at most so many seconds. There is no answer: whoever
+    waited looks whether what it waited for has come.
+    """
 
     lock: Any
+    """Of the driver's own kind (threading's, asyncio's)."""
+    seconds: float | None = None
+
+
+class Compute(NamedTuple):
+    """Call this where it holds nobody up. Answer: its result."""
+
+    work: Callable[[], Any]
+
+
+class Aside(NamedTuple):
+    """Begin this operation, which runs beside the one that asks. There is no answer: nobody waits
+    for it, and it deals with its errors itself.
+    """
+
+    operation: Op[None]
 
 
 Read: TypeAlias = Get | BatchGet | Query | QueryIndex | Scan

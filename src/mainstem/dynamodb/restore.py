@@ -17,10 +17,11 @@ from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.event_items import Entry, EventItems, Placed
 from mainstem.dynamodb.layout import Layout, cursor_key
 from mainstem.dynamodb.packing import Packed
+from mainstem.dynamodb.pending import Pending
 from mainstem.dynamodb.requests import BatchGet, Item, Key
 from mainstem.dynamodb.sequencer import Sequencer
 from mainstem.dynamodb.streams import Streams
-from mainstem.dynamodb.turns import Pending, Turns
+from mainstem.dynamodb.turns import Turns
 from mainstem.dynamodb.upkeep import Upkeep
 from mainstem.events import EncodedEvent
 from mainstem.port import ImportCounts, ImportedEvent, Op
@@ -64,10 +65,10 @@ class Restorer:
                 yield from self._turns.settle(Attempts(self._context), pending)
                 if pending.positions is None:
                     # Somebody else has appended meanwhile, or before, without the log: look again.
-                    yield from self._catch_up(pending)
+                    yield from self._catch_up(attempts, pending)
                     break
                 yield from self._complete(pending)
-                yield from self._upkeep.run()
+                yield from self._upkeep.begin()
                 written += len(piece)
             else:
                 return ImportCounts(written, len(events) - written)
@@ -125,14 +126,14 @@ class Restorer:
             stored[stream_id] = count, last
         return stored
 
-    def _catch_up(self, refused: Pending) -> Op[None]:
+    def _catch_up(self, attempts: Attempts, refused: Pending) -> Op[None]:
         """Have the streams sequenced whose cursors were in the way."""
         firsts = {
             entry.event.stream_id: entry.event.event_id for entry in reversed(refused.entries)
         }
         for stream_id, refusal in refused.refusals.items():
-            if refusal.event is None and firsts[stream_id] > refusal.in_log:
-                yield from self._sequencer.catch_up(stream_id, firsts[stream_id])
+            if not refusal.event_taken and firsts[stream_id] > refusal.in_log:
+                yield from self._sequencer.catch_up(stream_id, firsts[stream_id], attempts)
 
     def _events_there(
         self, events: Sequence[ImportedEvent], restored: dict[str, _Restored]

@@ -10,6 +10,7 @@ of a sequencer with an old view would succeed there.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 from mainstem.dynamodb.attempts import Attempts
@@ -27,6 +28,7 @@ from mainstem.dynamodb.requests import (
     CONDITION_FAILED,
     Absent,
     AtMost,
+    Compute,
     Get,
     Got,
     Item,
@@ -99,7 +101,7 @@ class Segmenter:
 
     def segment(self, partition: int, most: int | None = None) -> Op[Segmented]:
         """Copy what is settled and fills segments, at most so many. A repeat goes on where it stopped."""
-        attempts = Attempts(self._context)
+        attempts = Attempts(self._context, long=True)
         marks = yield from self.marks(attempts, partition)
         settled = marks.settled
         start = yield from self._end_of_segments(attempts, partition, marks.segmented)
@@ -111,7 +113,7 @@ class Segmenter:
                 # Others have segmented and emptied it meanwhile.
                 start = yield from self._end_of_segments(attempts, partition, start)
                 continue
-            segment, found_ratio = self._packed(partition, gathered.batches)
+            segment, found_ratio = yield Compute(partial(self._packed, partition, gathered.batches))
             if not (gathered.ended or found_ratio <= ratio or self._is_enough(segment)):
                 ratio = found_ratio  # there is more, and it packs so well that more fits
                 continue
@@ -125,6 +127,7 @@ class Segmenter:
             else:
                 start = yield from self._end_of_segments(attempts, partition, start)
             yield from self._mark(attempts, partition, "Segmented", start)
+            attempts.progressed()
         return done
 
     def reclaim(self, partition: int) -> Op[int]:
@@ -132,7 +135,7 @@ class Segmenter:
 
         Their keys stay for ever: a put at an old head has to find its place taken.
         """
-        attempts = Attempts(self._context)
+        attempts = Attempts(self._context, long=True)
         marks = yield from self.marks(attempts, partition)
         segmented = yield from self._end_of_segments(attempts, partition, marks.segmented)
         emptied = 0
@@ -156,6 +159,7 @@ class Segmenter:
                 )
             position = head_behind(page.items[-1]).position
             yield from self._mark(attempts, partition, "Reclaimed", position)
+            attempts.progressed()
         return emptied
 
     def _gather(
@@ -180,10 +184,11 @@ class Segmenter:
                     f"There is no batch at position {position} of partition {partition}, although it is "
                     f"settled up to {settled}. Restore the table from a backup."
                 )
-            for batch in page.items:
-                if is_emptied(batch):
+            unpacked: list[list[Packed] | None] = yield Compute(partial(_unpacked, page.items))
+            attempts.progressed()
+            for batch, rows in zip(page.items, unpacked, strict=True):
+                if rows is None:
                     return _Gathered(found, ended=True, more=False)
-                rows = columns_of(batch).rows()
                 size += _bytes_of(rows)
                 events += len(rows)
                 if found and (size > self._size.most * ratio or events > self._size.events):
@@ -227,6 +232,7 @@ class Segmenter:
             if not page.items:
                 return start
             start = head_behind(page.items[-1]).position
+            attempts.progressed()
 
     def _mark(self, attempts: Attempts, partition: int, mark: str, position: int) -> Op[None]:
         """Raise a mark of the partition. None falls."""
@@ -261,7 +267,20 @@ class Segmenter:
             ]
             if again:
                 left += again
-                yield from attempts.pause(f"{len(again)} batches were refused")
+                refused = next(code for code in codes if code not in (None, CONDITION_FAILED))
+                first = again[0].key
+                yield from attempts.pause(
+                    f"{len(again)} batches were refused: {refused} (table {self._layout.log.name}, "
+                    f"key {first.hash!r} {first.sort})",
+                    "Throttled",
+                )
+            else:
+                attempts.progressed()
+
+
+def _unpacked(batches: Sequence[Item]) -> list[list[Packed] | None]:
+    """The events of each; None where it is emptied."""
+    return [None if is_emptied(batch) else columns_of(batch).rows() for batch in batches]
 
 
 def _bytes_of(rows: Sequence[Packed]) -> int:

@@ -8,15 +8,17 @@ was decided by is still so, or nothing is written and the view is brought up to 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from functools import partial
+from typing import Final, NamedTuple, TypeAlias
 
 from mainstem.dynamodb.attempts import Attempts
 from mainstem.dynamodb.commits import Bounds, batches_of, raw_size
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.cursors import Cursors
 from mainstem.dynamodb.event_items import Entry, EventItems
+from mainstem.dynamodb.holds import Hold, OfHome, Turn
 from mainstem.dynamodb.layout import Layout, log_hash, partition_key
 from mainstem.dynamodb.log_items import (
     EMPTY,
@@ -26,15 +28,23 @@ from mainstem.dynamodb.log_items import (
     is_emptied,
     is_sequenced,
 )
-from mainstem.dynamodb.requests import Absent, Acquire, Got, Page, Put, Query, Transact
+from mainstem.dynamodb.requests import Absent, Compute, Got, Item, Page, Put, Query, Transact
 from mainstem.dynamodb.requests import Get as GetItem
 from mainstem.dynamodb.view import Hint, View, Wanted, Window, by_stream
-from mainstem.errors import StoreDamaged
-from mainstem.port import Op
+from mainstem.errors import StoreDamaged, StoreError
+from mainstem.port import Op, Result
 
 _LOOKS: Final = 6
 """At an event that is not to be seen before a later one of its stream: over about a quarter of a second,
 many times what a transaction takes. Longer holes are reported."""
+
+
+_Ids: TypeAlias = Sequence[tuple[str, int]]
+
+_FEW: Final = 20
+"""Batches that are unpacked at once; more of them would hold up an event loop."""
+
+_WAITED: Final = "others of this process were still at the same partition"
 
 
 class Sequenced(NamedTuple):
@@ -63,63 +73,93 @@ class Sequencer:
         self._bounds = bounds or Bounds()
         self._window = window or Window()
         self._cursors = Cursors(layout)
-        self._views: dict[int, View] = {}
-        self._locks: dict[int, Any] = {}
+        self._views_of: OfHome[View] = OfHome(context, lambda: View(EMPTY, self._window))
+        self._turns = OfHome(context, lambda: Turn(context))
+
+    @property
+    def _views(self) -> dict[int, View]:
+        """By partition."""
+        return self._views_of.here()
 
     def sequence(self, partition: int, hints: Sequence[Hint]) -> Op[Sequenced]:
         """Put everything into the log that the hints tell of and that is not in it.
 
         A repeat does nothing. Raises `StoreBusy`; then some of it may have been put.
         """
-        lock = self._lock(partition)
-        yield Acquire(lock)
-        try:
-            wanted = by_stream(hints)
-            for stream_id in wanted:
-                assert self._layout.partition(stream_id) == partition, "a hint of another partition"
-            done = yield from self._sequence(Attempts(self._context), partition, wanted)
-            return done
-        finally:
-            lock.release()
+        wanted = by_stream(hints)
+        for stream_id in wanted:
+            assert self._layout.partition(stream_id) == partition, "a hint of another partition"
+        attempts = Attempts(self._context)
+
+        def sequencing(mine: Sequencer) -> Op[Sequenced]:
+            return mine._sequence(attempts, partition, wanted)
+
+        return (yield from self._in_turn(attempts, partition, sequencing))
 
     def settle(self, partition: int) -> Op[Head]:
         """Raise the cursors of every batch there is, then the mark of what is settled. Answers with
         that mark: everything below it is settled.
         """
-        lock = self._lock(partition)
-        yield Acquire(lock)
-        try:
-            attempts = Attempts(self._context)
-            view = yield from self._look(attempts, partition)
-            if view.unsettled:
-                yield from self._settle(attempts, partition, view)
-            return view.head
-        finally:
-            lock.release()
+        attempts = Attempts(self._context, long=True)
 
-    def catch_up(self, stream_id: str, version: int) -> Op[None]:
+        def settling(mine: Sequencer) -> Op[Head]:
+            view = yield from mine._look(attempts, partition)
+            if view.unsettled:
+                yield from mine._settle(attempts, partition, view)
+            return view.head
+
+        return (yield from self._in_turn(attempts, partition, settling))
+
+    def catch_up(self, stream_id: str, version: int, attempts: Attempts) -> Op[None]:
         """Have a stream's first events, so many, in the log, and its cursor say so.
 
         For a transactional append behind events that were not sequenced yet.
         """
         partition = self._layout.partition(stream_id)
-        lock = self._lock(partition)
-        yield Acquire(lock)
-        try:
-            attempts = Attempts(self._context)
-            view = yield from self._look(attempts, partition)
+
+        def catching_up(mine: Sequencer) -> Op[None]:
+            view = yield from mine._look(attempts, partition)
             wanted = by_stream([Hint(stream_id, version - 1)])
-            done = yield from self._sequence(attempts, partition, wanted)
+            done = yield from mine._sequence(attempts, partition, wanted)
             if done.holes:
                 raise StoreDamaged(
                     f"Stream {stream_id!r} has {version} events, but no event {done.holes[stream_id]}. "
                     "Restore the events table from a backup."
                 )
-            view = self._views[partition]
+            view = mine._views[partition]
             if stream_id in view.due:
-                yield from self._cursors.advance(attempts, {stream_id: view.due[stream_id]})
+                yield from mine._cursors.advance(attempts, {stream_id: view.due[stream_id]})
+
+        yield from self._in_turn(attempts, partition, catching_up)
+
+    def forget(self) -> None:
+        """Look at every partition anew."""
+        self._views.clear()
+
+    def _in_turn(
+        self, attempts: Attempts, partition: int, work: Callable[[Sequencer], Op[Result]]
+    ) -> Op[Result]:
+        """One operation at a time has a partition's view."""
+        turn, hold = self._turns.at(partition), Hold(self._context)
+        try:
+            with hold.alive:
+                taken = yield from turn.take(hold, attempts, _WAITED)
+                if not taken:
+                    # This thread has it and was called away by a signal: that view is not to be touched.
+                    return (yield from work(self._apart()))
+                try:
+                    return (yield from work(self))
+                except StoreError:
+                    raise
+                except BaseException:
+                    self._views.pop(partition, None)  # it may have been left half changed
+                    raise
         finally:
-            lock.release()
+            turn.leave(hold)
+
+    def _apart(self) -> Sequencer:
+        """One that knows nothing."""
+        return Sequencer(self._layout, self._items, self._context, self._bounds, self._window)
 
     def _sequence(
         self, attempts: Attempts, partition: int, wanted: dict[str, Wanted]
@@ -269,13 +309,18 @@ class Sequencer:
                     first=start.position,
                 )
             )
-            for batch in page.items:
+            unpacked: list[_Ids | None]
+            if len(page.items) > _FEW:
+                unpacked = yield Compute(partial(_unpacked, page.items))
+            else:
+                unpacked = _unpacked(page.items)
+            for batch, ids in zip(page.items, unpacked, strict=True):
                 if int(batch["sk"]) != view.head.position:
                     break  # a transaction of several batches, seen in part
-                if is_emptied(batch):
+                if ids is None:
                     return False
-                ids = columns_of(batch).ids()
                 view.add(ids, head_behind(batch), sequenced=is_sequenced(batch))
+            attempts.progressed()
             if view.head == start:
                 return True
             if view.is_full:
@@ -287,11 +332,10 @@ class Sequencer:
         yield from self._cursors.mark_settled(attempts, partition, view.head)
         view.settle()
 
-    def _lock(self, partition: int) -> Any:
-        lock = self._locks.get(partition)
-        if lock is None:
-            lock = self._locks.setdefault(partition, self._context.new_lock())
-        return lock
+
+def _unpacked(batches: Sequence[Item]) -> list[_Ids | None]:
+    """The streams and ids of each one's events; None where it is emptied."""
+    return [None if is_emptied(batch) else list(columns_of(batch).ids()) for batch in batches]
 
 
 def _discard(view: View, wanted: dict[str, Wanted]) -> None:

@@ -147,7 +147,13 @@ class Streams:
                 ]
                 left = tuple(item for item, _ in again)
                 if again:
-                    yield from attempts.pause(f"{len(again)} items were refused: {again[0][1]}")
+                    yield from attempts.pause(self._told(again), "Throttled")
+
+    def _told(self, again: Sequence[tuple[Item, str]]) -> str:
+        table = self._layout.events
+        item, code = again[0]
+        key = f"key {item[table.hash_key]!r} {item[table.sort_key]}"
+        return f"{len(again)} items were refused: {code} (table {table.name}, {key})"
 
 
 _LARGEST_ID: Final = 10**37

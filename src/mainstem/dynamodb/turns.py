@@ -3,80 +3,83 @@
 Two transactions at the same head can't both succeed. So within a process only one is under way for
 a partition, and it takes along the commits that came while the one before was carried out: they
 are written together or refused one by one. Other processes are met at the head, and tried again.
+
+Turns only spare requests. What is written is right by its conditions alone: so nobody waits for a
+turn longer than its own deadline, and one that can't be waited for is done without.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Final
 
 from mainstem.dynamodb.attempts import Attempts
 from mainstem.dynamodb.commits import Bounds, Plan, plan, raw_size
 from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.event_items import Entry, EventItems
+from mainstem.dynamodb.event_items import EventItems
 from mainstem.dynamodb.heads import Heads
+from mainstem.dynamodb.holds import Hold, OfHome, Turn
 from mainstem.dynamodb.layout import Layout
 from mainstem.dynamodb.log_items import Head
-from mainstem.dynamodb.requests import (
-    CONDITION_FAILED,
-    Acquire,
-    Cancelled,
-    Item,
-    Transact,
-)
+from mainstem.dynamodb.pacing import Pace
+from mainstem.dynamodb.pending import Pending, Refused
+from mainstem.dynamodb.requests import Cancelled, Transact
 from mainstem.dynamodb.upkeep import Upkeep
 from mainstem.errors import StoreDamaged, StoreError
 from mainstem.port import Op
 
-
-class Refusal:
-    """What stood in the way of one stream's part."""
-
-    __slots__ = ("cursor", "event")
-
-    def __init__(self) -> None:
-        self.event: Item | None = None
-        """The item that has the event id already."""
-        self.cursor: Item | None = None
-        """The cursor, where it is not at the expected version."""
-
-    @property
-    def in_log(self) -> int:
-        """How many events the cursor says that the log has of the stream."""
-        return 0 if self.cursor is None else int(self.cursor["Count"])
+_WAITED: Final = "the commits before it in this process were not written in time"
 
 
-class Pending:
-    """One commit that is to be written at known versions."""
+class _Queue:
+    """One partition's turn, and the commits that wait for the next transaction."""
 
-    __slots__ = (
-        "entries",
-        "lost_reply",
-        "partitions",
-        "positions",
-        "refusals",
-        "streams",
-        "whole",
-    )
+    def __init__(self, context: Context) -> None:
+        self.turn = Turn(context)
+        self._waiting: deque[Pending] = deque()
 
-    def __init__(self, layout: Layout, entries: Sequence[Entry], *, whole: bool) -> None:
-        self.entries = entries
-        self.streams = frozenset(entry.event.stream_id for entry in entries)
-        self.partitions = sorted({layout.partition(stream_id) for stream_id in self.streams})
-        self.whole = whole
-        """Every item in the transaction; otherwise the rest is rolled forward behind it."""
-        self.positions: Sequence[int | None] | None = None
-        """Those of the entries, once they are written; each None where the log is written later."""
-        self.refusals: dict[str, Refusal] = {}
-        """By stream, where it can't be written at these versions."""
-        self.lost_reply = False
-        """A try was left without an answer: it may have been written at these versions."""
+    def join(self, pending: Pending) -> None:
+        if pending not in self._waiting:
+            self._waiting.append(pending)
 
-    @property
-    def is_settled(self) -> bool:
-        return self.positions is not None or bool(self.refusals)
+    def leave(self, pending: Pending) -> None:
+        with suppress(ValueError):
+            self._waiting.remove(pending)
+
+    def wake(self) -> None:
+        """Have those look that are next."""
+        self.turn.wake()
+        with suppress(IndexError):
+            self._waiting[0].wake()
+
+    def group_of(self, leading: Pending, bounds: Bounds) -> list[Pending]:
+        """That commit, and of those that wait as many as fit into one transaction; no stream twice."""
+        self.leave(leading)
+        group = [leading]
+        streams = set(leading.streams)
+        # The batch, and one more where an epoch ends.
+        items = len(leading.entries) + len(streams) + 2
+        size = raw_size(leading.entries)
+        # Another thread may take them at the same time, where one leads without the turn.
+        with suppress(IndexError):
+            while True:
+                following = self._waiting[0]
+                items += len(following.entries) + len(following.streams)
+                size += raw_size(following.entries)
+                if (
+                    items > bounds.items
+                    or size > bounds.batch_bytes
+                    or not streams.isdisjoint(following.streams)
+                ):
+                    break
+                self.leave(following)
+                following.leader = leading.hold
+                streams |= following.streams
+                group.append(following)
+        return group
 
 
 class Turns:
@@ -97,135 +100,140 @@ class Turns:
         self._upkeep = upkeep
         self._context = context
         self._bounds = bounds
-        self._locks: dict[int, Any] = {}
-        self._waiting: dict[int, deque[Pending]] = {}
+        self._paces: dict[int, Pace] = {}
+        self._queues = OfHome(context, lambda: _Queue(context))
 
     def settle(self, attempts: Attempts, pending: Pending) -> Op[None]:
         """Have it written or refused.
 
-        Raises `StoreError` where it was neither; `Pending.lost_reply` tells whether it may have been
-        written all the same.
+        Raises `StoreError` where it was neither; `Pending.in_air` tells whether it may be written
+        all the same.
         """
-        if len(pending.partitions) == 1 and pending.whole:
+        if self._is_beneath():
+            yield from self._write(attempts, [pending])
+        elif len(pending.partitions) == 1 and pending.whole:
             yield from self._take_turn(attempts, pending)
         else:
             yield from self._go_alone(attempts, pending)
 
+    def _is_beneath(self) -> bool:
+        """Whether this thread has a turn already, which it was called away from by a signal: whoever
+        it would wait for might be waiting for that.
+        """
+        holders = (queue.turn.holder for queue in list(self._queues.here().values()))
+        return any(holder is not None and holder.is_beneath for holder in holders)
+
     def _take_turn(self, attempts: Attempts, pending: Pending) -> Op[None]:
-        (partition,) = pending.partitions
-        waiting = self._waiting.setdefault(partition, deque())
-        waiting.append(pending)
-        lock = self._lock(partition)
+        queue = self._queues.at(pending.partitions[0])
+        hold = pending.hold = Hold(self._context)
         try:
-            yield Acquire(lock)
-        except BaseException:
-            _remove(waiting, pending)
-            raise
-        try:
-            while not pending.is_settled:
-                group = self._next_group(waiting)
-                try:
-                    yield from self._write(attempts, group)
-                except BaseException:
-                    # Whoever waits shall not share what befell this one: it tries for itself.
-                    for other in reversed(group):
-                        if other is not pending and not other.is_settled:
-                            waiting.appendleft(other)
-                    raise
+            with hold.alive:
+                while not pending.is_settled:
+                    if not pending.is_led:
+                        if queue.turn.claim(hold):
+                            yield from self._lead(attempts, queue, pending)
+                            return
+                        queue.join(pending)
+                    yield from hold.wait(attempts, _WAITED)
         finally:
-            _remove(waiting, pending)
-            lock.release()
+            pending.abandoned = True
+            queue.leave(pending)
+            queue.wake()
+
+    def _lead(self, attempts: Attempts, queue: _Queue, pending: Pending) -> Op[None]:
+        if pending.is_settled:
+            return
+        group = queue.group_of(pending, self._bounds)
+        try:
+            yield from self._write(attempts, group)
+        finally:
+            # Whoever waits shall not share what befell this one: what is not settled queues up again.
+            for other in group:
+                other.leader = None
+                if other is not pending:
+                    other.wake()
 
     def _go_alone(self, attempts: Attempts, pending: Pending) -> Op[None]:
-        """For what shares no transaction. Locks are taken in order, so nobody waits in a circle."""
-        held: list[Any] = []
+        """For what shares no transaction. Turns are taken in order, so nobody waits in a circle."""
+        taken: list[tuple[_Queue, Hold]] = []
+        alive = threading.Lock()
         try:
-            for partition in pending.partitions:
-                lock = self._lock(partition)
-                yield Acquire(lock)
-                held.append(lock)
-            yield from self._write(attempts, [pending])
+            with alive:
+                for partition in pending.partitions:
+                    queue, hold = self._queues.at(partition), Hold(self._context, alive)
+                    taken.append((queue, hold))
+                    yield from queue.turn.take(hold, attempts, _WAITED)
+                yield from self._write(attempts, [pending])
         finally:
-            for lock in held:
-                lock.release()
-
-    def _next_group(self, waiting: deque[Pending]) -> list[Pending]:
-        """Those that come next, as many as fit into one transaction; no stream twice."""
-        group = [waiting.popleft()]
-        streams = set(group[0].streams)
-        # The batch, and one more where an epoch ends.
-        items = len(group[0].entries) + len(streams) + 2
-        size = raw_size(group[0].entries)
-        while waiting:
-            following = waiting[0]
-            items += len(following.entries) + len(following.streams)
-            size += raw_size(following.entries)
-            if (
-                items > self._bounds.items
-                or size > self._bounds.batch_bytes
-                or not streams.isdisjoint(following.streams)
-            ):
-                break
-            streams |= following.streams
-            group.append(waiting.popleft())
-        return group
+            for queue, hold in taken:
+                queue.turn.leave(hold)
+                queue.wake()
 
     def _write(self, attempts: Attempts, group: list[Pending]) -> Op[None]:
         """Write the group; those that are refused are settled and left out of the next try."""
+        leading = group[0]
         while group:
             heads = yield from self._find_heads(attempts, group)
-            entries = [entry for pending in group for entry in pending.entries]
-            planned = plan(
-                self._layout,
-                self._items,
-                entries,
-                heads,
-                bounds=self._bounds,
-                whole=group[0].whole,
-            )
+            planned = self._plan(group, heads)
             token = f"{self._context.random.getrandbits(128):032x}"
+            for pending in group:
+                pending.in_air.note(token)
+            # Noted first: who abandons one looks at what is noted behind that.
+            left = [each for each in group if each is leading or not each.abandoned]
+            if len(left) < len(group):
+                _ruled_out(group, token, lost=False)
+                group = left
+                continue
             replies_lost = attempts.lost_replies
+            began = self._context.monotonic()
             try:
                 answer = yield from attempts.call(Transact(planned.actions, token))
-            except StoreError:
+            except BaseException as error:
                 self._forget(heads)
+                if isinstance(error, StoreError) and attempts.lost_replies == replies_lost:
+                    _ruled_out(group, token, lost=False)
                 raise
-            except BaseException:
-                # Whoever sent it is gone, and it may have been carried out.
-                attempts.lost_replies += 1
-                self._forget(heads)
-                raise
-            finally:
-                if attempts.lost_replies > replies_lost:
-                    for pending in group:
-                        pending.lost_reply = True
             if answer is None:
                 self._written(group, planned)
+                for partition in heads:
+                    self._pace(partition).won(began)
                 self._upkeep.written(heads, planned.heads)
                 return
-            behind = self._refused(group, planned, answer)
-            left = [pending for pending in group if not pending.is_settled]
-            for pending in left:
-                pending.lost_reply = False  # what refused the transaction refuses it for ever
-            if behind:
-                self._forget(heads)
-            elif len(left) == len(group):
-                raise StoreDamaged(_holes(planned, answer))
-            if behind and len(left) == len(group):
-                # Others write to this partition too. Who comes back at once meets them again.
-                yield from attempts.pause("other writers took the head of the log", "HeadTaken")
+            refused = Refused(self._layout, planned, answer)
+            lost = attempts.lost_replies > replies_lost
+            if refused.is_over or not lost:
+                _ruled_out(group, token, lost=lost)
+            left = self._refused(group, heads, planned, answer, refused)
+            if refused.head_taken and left:
+                for partition in refused.taken:
+                    yield from self._pace(partition).lost(attempts)
             group = left
+
+    def _plan(self, group: Sequence[Pending], heads: Mapping[int, Head]) -> Plan:
+        entries = [entry for pending in group for entry in pending.entries]
+        return plan(
+            self._layout,
+            self._items,
+            entries,
+            heads,
+            bounds=self._bounds,
+            whole=group[0].whole,
+        )
 
     def _find_heads(self, attempts: Attempts, group: list[Pending]) -> Op[dict[int, Head]]:
         heads: dict[int, Head] = {}
         for pending in group:
             for partition in pending.partitions:
                 if partition not in heads:
-                    head = self._heads.known(partition)
-                    if head is None:
-                        head = yield from self._heads.find(attempts, partition)
-                    heads[partition] = head
+                    heads[partition] = yield from self._pace(partition).head(attempts)
         return heads
+
+    def _pace(self, partition: int) -> Pace:
+        found = self._paces.get(partition)
+        if found is None:
+            made = Pace(partition, self._heads, self._context)
+            found = self._paces.setdefault(partition, made)
+        return found
 
     def _written(self, group: Sequence[Pending], planned: Plan) -> None:
         for partition, head in planned.heads.items():
@@ -236,42 +244,36 @@ class Turns:
             pending.positions = planned.positions[start:end]
             start = end
 
-    def _refused(self, group: Sequence[Pending], planned: Plan, answer: Cancelled) -> bool:
-        """Note what stood in whose way; answers whether a head was taken."""
-        refusals: dict[str, Refusal] = {}
-        taken = False
-        events, cursors = self._layout.events, {at: s for s, at in planned.cursors.items()}
-        for place, (action, reason) in enumerate(zip(planned.actions, answer.reasons, strict=True)):
-            if reason is None or reason.code != CONDITION_FAILED:
-                continue
-            if place in cursors:
-                refusals.setdefault(cursors[place], Refusal()).cursor = reason.item
-            elif action.table == events:
-                stream_id = str(action.item[events.hash_key])
-                refusal = refusals.setdefault(stream_id, Refusal())
-                if place == planned.firsts[stream_id]:
-                    refusal.event = reason.item
-            else:
-                taken = True
+    def _refused(
+        self,
+        group: list[Pending],
+        heads: Mapping[int, Head],
+        planned: Plan,
+        answer: Cancelled,
+        refused: Refused,
+    ) -> list[Pending]:
+        """Settle those that are refused; answers with the others."""
         for pending in group:
-            pending.refusals = {s: refusals[s] for s in pending.streams if s in refusals}
-        transient = any(r is not None and r.code != CONDITION_FAILED for r in answer.reasons)
-        return taken or transient
+            pending.refusals = {
+                stream_id: refused.refusals[stream_id]
+                for stream_id in pending.streams
+                if stream_id in refused.refusals
+            }
+        left = [pending for pending in group if not pending.is_settled]
+        if refused.head_taken or refused.passing:
+            self._forget(heads)
+        elif len(left) == len(group):
+            raise StoreDamaged(_holes(planned, answer))
+        return left
 
     def _forget(self, heads: Mapping[int, Head]) -> None:
         for partition in heads:
             self._heads.forget(partition)
 
-    def _lock(self, partition: int) -> Any:
-        lock = self._locks.get(partition)
-        if lock is None:
-            lock = self._locks.setdefault(partition, self._context.new_lock())
-        return lock
 
-
-def _remove(waiting: deque[Pending], pending: Pending) -> None:
-    with suppress(ValueError):
-        waiting.remove(pending)
+def _ruled_out(group: Sequence[Pending], token: str, *, lost: bool) -> None:
+    for pending in group:
+        pending.in_air.settle(token, lost=lost)
 
 
 def _holes(planned: Plan, answer: Cancelled) -> str:

@@ -1,4 +1,8 @@
-"""Settling and segmenting by those who append, where no sequencer is there to do it."""
+"""Settling and segmenting by those who append, where no sequencer is there to do it.
+
+It runs beside the appends: whoever's append makes it due is answered first, and what takes long on
+the processor (packing segments) holds up no event loop.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,13 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
+from mainstem.dynamodb.context import Context
+from mainstem.dynamodb.holds import Hold, OfHome, Turn
 from mainstem.dynamodb.log_items import Head
+from mainstem.dynamodb.requests import Aside
 from mainstem.dynamodb.segments import Segmenter
 from mainstem.dynamodb.sequencer import Sequencer
-from mainstem.errors import StoreError
+from mainstem.errors import StoreClosed, StoreError
 from mainstem.port import Op
 
 _log = logging.getLogger("mainstem")
@@ -22,11 +29,15 @@ of processes that is one, and if it dies at it, there is the next."""
 class Upkeep:
     """Notices when enough has gathered, and sees to it."""
 
-    def __init__(self, sequencer: Sequencer, segmenter: Segmenter, every: int = EVERY) -> None:
+    def __init__(
+        self, sequencer: Sequencer, segmenter: Segmenter, context: Context, every: int = EVERY
+    ) -> None:
         self._sequencer = sequencer
         self._segmenter = segmenter
+        self._context = context
         self._every = every
         self._due: set[int] = set()
+        self._turns = OfHome(context, lambda: Turn(context))
 
     def written(self, before: Mapping[int, Head], after: Mapping[int, Head]) -> None:
         """Batches were put between those heads."""
@@ -34,12 +45,28 @@ class Upkeep:
             if before[partition].position // self._every != head.position // self._every:
                 self._due.add(partition)
 
-    def run(self) -> Op[None]:
+    def begin(self) -> Op[None]:
+        """Have what is due done beside, unless somebody is at it."""
+        if self._due and self._turns.at(_ALL).holder is None:
+            yield Aside(self._run())
+
+    def _run(self) -> Op[None]:
         """Do what is due. Nothing depends on it, so that a failure is only logged."""
-        while self._due:
-            partition = self._due.pop()
-            try:
-                yield from self._sequencer.settle(partition)
-                yield from self._segmenter.segment(partition)
-            except StoreError as error:
-                _log.warning("Partition %d is left to be segmented: %s", partition, error)
+        turn, hold = self._turns.at(_ALL), Hold(self._context)
+        with hold.alive:
+            if turn.claim(hold):
+                while self._due:
+                    yield from self._see_to(self._due.pop())
+
+    def _see_to(self, partition: int) -> Op[None]:
+        try:
+            yield from self._sequencer.settle(partition)
+            yield from self._segmenter.segment(partition)
+        except StoreClosed:
+            raise
+        except StoreError as error:
+            _log.warning("Partition %d is left to be segmented: %s", partition, error)
+
+
+_ALL: Final = 0
+"""One turn for all partitions."""

@@ -24,6 +24,19 @@ class KnownVersions:
         """None: not known."""
         return self._versions.get(stream_id)
 
+    def see(self, stream_id: str, version: int) -> None:
+        """It was just looked up. A lower one than was known takes its place: it was restored to another
+        moment, or is another stream now.
+        """
+        if version < self._versions.get(stream_id, 0):
+            self._versions.pop(stream_id, None)
+        if version:
+            self.learn(stream_id, version)
+
+    def clear(self) -> None:
+        """Know nothing."""
+        self._versions.clear()
+
     def learn(self, stream_id: str, version: int) -> None:
         """The stream has that version, or a later one by now."""
         versions = self._versions
