@@ -36,6 +36,9 @@ _SOONER: Final = 0.7
 _LATER: Final = 2.0
 """Each transaction that was lost makes it so much longer: too many look."""
 _SHORTEST: Final = 1.5
+_CROWDED: Final = 1.3
+_SHORTEST_OF_MANY: Final = 8.0
+"""Where transactions are lost again and again, there are many, and each looks less often."""
 _LONGEST: Final = 64.0
 _FRESH: Final = 2.0
 """What was known so long ago of a head that others move is most likely wrong."""
@@ -105,7 +108,7 @@ class Pace:
         self._is_shared = True
         self._in_a_row = 0
         self._unwanted = 0
-        self._shortest = min(_LATER * self._shortest, _LONGEST)
+        self._shortest = min(_CROWDED * self._shortest, _SHORTEST_OF_MANY)
         self._wait = max(self._shortest, min(_LATER * self._wait, _LONGEST))
         yield from self._when_it_stands(attempts)
 

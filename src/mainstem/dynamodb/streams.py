@@ -152,7 +152,7 @@ class Streams:
     def _told(self, again: Sequence[tuple[Item, str]]) -> str:
         table = self._layout.events
         item, code = again[0]
-        key = f"key {item[table.hash_key]!r} {item[table.sort_key]}"
+        key = f"key {str(item[table.hash_key])!r} {int(item[table.sort_key])}"
         return f"{len(again)} items were refused: {code} (table {table.name}, {key})"
 
 
