@@ -169,7 +169,7 @@ def test_errors_pass_between_processes_whole(error: type[MainstemError]) -> None
 
 LAYERS = (
     ("errors", "positions"),
-    ("events", "streams"),
+    ("events", "streams", "equality"),
     ("codec",),
     ("port",),
     ("operations", "restoring", "scan", "log_scan", "snapshots", "subscriptions", "decider"),
