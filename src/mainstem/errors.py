@@ -11,21 +11,32 @@
     │   └── CommitMismatch          the commit id was used for an append of other streams
     ├── VersionConflict             somebody else was first: reload, check the rule again, write again
     ├── TooManyConflicts            `handle` met a conflict at every attempt it was allowed
-    ├── AppendOutcomeUnknown        perhaps written: send the same commit id again
+    ├── OutcomeUnknown              perhaps written, perhaps not: the same call again is safe
+    │   └── AppendOutcomeUnknown    an append's: send the same commit id again
     ├── DecodeError                 a stored event is unknown to the codec or no longer fits its type
     ├── PublicationFailed           a target keeps refusing an event: mend the target, or leave the event out
     ├── DeploymentFailed            the stack, or what is deployed with it, was refused
     ├── CheckpointLost              another reader took the subscription over: stop this one
     ├── ImportConflict              a file's event differs from the one that the store has
+    ├── DemoFailed                  a process of the demo could not do its share
     └── StoreError                  the store can't be used as it is
         ├── StoreNotFound
         ├── StoreFormatError        not a store, or one of another format version
-        ├── StoreBusy               others kept it locked for the whole deadline; nothing was written
-        ├── StoreFull               no room; nothing was written
+        ├── StoreBusy               others kept it for the whole deadline, or it was out of reach
+        ├── StoreFull               no room
         ├── StoreReadOnly
         ├── StoreDenied             no credentials, or no permission
+        ├── StoreRejected           DynamoDB refused a request for a reason that is none of the others
         ├── StoreDamaged
         └── StoreClosed
+
+What is known about writing:
+
+- An append (``append``, ``append_many``, ``handle``) that may have been written raises
+  `AppendOutcomeUnknown`. With every other error of this tree nothing of it was written.
+- Whatever else writes may have done so in part when it raises a `StoreError` or an
+  `OutcomeUnknown`: an import has kept the commits before, a checkpoint or a snapshot may be saved,
+  some of the tables may be made. The same call again is safe; it finds what is there.
 
 Each message says what happened, to which stream, and what to do next. The classes and their
 attributes are the interface; the wording of the messages may change.
@@ -47,7 +58,10 @@ class MainstemError(Exception):
 
 
 class InvalidInput(MainstemError, ValueError):
-    """An argument is wrong. Nothing was written; the same call will fail again until it is mended."""
+    """An argument is wrong. Nothing was written; the same call will fail again until it is mended.
+
+    Of a file to be imported, the commits before a line that is wrong are written (`InvalidLine`).
+    """
 
 
 class InvalidStreamId(InvalidInput):
@@ -81,7 +95,11 @@ class TooLarge(InvalidInput):
 
 
 class InvalidLine(InvalidInput):
-    """A line of a file to be imported is not an event. Nothing of its commit was written."""
+    """A line of a file to be imported is not an event.
+
+    Nothing of its commit was written; what was imported before it stays. When the file is mended,
+    importing all of it again is safe.
+    """
 
     def __init__(self, problem: str, file: str | None = None, line: int | None = None) -> None:
         place = "The line" if file is None else f"{file}, line {line}"
@@ -134,21 +152,37 @@ class TooManyConflicts(MainstemError):
         self.attempts = attempts
 
 
-class AppendOutcomeUnknown(MainstemError):
-    """It can't be told whether the append took place. Send it again with the same ``commit_id``: safe."""
+class OutcomeUnknown(MainstemError):
+    """It can't be told whether something was written. The same call again is safe: what is there
+    already is found, and is not written twice.
+
+    ``problem`` says why it can't be told. An append's is an `AppendOutcomeUnknown`.
+    """
+
+    def __init__(
+        self, what: str, problem: str, advice: str = "Repeat the same call, which is safe."
+    ) -> None:
+        super().__init__(f"It is not known whether {what} was written ({problem}). {advice}")
+        self.problem = problem
+
+
+class AppendOutcomeUnknown(OutcomeUnknown):
+    """It can't be told whether the append took place. Send it again with the same ``commit_id`` and
+    the same expected version: safe, it takes effect once. Without the commit id it may take effect twice.
+    """
 
     def __init__(self, stream_id: str, commit_id: str, problem: str) -> None:
         super().__init__(
-            f"It is not known whether commit {_short(commit_id)} to stream {_short(stream_id)} was "
-            f"written ({problem}). Append it again with the same commit_id and expected version: "
-            "it takes effect once."
+            f"commit {_short(commit_id)} to stream {_short(stream_id)}",
+            problem,
+            "Append it again with the same commit_id and expected version: it takes effect once.",
         )
         self.stream_id = stream_id
         self.commit_id = commit_id
 
 
 class DecodeError(MainstemError):
-    """A stored event can't be turned into the payload that the codec promises.
+    """A stored event can't be turned into the payload that the codec promises. Nothing was changed.
 
     ``reason`` says why: an unknown event name, a payload that no longer fits its type, or an
     upcaster that failed or is missing.
@@ -215,13 +249,17 @@ class PublicationFailed(MainstemError):
 
 
 class DeploymentFailed(MainstemError):
-    """A stack could not be made, changed or removed. The message has the reasons that AWS gives."""
+    """A stack could not be made, changed or removed. The message has the reasons that AWS gives.
+
+    Some of its resources may have been changed. The same command again goes on from there.
+    """
 
 
 class ImportConflict(MainstemError):
     """An event to be imported does not fit what the store already has.
 
-    Nothing of its commit was written; what was imported before it stays.
+    Nothing of its commit was written (on DynamoDB, of the part of it that a transaction holds); what
+    was imported before it stays. Importing the same file again ends at the same event.
     """
 
     def __init__(self, stream_id: str, event_id: EventId, problem: str) -> None:
@@ -233,16 +271,27 @@ class ImportConflict(MainstemError):
         self.problem = problem
 
 
+class DemoFailed(MainstemError):
+    """A process of the demo could not do its share. What was written before it stays in the demo's store."""
+
+
 class StoreError(MainstemError):
-    """The store can't be used as it is. Nothing was written by the call."""
+    """The store can't be used as it is.
+
+    Of an append (``append``, ``append_many``, ``handle``) nothing was written. Anything else that
+    writes may have done so in part: see the message, mend the cause, and repeat the call, which is safe.
+    """
 
 
 class StoreNotFound(StoreError):
-    """There is no store at that place."""
+    """There is no store at that place, or not any more."""
 
 
 class StoreFormatError(StoreError):
-    """What is at that place is not a store, or one of a format version that this release can't use."""
+    """What is at that place is not a store, or one of a format version that this release can't use.
+
+    Nothing was changed in it.
+    """
 
 
 class StoreBusy(StoreError):
@@ -254,23 +303,45 @@ class StoreBusy(StoreError):
 
 
 class StoreFull(StoreError):
-    """There is no room left. Nothing was written; make room, then trying again is safe."""
+    """There is no room left. Make room, then trying again is safe.
+
+    An append wrote nothing; an import has kept the commits before.
+    """
 
 
 class StoreReadOnly(StoreError):
-    """The store can be read but not written."""
+    """The store can be read but not written. Nothing was written."""
 
 
 class StoreDenied(StoreError):
-    """There are no credentials, or they do not permit what is asked for. Nothing was written."""
+    """There are no credentials, or they do not permit what is asked for, or not any more.
+
+    An append wrote nothing. What takes several requests may have got as far as the one that was
+    denied; repeating it with the permission is safe.
+    """
+
+
+class StoreRejected(StoreError):
+    """DynamoDB refused a request for a reason that none of the other errors stands for.
+
+    ``code`` is DynamoDB's name for it, such as ``ValidationException``. An append wrote nothing. The
+    same call will most likely be refused again.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class StoreDamaged(StoreError):
-    """The store is damaged. Stop writing and restore a copy."""
+    """What is stored contradicts itself or can't be read. Stop writing and restore a copy."""
 
 
 class StoreClosed(StoreError):
-    """The store was closed before the call."""
+    """The store was closed, before the call or while it was under way.
+
+    An append wrote nothing; connect again, and trying again is safe.
+    """
 
     def __init__(self) -> None:
         super().__init__("This store is closed. Connect again.")
