@@ -35,12 +35,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mainstem.positions import EXISTS
+from mainstem.printable import printable
+from mainstem.printable import quoted as _short
+
 if TYPE_CHECKING:
     from mainstem.positions import EventId, Expected, Position, Version
 
 
 class MainstemError(Exception):
-    """The root of the tree. All of them can be pickled, to be raised in another process."""
+    """The root of the tree. All of them can be pickled, to be raised in another process.
+
+    The message is one line without a sign that a terminal obeys, whatever is named in it.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(printable(arg) if isinstance(arg, str) else arg for arg in args))
 
     def __reduce__(self) -> tuple[object, ...]:
         return _revive, (type(self), self.args, self.__dict__)
@@ -113,10 +123,14 @@ class VersionConflict(MainstemError):
     """
 
     def __init__(self, stream_id: str, expected: Expected, actual: Version) -> None:
-        super().__init__(
-            f"Stream {_short(stream_id)} is at version {actual}, not at the expected {expected}. "
-            "Read it again, decide again and append with the version that you read."
-        )
+        if expected is EXISTS:
+            problem = "does not exist, and was expected to. Read it again, and decide again."
+        else:
+            problem = (
+                f"is at version {actual}, not at the expected {expected}. "
+                "Read it again, decide again and append with the version that you read."
+            )
+        super().__init__(f"Stream {_short(stream_id)} {problem}")
         self.stream_id = stream_id
         self.expected = expected
         self.actual = actual
@@ -156,7 +170,8 @@ class DecodeError(MainstemError):
 
     def __init__(self, stream_id: str, event_id: EventId, event_name: str, reason: str) -> None:
         super().__init__(
-            f"Event {event_id} of stream {_short(stream_id)}, {event_name}, can't be decoded: {reason}"
+            f"Event {event_id} of stream {_short(stream_id)}, {_short(event_name)}, can't be decoded: "
+            f"{reason}"
         )
         self.stream_id = stream_id
         self.event_id = event_id
@@ -283,9 +298,3 @@ def _revive(
     error = kind.__new__(kind, *args)
     error.__dict__.update(attributes)
     return error
-
-
-def _short(value: object, limit: int = 80) -> str:
-    """A value for a message: quoted, and cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= limit else f"{text[:limit]}…"
