@@ -130,6 +130,23 @@ def test_every_error_is_exported_and_described() -> None:
         assert error.__doc__
 
 
+def test_no_error_lies_outside_of_the_tree() -> None:
+    in_tree = {error.__name__ for error in defined_errors()}
+    classes = [
+        (module, node.name, {ast.unparse(base).rpartition(".")[2] for base in node.bases})
+        for module, tree in modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+    ]
+    assert len([name for _, name, _ in classes if name in in_tree]) == len(in_tree)
+    outside = [
+        f"{module}.{name}"
+        for module, name, bases in classes
+        if bases & in_tree and module != "mainstem.errors"
+    ]
+    assert outside == []
+
+
 def example(error: type[MainstemError]) -> MainstemError:
     """One made with a value for each parameter."""
     by_name: dict[str, object] = {"size": 9, "limit": 8, "attempts": 3, "expected": positions.ANY}

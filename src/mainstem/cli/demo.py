@@ -21,7 +21,7 @@ from mainstem.demo import report
 from mainstem.demo.data import EVENTS
 from mainstem.demo.display import Bars, Lines, Quiet
 from mainstem.demo.run import Outcome, run
-from mainstem.demo.writers import WriterFailed
+from mainstem.errors import DemoFailed
 from mainstem.printable import printable
 
 QUICK: Final = 2_000
@@ -123,7 +123,7 @@ def _store(url: str | None, *, keep: bool) -> Iterator[_Place]:
     place = _Place(f"sqlite:///{quote((directory / 'incidents.db').as_posix())}", keep=keep)
     try:
         yield place
-    except WriterFailed:
+    except DemoFailed:
         place.keep = True
         raise
     finally:
