@@ -119,7 +119,7 @@ def package(output: Path, python: str, architecture: str, *, for_programs: bool)
 @click.option(
     "--code-bucket",
     metavar="NAME",
-    help="The bucket of the account for the functions' bundle.  [default: that of before, or one that is made]",
+    help="The account's bucket for the functions' bundle.  [default: that of before, or a new one]",
 )
 @_ATTRIBUTE
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would be done, and do nothing.")
