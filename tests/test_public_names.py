@@ -151,7 +151,7 @@ def test_errors_pass_between_processes_whole(error: type[MainstemError]) -> None
 # Layers: each may import from those above it, never from those below
 
 LAYERS = (
-    ("errors", "positions"),
+    ("errors", "positions", "redaction"),
     ("events", "streams"),
     ("codec",),
     ("port",),
