@@ -176,12 +176,7 @@ def _load(
     adapter: Adapter, codec: Codec, decider: Decider[State, Command], stream_id: str
 ) -> Op[_Loaded[State]]:
     """The stream's state: from its snapshot where there is a good one, and the events behind it."""
-    loaded = _Loaded(decider.initial(), 0, 0)
-    if decider.snapshots is not None:
-        kept = yield from load_state(adapter, decider.snapshots, stream_id)
-        if kept is not None:
-            state, version = kept
-            loaded = _Loaded(state, version, version)
+    loaded = yield from _begin(adapter, decider, stream_id)
     stream = yield from read(adapter, codec, stream_id, from_version=loaded.version)
     if stream.version < loaded.version:
         # The events were restored from an older copy than the snapshots.
@@ -190,6 +185,18 @@ def _load(
     loaded.fold(decider, stream.events)
     yield from _keep_snapshot(adapter, decider, stream_id, loaded)
     return loaded
+
+
+def _begin(
+    adapter: Adapter, decider: Decider[State, Command], stream_id: str
+) -> Op[_Loaded[State]]:
+    """The state that its newest snapshot has, or the initial one."""
+    if decider.snapshots is not None:
+        kept = yield from load_state(adapter, decider.snapshots, stream_id)
+        if kept is not None:
+            state, version = kept
+            return _Loaded(state, version, version)
+    return _Loaded(decider.initial(), 0, 0)
 
 
 def _catch_up(
@@ -238,12 +245,17 @@ def _repeat(
     *,
     attempts: int,
 ) -> Op[Handled[State]]:
-    """The answer that the command got the first time: its events, and the state behind them."""
-    stream_id, version = earlier.stream_id, earlier.version
-    stream = yield from read(adapter, codec, stream_id, to_version=version)
-    state = decider.fold(decider.initial(), stream.events)
-    own = stream.events[earlier.first_event_id :]
-    return Handled(stream_id, version, state, own, attempts, earlier)
+    """The answer that the command got the first time: its events, and the state behind them. Folded
+    from the snapshot, where that is not later; else from the stream's beginning.
+    """
+    stream_id, version, first = earlier.stream_id, earlier.version, earlier.first_event_id
+    begun = yield from _begin(adapter, decider, stream_id)
+    if begun.version > version:
+        begun = _Loaded(decider.initial(), 0, 0)
+    start = min(begun.version, first)
+    stream = yield from read(adapter, codec, stream_id, from_version=start, to_version=version)
+    state = decider.fold(begun.state, stream.events[begun.version - start :])
+    return Handled(stream_id, version, state, stream.events[first - start :], attempts, earlier)
 
 
 def _keep_snapshot(

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
-from mainstem.errors import StoreBusy, StoreClosed, StoreError
+from mainstem.errors import OutcomeUnknown, StoreBusy, StoreClosed, StoreError
 from mainstem.sqlite.connections import Settings, begin, connect, connect_for_writing
-from mainstem.sqlite.faults import UncertainCommit, translate
+from mainstem.sqlite.faults import translate
 
 T = TypeVar("T")
 Work: TypeAlias = Callable[[sqlite3.Connection], Any]
@@ -137,7 +137,11 @@ class Engine:
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_IOERR:
-                raise UncertainCommit(f"the disk failed while it was written: {error}") from error
+                # After a crash the transaction may be there or not.
+                raise OutcomeUnknown(
+                    f"the last change of {self.settings.place}",
+                    f"the disk failed while it was written: {error}",
+                ) from error
             raise
 
     def _translated(self, error: sqlite3.Error) -> StoreError:

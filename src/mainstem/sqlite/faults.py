@@ -15,10 +15,6 @@ from mainstem.errors import (
 )
 
 
-class UncertainCommit(StoreError):
-    """The disk failed during the commit: after a crash the transaction may be there or not."""
-
-
 def translate(error: sqlite3.Error, place: str, timeout: float) -> StoreError:
     """The store's error for one of SQLite's (its primary result code decides)."""
     code = getattr(error, "sqlite_errorcode", None)
