@@ -33,8 +33,7 @@ from mainstem.dynamodb.tables import (
     log_table,
     note,
 )
-from mainstem.dynamodb.wire_errors import Rejected
-from mainstem.errors import InvalidInput, StoreBusy, StoreFormatError, StoreNotFound
+from mainstem.errors import InvalidInput, StoreBusy, StoreFormatError, StoreNotFound, StoreRejected
 from mainstem.port import Op, Sleep
 from simulation.database import Database
 
@@ -407,7 +406,7 @@ def test_a_table_that_another_call_has_made_meanwhile_is_taken() -> None:
     def answer(request: Any) -> Any:
         answered = database.execute(request)
         if isinstance(request, Control) and request.operation == "CreateTable":
-            raise Rejected("ResourceInUseException", "Table already exists")
+            raise StoreRejected("ResourceInUseException", "Table already exists")
         return answered
 
     assert _run(create(Layout("shop"), Context(lambda: None), TableOptions()), answer) is True
@@ -415,7 +414,7 @@ def test_a_table_that_another_call_has_made_meanwhile_is_taken() -> None:
 
 def test_recovery_that_is_still_being_turned_on_is_waited_for() -> None:
     database = Database(random.Random(0))
-    refusals = [Rejected("ContinuousBackupsUnavailableException", "try again")] * 2
+    refusals = [StoreRejected("ContinuousBackupsUnavailableException", "try again")] * 2
     asked = 0
 
     def answer(request: Any) -> Any:

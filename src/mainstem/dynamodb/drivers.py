@@ -39,7 +39,11 @@ class BlockingDriver:
             request = next(operation)
             while True:
                 try:
-                    answer = self._carry_out(request, operation, held)
+                    if isinstance(request, Acquire):
+                        held.append(request.lock)
+                        answer = request.lock.acquire(operation, request.seconds)
+                    else:
+                        answer = self._carry_out(request)
                 except Exception as error:
                     request = operation.throw(error)
                 except BaseException as error:
@@ -68,14 +72,11 @@ class BlockingDriver:
         """As `mainstem.dynamodb.context.Context.home`: the process."""
         return os.getpid()
 
-    def _carry_out(self, request: Any, operation: Op[Any], held: list[Any]) -> Any:
+    def _carry_out(self, request: Any) -> Any:
         if self._closed:
             raise StoreClosed
         if isinstance(request, Sleep):
             return time.sleep(request.seconds)
-        if isinstance(request, Acquire):
-            held.append(request.lock)
-            return request.lock.acquire(operation, request.seconds)
         return self._client.carry_out(request)
 
 
@@ -99,7 +100,11 @@ class AsyncDriver:
             request = next(operation)
             while True:
                 try:
-                    answer = await self._carry_out(request, operation, held)
+                    if isinstance(request, Acquire):
+                        held.append(request.lock)
+                        answer = await request.lock.acquire(operation, request.seconds)
+                    else:
+                        answer = await self._carry_out(request)
                 except Exception as error:
                     request = operation.throw(error)
                 except BaseException as error:
@@ -128,14 +133,11 @@ class AsyncDriver:
         """As `mainstem.dynamodb.context.Context.home`: the event loop, which no child inherits."""
         return asyncio.get_running_loop()
 
-    async def _carry_out(self, request: Any, operation: Op[Any], held: list[Any]) -> Any:
+    async def _carry_out(self, request: Any) -> Any:
         if self._closed:
             raise StoreClosed
         if isinstance(request, Sleep):
             return await asyncio.sleep(request.seconds)
-        if isinstance(request, Acquire):
-            held.append(request.lock)
-            return await request.lock.acquire(operation, request.seconds)
         return await self._client.carry_out(request)
 
 

@@ -13,8 +13,7 @@ from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.event_items import iso_time
 from mainstem.dynamodb.layout import LISTING, TABLE_KEY, AttributeNames, Layout
 from mainstem.dynamodb.requests import Absent, Control, Get, Got, Item, Put, Refused, Value
-from mainstem.dynamodb.wire_errors import Rejected
-from mainstem.errors import InvalidInput, StoreFormatError, StoreNotFound
+from mainstem.errors import InvalidInput, StoreFormatError, StoreNotFound, StoreRejected
 from mainstem.port import Op
 
 FORMAT_VERSION: Final = 1
@@ -78,7 +77,7 @@ def _make(attempts: Attempts, table: Mapping[str, Any]) -> Op[bool]:
     """Whether it was made here: another call, or an earlier try whose reply was lost, may be faster."""
     try:
         yield from attempts.call(Control("CreateTable", table))
-    except Rejected as rejected:
+    except StoreRejected as rejected:
         if rejected.code != "ResourceInUseException":
             raise
         return False
@@ -91,7 +90,7 @@ def _turn_on_recovery(attempts: Attempts, name: str) -> Op[None]:
     while True:
         try:
             yield from attempts.call(Control("UpdateContinuousBackups", parameters))
-        except Rejected as rejected:
+        except StoreRejected as rejected:
             if rejected.code != "ContinuousBackupsUnavailableException":
                 raise
             yield from attempts.pause(f"backups of table {name!r} are still being turned on")
