@@ -124,7 +124,11 @@ def test_what_other_programs_have_written_is_exported_and_can_be_imported(
 ) -> None:
     url = new_url(dynamodb)
     laid_out = '{\n  "total": 42\r\n}'
-    common = {"EventId": 0, "EventName": "Noted", "RecordedAt": "2026-01-02T03:04:05+01:00"}
+    common: dict[str, Value] = {
+        "EventId": 0,
+        "EventName": "Noted",
+        "RecordedAt": "2026-01-02T03:04:05+01:00",
+    }
     items: list[dict[str, Value]] = [
         {"StreamId": "no-commit", "Payload": "{}", **common},
         {"StreamId": "payload", "Payload": laid_out, "CommitId": "c-1", **common},
