@@ -1,8 +1,11 @@
 """Deciders: the rules of one kind of stream, and `handle`, which applies them under the lock.
 
 A decider is three plain functions without I/O. `handle` loads the stream, folds its state with
-``evolve``, asks ``decide`` for the events that a command leads to, and appends them at the very
-version that it read; when somebody else was first, it loads what is new and decides again.
+``evolve``, asks ``decide`` for the events that a command leads to, folds those as well, and appends them
+at the very version that it read; when somebody else was first, it loads what is new and decides again.
+
+What ``evolve`` or the codec can't deal with is found before it is written: an event that no state can be
+folded from would end every later command for its stream.
 """
 
 from __future__ import annotations
