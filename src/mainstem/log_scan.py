@@ -14,6 +14,7 @@ from mainstem.events import RecordedEvent, microseconds
 from mainstem.operations import PAGE, check_count, check_limit, check_partition
 from mainstem.port import Adapter, LogPage, Op
 from mainstem.positions import Partition, Position
+from mainstem.printable import quoted
 from mainstem.starts import Start, checked_positions, resolve_start
 from mainstem.streams import LogFilter
 
@@ -218,7 +219,7 @@ def _positions(
     if isinstance(given, Mapping):
         if partition is not None:
             raise InvalidInput(
-                f"{what} has a position for each partition, and partition={partition!r:.80} asks for one "
+                f"{what} has a position for each partition, and partition={quoted(partition)} asks for one "
                 "of them only. Give one or the other."
             )
         return checked_positions(what, given, adapter.partitions)

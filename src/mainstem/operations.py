@@ -22,6 +22,7 @@ from mainstem.events import (
 )
 from mainstem.port import Adapter, Limits, Op, StreamWrite
 from mainstem.positions import Expected, ExpectedState, Partition
+from mainstem.printable import quoted
 from mainstem.streams import check_stream_id
 
 PAGE: Final = 1000
@@ -233,7 +234,7 @@ def _encode_events(
             continue
         if event.is_larger_than(limits.event_bytes):
             raise TooLarge(
-                f"Event {event.name} for stream {stream_id!r}",
+                f"Event {quoted(event.name)} for stream {quoted(stream_id)}",
                 event.size,
                 limits.event_bytes,
                 "bytes",

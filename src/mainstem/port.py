@@ -197,7 +197,10 @@ class Adapter(Protocol):
         ...
 
     def find_commit(self, stream_id: str, commit_id: str) -> Op[AppendResult | None]:
-        """What that commit did to the stream, or None. Costs the reading of the stream's keys."""
+        """What that commit did to the stream, or None. A caller's own id is found, and found
+        missing, at a cost that does not grow with the stream; one that was made here
+        (`mainstem.events.is_made`) may be searched for, from the stream's end.
+        """
         ...
 
     def read_stream(

@@ -9,6 +9,7 @@ from mainstem.errors import InvalidInput
 from mainstem.events import RecordedEvent, utf8_length
 from mainstem.port import Polling
 from mainstem.positions import Partition, Position
+from mainstem.printable import quoted
 from mainstem.starts import Start, checked_start
 from mainstem.streams import LogFilter
 
@@ -54,7 +55,7 @@ def check_subscription_name(name: str) -> None:
     """Raise `InvalidInput` unless it is text of 1 to 255 bytes of UTF-8."""
     if not isinstance(name, str) or not 0 < utf8_length(name) <= MAX_NAME_BYTES:
         raise InvalidInput(
-            f"Subscription name {name!r:.80}: a name is text of 1 to {MAX_NAME_BYTES} bytes of UTF-8."
+            f"Subscription name {quoted(name)}: a name is text of 1 to {MAX_NAME_BYTES} bytes of UTF-8."
         )
 
 

@@ -15,6 +15,7 @@ from mainstem.events import microseconds
 from mainstem.operations import check_count
 from mainstem.port import Adapter, Op
 from mainstem.positions import BEGINNING, END, LogEnd, Partition, Position
+from mainstem.printable import quoted
 
 Start: TypeAlias = LogEnd | int | datetime | Mapping[int, int]
 """`BEGINNING`, `END`, an aware datetime, a position (where there is one partition only), or a mapping
@@ -37,7 +38,7 @@ def checked_start(start: Start, partitions: int | None = None) -> Start:
         return checked_positions("start", start, partitions)
     if isinstance(start, bool) or not isinstance(start, int) or not 0 <= start < _BEYOND_ALL:
         raise InvalidInput(
-            f"start={start!r:.80}: give mainstem.BEGINNING, mainstem.END, a position of 0 or more, a "
+            f"start={quoted(start)}: give mainstem.BEGINNING, mainstem.END, a position of 0 or more, a "
             "mapping from each partition to its position, or a datetime with a time zone."
         )
     if start and partitions is not None and partitions > 1:
@@ -57,7 +58,7 @@ def checked_positions(
     for partition, position in positions.items():
         if isinstance(partition, bool) or not isinstance(partition, int) or partition < 0:
             raise InvalidInput(
-                f"{what}: {partition!r:.80} is not a partition. They are numbered from 0."
+                f"{what}: {quoted(partition)} is not a partition. They are numbered from 0."
             )
         check_count(f"{what}[{partition}]", position)
         if position >= _BEYOND_ALL:

@@ -98,7 +98,7 @@ class Store:
         version that the stream must have (0: it must not exist yet), `ANY` or `EXISTS`. With a
         ``commit_id`` of the caller's own, the same append may be sent any number of times: it takes
         effect once, and every repeat gets the first result, even after others have appended. With
-        `ANY` and `EXISTS` a repeat is searched for in the whole stream.
+        `ANY` and `EXISTS` a repeat is recognised wherever it stands in the stream.
 
         Raises `VersionConflict` when the stream is at another version: read it again and decide
         again. `AppendOutcomeUnknown` and `StoreBusy` may be repeated, with the same ``commit_id``.

@@ -18,6 +18,7 @@ from mainstem.events import RecordedEvent
 from mainstem.outages import Outage
 from mainstem.port import Adapter, Claim, Op
 from mainstem.positions import Partition, Position
+from mainstem.printable import quoted
 from mainstem.readers import Batch, Interval, Options, ReaderStatus
 from mainstem.starts import check_not_beyond, resolve_start
 from mainstem.streams import LogFilter
@@ -183,7 +184,7 @@ class Follower:
             progress, position = yield from self._behind_event(upto)
         else:
             raise InvalidInput(
-                f"{upto!r:.80} is not an event or a batch that was read from the log."
+                f"{quoted(upto)} is not an event or a batch that was read from the log."
             )
         yield from self._save(progress, position)
 
@@ -191,7 +192,7 @@ class Follower:
         position = batch.next_position
         progress = self._of(batch.partition)
         if isinstance(position, bool) or not isinstance(position, int) or position < 0:
-            raise InvalidInput(f"next_position={position!r:.80} of the batch is not a position.")
+            raise InvalidInput(f"next_position={quoted(position)} of the batch is not a position.")
         if batch.events:
             of_last, behind_last = yield from self._behind_event(batch.events[-1])
             if of_last is not progress or behind_last > position:
@@ -208,7 +209,7 @@ class Follower:
         position = event.position
         if position is None or position < 0:
             raise InvalidInput(
-                f"{event!r:.80} has no position: save an event that was read from the log."
+                f"{quoted(event)} has no position: save an event that was read from the log."
             )
         progress = self._of(event.partition)
         there = _at(progress.batch, position)
@@ -222,7 +223,7 @@ class Follower:
             check_not_beyond(progress.partition, position + 1, head)
         if there is None or _identity(there) != _identity(event):
             raise InvalidInput(
-                f"Event {event.event_id} of stream {event.stream_id!r:.80} is not what this store has at "
+                f"Event {event.event_id} of stream {quoted(event.stream_id)} is not what this store has at "
                 f"position {position} of partition {progress.partition}: it is of another store. The "
                 "checkpoint was not moved; save events that this subscription has read."
             )
@@ -235,7 +236,7 @@ class Follower:
             or not 0 <= partition < len(self._progress)
         ):
             raise InvalidInput(
-                f"This store has no partition {partition!r:.80}; it has 0 to {len(self._progress) - 1}. "
+                f"This store has no partition {quoted(partition)}; it has 0 to {len(self._progress) - 1}. "
                 "Save events and batches that this subscription has read."
             )
         return self._progress[partition]
@@ -269,7 +270,7 @@ class Follower:
     @property
     def _called(self) -> str:
         name = self._options.name
-        return "A reader of the log" if name is None else f"Subscription {name!r}"
+        return "A reader of the log" if name is None else f"Subscription {quoted(name)}"
 
     def status(self, *, stopped: bool) -> ReaderStatus:
         """How it is doing."""

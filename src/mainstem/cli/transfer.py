@@ -21,7 +21,7 @@ from rich.progress import (
 
 import mainstem
 from mainstem.cli.options import json_option, log_options
-from mainstem.cli.output import events_shown, print_json, progress_console
+from mainstem.cli.output import events_shown, print_json, progress_console, standard_output
 from mainstem.cli.store import Place, pass_place
 from mainstem.jsonlines import commit_by
 from mainstem.transfer import ImportSummary, export_events, import_events
@@ -160,7 +160,7 @@ def export(
     with place.open() as store:
         store.read_all(**wanted)  # refuses what it can't take before the file is touched
         if file == "-":
-            export_events(store, sys.stdout.buffer, **wanted)
+            export_events(store, standard_output(), **wanted)
             return
         path = Path(file)
         with _writable(path, resume=resume, force=force) as target, _bar(store, wanted) as advance:

@@ -26,7 +26,7 @@ from mainstem.port import (
     StreamWrite,
 )
 from mainstem.positions import Partition, Position, Version
-from mainstem.sqlite import append, checkpoints, read, restore, schema, snapshots
+from mainstem.sqlite import append, checkpoints, read, repeats, restore, schema, snapshots
 from mainstem.sqlite.drivers import Read, Write
 from mainstem.streams import LogFilter
 
@@ -80,7 +80,7 @@ class SqliteAdapter:
 
     def find_commit(self, stream_id: str, commit_id: str) -> Op[AppendResult | None]:
         result: AppendResult | None = yield Read(
-            lambda connection: append.find_commit(connection, stream_id, commit_id)
+            lambda connection: repeats.find_commit(connection, stream_id, commit_id)
         )
         return result
 

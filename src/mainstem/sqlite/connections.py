@@ -75,7 +75,13 @@ def connect(settings: Settings) -> sqlite3.Connection:
 def connect_for_writing(settings: Settings) -> sqlite3.Connection:
     """A connection whose lock is waited for by `begin` alone."""
     connection = connect(settings)
-    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        connection.execute("PRAGMA busy_timeout = 0")
+        if settings.mode != "ro" and schema.lacks_index(connection):
+            _add_index(connection, time.monotonic() + settings.timeout)
+    except sqlite3.Error as error:
+        connection.close()
+        raise translate(error, settings.place, settings.timeout) from error
     return connection
 
 
@@ -100,6 +106,17 @@ def _prepare(connection: sqlite3.Connection, settings: Settings) -> None:
     if settings.path is not None and settings.mode != "ro" and not _uses_wal(connection):
         _use_wal(connection, deadline)  # a copy of a store may have lost it
     connection.execute(f"PRAGMA synchronous = {settings.synchronous}")
+
+
+def _add_index(connection: sqlite3.Connection, deadline: float) -> None:
+    """Give an older store the index of commits. It reads the whole store, once."""
+    try:
+        begin(connection, deadline)
+        connection.execute(schema.COMMITS_INDEX)
+        connection.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY:
+            raise  # to be read only: without the index nothing is missing but speed
 
 
 def _use_wal(connection: sqlite3.Connection, deadline: float) -> None:

@@ -11,12 +11,27 @@ import sqlite3
 from typing import Final
 
 from mainstem.errors import StoreFormatError, StoreNotFound
+from mainstem.events import MADE
+from mainstem.positions import Partition
+
+PARTITION: Final = Partition(0)
+"""The embedded store's log has one partition."""
 
 APPLICATION_ID: Final = 0x6D73746D
 """``mstm``, in the file's header. It marks a file as a Mainstem store, so it cannot be changed."""
 
 FORMAT_VERSION: Final = 1
 """Of the tables below. To be raised with any change that an older release would not understand."""
+
+INDEXED_COMMITS: Final = (
+    f"substr(commit_id, 1, 1) <> '{MADE}' AND (commit_first IS NULL OR commit_first = event_id)"
+)
+"""Of the events, those whose commit is to be found by its id: the first one of each commit, where the
+id is a caller's own. SQLite uses the index for statements that say the same, word for word."""
+
+COMMITS_INDEX: Final = (
+    f"CREATE INDEX IF NOT EXISTS commits ON events (commit_id, stream_id) WHERE {INDEXED_COMMITS}"
+)
 
 SCHEMA: Final = (
     """
@@ -53,6 +68,7 @@ SCHEMA: Final = (
         PRIMARY KEY (stream_id, schema)
     ) WITHOUT ROWID
     """,
+    COMMITS_INDEX,
 )
 
 
@@ -62,6 +78,14 @@ def create(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+
+
+def lacks_index(connection: sqlite3.Connection) -> bool:
+    """Whether the store was made before commits had an index."""
+    (found,) = connection.execute(
+        "SELECT count(*) FROM sqlite_master WHERE type = 'index' AND name = 'commits'"
+    ).fetchone()
+    return not found
 
 
 def is_empty(connection: sqlite3.Connection) -> bool:
