@@ -189,10 +189,11 @@ class Follower:
         yield from self._save(progress, position)
 
     def _behind_batch(self, batch: Batch) -> Op[tuple[_Progress, Position]]:
-        position = batch.next_position
+        given: object = batch.next_position
         progress = self._of(batch.partition)
-        if isinstance(position, bool) or not isinstance(position, int) or position < 0:
-            raise InvalidInput(f"next_position={quoted(position)} of the batch is not a position.")
+        if isinstance(given, bool) or not isinstance(given, int) or given < 0:
+            raise InvalidInput(f"next_position={quoted(given)} of the batch is not a position.")
+        position = Position(given)
         if batch.events:
             of_last, behind_last = yield from self._behind_event(batch.events[-1])
             if of_last is not progress or behind_last > position:
