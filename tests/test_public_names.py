@@ -168,9 +168,9 @@ def test_errors_pass_between_processes_whole(error: type[MainstemError]) -> None
 # Layers: each may import from those above it, never from those below
 
 LAYERS = (
-    ("printable",),
+    ("printable", "extras"),
     ("errors", "positions"),
-    ("events", "streams"),
+    ("events", "streams", "equality"),
     ("codec",),
     ("port",),
     ("operations", "restoring", "scan", "starts", "log_scan", "snapshots", "decider"),

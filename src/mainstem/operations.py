@@ -83,6 +83,12 @@ def encode_commit(
         raise TooLarge(
             "The commit", count, limits.commit_events, "events", "Split it into several commits."
         )
+    if count > 1:  # a single event is within bounds
+        size = sum(event.size for write in encoded for event in write.events)
+        if size > limits.commit_bytes:
+            raise TooLarge(
+                "The commit", size, limits.commit_bytes, "bytes", "Split it into several commits."
+            )
     if len(encoded) > limits.commit_streams:
         raise TooLarge(
             "The commit",
