@@ -34,6 +34,27 @@ def save(connection: sqlite3.Connection, held: Claim, position: Position, saved_
         raise CheckpointLost(held.subscription, position)
 
 
+def check(connection: sqlite3.Connection, held: Claim, position: Position) -> None:
+    """Raises `CheckpointLost` unless the claim is the newest."""
+    newest = connection.execute(
+        "SELECT 1 FROM checkpoints WHERE subscription = ? AND partition = ? AND fence = ?",
+        (held.subscription, held.partition, held.fence),
+    ).fetchone()
+    if newest is None:
+        raise CheckpointLost(held.subscription, position)
+
+
+def put(connection: sqlite3.Connection, checkpoint: StoredCheckpoint) -> StoredCheckpoint:
+    """Move the checkpoint, whoever has claimed it; nobody has from then on."""
+    connection.execute(
+        "INSERT INTO checkpoints (subscription, partition, position, saved_us, fence) "
+        "VALUES (?, ?, ?, ?, 1) ON CONFLICT DO UPDATE "
+        "SET position = excluded.position, saved_us = excluded.saved_us, fence = fence + 1",
+        checkpoint,
+    )
+    return checkpoint
+
+
 def saved(connection: sqlite3.Connection, subscription: str | None) -> list[StoredCheckpoint]:
     """Every checkpoint that was saved, or those of one subscription."""
     rows = connection.execute(
