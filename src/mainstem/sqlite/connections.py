@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 from urllib.parse import quote
 
-from mainstem.errors import StoreError, StoreNotFound
+from mainstem.errors import StoreError
 from mainstem.sqlite import schema
-from mainstem.sqlite.faults import cannot_be_opened, translate
+from mainstem.sqlite.faults import cannot_be_opened, not_there, translate
 from mainstem.sqlite.files import StoreFile
 from mainstem.sqlite.settings import Mode, Settings
 
@@ -36,18 +36,17 @@ def connect(settings: Settings, file: StoreFile) -> sqlite3.Connection:
     _check_library()
     if settings.path is None:
         return _opened(settings, file, "file::memory:", settings.mode)
-    if not file.is_known and settings.mode != "rwc" and not settings.path.exists():
-        raise StoreNotFound(
-            f"There is no file {settings.place}. See that the path is right; a store is made where the "
-            "URL says mode=rwc, or nothing, and the caller allows it."
-        )
+    if not file.is_known and settings.mode != "rwc":
+        missing = not_there(settings)
+        if missing is not None:
+            raise missing
     file.check()
     mode: Mode = "rw" if file.is_known and settings.mode == "rwc" else settings.mode
     uri = f"file:{quote(os.fsencode(settings.path))}?mode="
     try:
         return _opened(settings, file, f"{uri}{mode}", mode)
     except sqlite3.Error as error:
-        if not (cannot_be_opened(error) and settings.path.exists() and file.may_be_frozen()):
+        if not cannot_be_opened(error) or not_there(settings) or not file.may_be_frozen():
             raise translate(error, settings) from error
         first = error
     try:

@@ -27,6 +27,25 @@ def cannot_be_opened(error: sqlite3.Error) -> bool:
     return _primary(error) in (*_CANT_OPEN, sqlite3.SQLITE_READONLY)
 
 
+def not_there(settings: Settings) -> StoreError | None:
+    """Why there is no file, or None where there is one."""
+    if settings.path is None:
+        return None
+    try:
+        settings.path.stat()
+    except PermissionError as error:
+        return StoreDenied(
+            f"{settings.place} can't be looked at ({error.strerror}). Give this user the right to look into "
+            "its folder and those above it, and to read the file."
+        )
+    except OSError as error:
+        return StoreNotFound(
+            f"There is no file {settings.place} ({error.strerror}). See that the path is right; a store is "
+            "made where the URL says mode=rwc, or nothing, and the caller allows it."
+        )
+    return None
+
+
 def translate(error: sqlite3.Error, settings: Settings) -> StoreError:
     """The store's error for one of SQLite's (its primary result code decides)."""
     place, primary = settings.place, _primary(error)
@@ -84,12 +103,15 @@ def _not_opened(error: sqlite3.Error, settings: Settings) -> StoreError:
             f"{place} can't be opened: {why}. Nothing was written. Close what is not needed, or let the "
             "process open more files at once (ulimit -n), and try again."
         )
-    if path is None or not path.exists() or path.is_dir():
+    missing = not_there(settings)
+    if missing is not None and (settings.mode != "rwc" or isinstance(missing, StoreDenied)):
+        return missing
+    if path is None or missing is not None or path.is_dir():
         return StoreNotFound(
             f"{place} can't be opened ({error}). See that it is a file, or can become one: that its folder "
             "exists and that this user may read and write there."
         )
-    if not os.access(path, os.R_OK) or not os.access(path.parent, os.X_OK):
+    if not os.access(path, os.R_OK):
         return StoreDenied(
             f"{place} may not be read by this user. Nothing was written. Give the right to read the file, "
             "and to read and write its folder."
