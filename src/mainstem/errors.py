@@ -46,12 +46,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mainstem.positions import EXISTS
+from mainstem.printable import printable, quoted
+
 if TYPE_CHECKING:
     from mainstem.positions import EventId, Expected, Position, Version
 
 
 class MainstemError(Exception):
-    """The root of the tree. All of them can be pickled, to be raised in another process."""
+    """The root of the tree. All of them can be pickled, to be raised in another process.
+
+    The message is one line without a sign that a terminal obeys, whatever is named in it.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(printable(arg) if isinstance(arg, str) else arg for arg in args))
 
     def __reduce__(self) -> tuple[object, ...]:
         return _revive, (type(self), self.args, self.__dict__)
@@ -69,7 +78,7 @@ class InvalidStreamId(InvalidInput):
 
     def __init__(self, stream_id: object, problem: str) -> None:
         super().__init__(
-            f"{_short(stream_id)} is not a stream id: {problem}. "
+            f"{quoted(stream_id)} is not a stream id: {problem}. "
             "A stream id is text of 1 to 1,024 bytes of UTF-8."
         )
         self.stream_id = stream_id
@@ -79,7 +88,7 @@ class EncodeError(InvalidInput):
     """An event's payload or metadata can't be written down. Nothing was written."""
 
     def __init__(self, event_name: object, problem: str) -> None:
-        super().__init__(f"Event {_short(event_name)} can't be encoded: {problem}")
+        super().__init__(f"Event {quoted(event_name)} can't be encoded: {problem}")
         self.event_name = event_name
 
 
@@ -114,8 +123,8 @@ class CommitMismatch(InvalidInput):
 
     def __init__(self, commit_id: str, stream_id: str) -> None:
         super().__init__(
-            f"Commit id {_short(commit_id)} was already used for a commit that is not this one: "
-            f"they differ in whether they touch stream {_short(stream_id)}. "
+            f"Commit id {quoted(commit_id)} was already used for a commit that is not this one: "
+            f"they differ in whether they touch stream {quoted(stream_id)}. "
             "Repeat a commit with the streams and expected versions that it had, "
             "or take a new commit id for a new commit."
         )
@@ -131,10 +140,14 @@ class VersionConflict(MainstemError):
     """
 
     def __init__(self, stream_id: str, expected: Expected, actual: Version) -> None:
-        super().__init__(
-            f"Stream {_short(stream_id)} is at version {actual}, not at the expected {expected}. "
-            "Read it again, decide again and append with the version that you read."
-        )
+        if expected is EXISTS:
+            problem = "does not exist, and was expected to. Read it again, and decide again."
+        else:
+            problem = (
+                f"is at version {actual}, not at the expected {expected}. "
+                "Read it again, decide again and append with the version that you read."
+            )
+        super().__init__(f"Stream {quoted(stream_id)} {problem}")
         self.stream_id = stream_id
         self.expected = expected
         self.actual = actual
@@ -145,7 +158,7 @@ class TooManyConflicts(MainstemError):
 
     def __init__(self, stream_id: str, attempts: int) -> None:
         super().__init__(
-            f"Stream {_short(stream_id)} was changed by others at each of {attempts} attempts to handle "
+            f"Stream {quoted(stream_id)} was changed by others at each of {attempts} attempts to handle "
             "a command. Try again later, allow more attempts, or let fewer writers share the stream."
         )
         self.stream_id = stream_id
@@ -173,7 +186,7 @@ class AppendOutcomeUnknown(OutcomeUnknown):
 
     def __init__(self, stream_id: str, commit_id: str, problem: str) -> None:
         super().__init__(
-            f"commit {_short(commit_id)} to stream {_short(stream_id)}",
+            f"commit {quoted(commit_id)} to stream {quoted(stream_id)}",
             problem,
             "Append it again with the same commit_id and expected version: it takes effect once.",
         )
@@ -190,7 +203,8 @@ class DecodeError(MainstemError):
 
     def __init__(self, stream_id: str, event_id: EventId, event_name: str, reason: str) -> None:
         super().__init__(
-            f"Event {event_id} of stream {_short(stream_id)}, {event_name}, can't be decoded: {reason}"
+            f"Event {event_id} of stream {quoted(stream_id)}, {quoted(event_name)}, can't be decoded: "
+            f"{reason}"
         )
         self.stream_id = stream_id
         self.event_id = event_id
@@ -206,7 +220,7 @@ class CheckpointLost(MainstemError):
 
     def __init__(self, subscription: str, position: Position) -> None:
         super().__init__(
-            f"Subscription {_short(subscription)} was opened by another reader, so this one can't move "
+            f"Subscription {quoted(subscription)} was opened by another reader, so this one can't move "
             f"its checkpoint to {position}. Stop this reader; the other goes on from the last "
             "checkpoint that was saved. Two readers that shall both see every event need two names."
         )
@@ -235,7 +249,7 @@ class PublicationFailed(MainstemError):
     ) -> None:
         place = "" if position is None else f" (position {position})"
         super().__init__(
-            f"Event {event_id} of stream {_short(stream_id)}{place} could not be published to {target}: "
+            f"Event {event_id} of stream {quoted(stream_id)}{place} could not be published to {target}: "
             f"{reason}. Publication stays at it and tries again. Mend what refuses it."
         )
         self.target = target
@@ -264,7 +278,7 @@ class ImportConflict(MainstemError):
 
     def __init__(self, stream_id: str, event_id: EventId, problem: str) -> None:
         super().__init__(
-            f"Event {event_id} of stream {_short(stream_id)} can't be imported: {problem}"
+            f"Event {event_id} of stream {quoted(stream_id)} can't be imported: {problem}"
         )
         self.stream_id = stream_id
         self.event_id = event_id
@@ -354,9 +368,3 @@ def _revive(
     error = kind.__new__(kind, *args)
     error.__dict__.update(attributes)
     return error
-
-
-def _short(value: object, limit: int = 80) -> str:
-    """A value for a message: quoted, and cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= limit else f"{text[:limit]}…"

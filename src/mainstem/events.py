@@ -106,8 +106,9 @@ class RecordedEvent(msgspec.Struct, frozen=True, eq=False, gc=False):
 
     @property
     def metadata(self) -> dict[str, Any] | None:
-        """The metadata, a new dictionary each time; None where the event has none. Raises
-        `DecodeError` where what is stored is no JSON object.
+        """The metadata, a new dictionary each time; None where the event has none.
+
+        Raises `DecodeError` for what another program has written in its place.
         """
         if self.metadata_json is None:
             return None
@@ -118,7 +119,7 @@ class RecordedEvent(msgspec.Struct, frozen=True, eq=False, gc=False):
                 self.stream_id,
                 self.event_id,
                 self.name,
-                f"the stored metadata is no JSON object ({error}).",
+                f"its metadata is no JSON object ({error}).",
             ) from error
 
     @property

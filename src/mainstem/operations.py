@@ -24,6 +24,7 @@ from mainstem.events import (
 )
 from mainstem.port import Adapter, Limits, Op, StreamWrite
 from mainstem.positions import BEGINNING, END, Expected, ExpectedState, LogEnd, Partition, Position
+from mainstem.printable import quoted
 from mainstem.streams import check_stream_id
 
 PAGE: Final = 1000
@@ -84,6 +85,12 @@ def encode_commit(
         raise TooLarge(
             "The commit", count, limits.commit_events, "events", "Split it into several commits."
         )
+    if count > 1:  # a single event is within bounds
+        size = sum(event.size for write in encoded for event in write.events)
+        if size > limits.commit_bytes:
+            raise TooLarge(
+                "The commit", size, limits.commit_bytes, "bytes", "Split it into several commits."
+            )
     if len(encoded) > limits.commit_streams:
         raise TooLarge(
             "The commit",
@@ -265,7 +272,7 @@ def _encode_events(
             continue
         if event.is_larger_than(limits.event_bytes):
             raise TooLarge(
-                f"Event {event.name} for stream {stream_id!r}",
+                f"Event {quoted(event.name)} for stream {quoted(stream_id)}",
                 event.size,
                 limits.event_bytes,
                 "bytes",

@@ -54,6 +54,8 @@ class Limits:
     """Events in one commit, over all its streams."""
     commit_streams: int
     """Streams in one commit."""
+    commit_bytes: int = 128 * 1024 * 1024
+    """All events of one commit together, counted as ``event_bytes``. A commit is held in memory."""
 
 
 @dataclass(frozen=True, slots=True)

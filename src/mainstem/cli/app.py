@@ -46,6 +46,7 @@ from mainstem.errors import (
     StoreError,
     VersionConflict,
 )
+from mainstem.printable import printable
 
 FAILED: Final = 1
 INTERRUPTED: Final = 130
@@ -139,20 +140,28 @@ def _failed(error: BaseException, *, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
     if isinstance(error, click.ClickException):
-        error.show()
+        _show(error)
         return error.exit_code
     click.echo(f"mainstem: {_message(error)}", err=True)
     return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), FAILED)
+
+
+def _show(error: click.ClickException) -> None:
+    """As click does it, but fit for a terminal whatever the arguments were."""
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        click.echo(error.ctx.get_usage(), err=True)
+        click.echo(f"Try '{error.ctx.command_path} --help' for help.\n", err=True)
+    click.echo(f"Error: {printable(error.format_message())}", err=True)
 
 
 def _message(error: BaseException) -> str:
     if isinstance(error, MainstemError):
         return str(error)
     if isinstance(error, OSError):
-        return f"{error}."
+        return f"{printable(str(error))}."
     return (
-        f"This should not have happened: {type(error).__name__}: {error}. Please report it, with what "
-        "the same command prints with --debug before its name."
+        f"This should not have happened: {type(error).__name__}: {printable(str(error))}. Please report it, "
+        "with what the same command prints with --debug before its name."
     )
 
 

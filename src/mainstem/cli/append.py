@@ -10,10 +10,11 @@ import click
 import msgspec
 
 from mainstem.cli.options import json_option
-from mainstem.cli.output import print_json, printable
+from mainstem.cli.output import print_json
 from mainstem.cli.store import Place, pass_place
 from mainstem.events import AppendResult, NewEvent
 from mainstem.positions import ANY, EXISTS, Expected
+from mainstem.printable import printable
 
 
 class ExpectedVersion(click.ParamType):  # type: ignore[type-arg,unused-ignore]

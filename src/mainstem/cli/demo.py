@@ -22,6 +22,7 @@ from mainstem.demo.data import EVENTS
 from mainstem.demo.display import Bars, Lines, Quiet
 from mainstem.demo.run import Outcome, run
 from mainstem.errors import DemoFailed
+from mainstem.printable import printable
 
 QUICK: Final = 2_000
 """Events of a quick run."""
@@ -74,7 +75,7 @@ def demo(
     console.quiet = for_programs
     try:
         with _store(url or _url_of_group(context), keep=keep) as place:
-            console.print(f"Store: {place.url} ({place.fate})", soft_wrap=True)
+            console.print(f"Store: {printable(place.url)} ({place.fate})", soft_wrap=True)
             with _display(console, count) as display:
                 outcome = run(place.url, count, writers, display)
             place.keep = place.keep or not outcome.as_expected
@@ -145,7 +146,7 @@ def _print_report(console: Console, outcome: Outcome) -> None:
 def _next_steps(place: _Place) -> str:
     if not place.keep:
         return "The store is removed. Next, try mainstem demo --keep, and look into the store."
-    mainstem = f"  mainstem --url '{place.url}'"
+    mainstem = f"  mainstem --url '{printable(place.url)}'"
     return (
         "The store is kept. Next, try:\n"
         f"{mainstem} streams\n"

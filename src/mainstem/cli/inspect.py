@@ -10,8 +10,9 @@ from rich.table import Table
 
 import mainstem
 from mainstem.cli.options import COUNT, json_wanted, table_option
-from mainstem.cli.output import bytes_shown, console, duration, print_json, printable
+from mainstem.cli.output import bytes_shown, console, duration, print_json
 from mainstem.cli.store import Place, pass_place
+from mainstem.printable import printable
 
 
 @click.command(epilog="Example: mainstem streams --category order --max-count 20")

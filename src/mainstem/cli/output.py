@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterable
 from itertools import islice
-from typing import Any
+from typing import IO, Any, cast
 
 import msgspec
 from rich.console import Console
@@ -13,6 +14,7 @@ from rich.table import Table
 
 from mainstem.events import RecordedEvent
 from mainstem.jsonlines import encode_line
+from mainstem.printable import printable, printable_json
 
 _TOGETHER = 500
 
@@ -29,7 +31,7 @@ def progress_console() -> Console:
 
 def print_json(value: Any) -> None:
     """One JSON object on a line."""
-    sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")
+    sys.stdout.buffer.write(printable_json(msgspec.json.encode(value)) + b"\n")
     sys.stdout.buffer.flush()
 
 
@@ -37,10 +39,29 @@ def print_lines(events: Iterable[RecordedEvent]) -> int:
     """The events as JSON lines; answers how many there were."""
     iterator, count = iter(events), 0
     while lines := [encode_line(event) for event in islice(iterator, _TOGETHER)]:
-        sys.stdout.buffer.write(b"".join(lines))
+        sys.stdout.buffer.write(printable_json(b"".join(lines)))
         count += len(lines)
     sys.stdout.buffer.flush()
     return count
+
+
+def standard_output() -> IO[bytes]:
+    """Where a file of events goes that is to be printed: as it is, but for what a terminal would obey."""
+    return cast("IO[bytes]", _Terminal()) if sys.stdout.isatty() else sys.stdout.buffer
+
+
+class _Terminal(io.RawIOBase):
+    """Prints lines of JSON."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, lines: Any) -> int:
+        sys.stdout.buffer.write(printable_json(bytes(lines)))
+        return len(lines)
+
+    def flush(self) -> None:
+        sys.stdout.buffer.flush()
 
 
 def event_table(title: str, events: Iterable[RecordedEvent]) -> Table:
@@ -58,16 +79,6 @@ def event_table(title: str, events: Iterable[RecordedEvent]) -> Table:
             _payload_shown(event.data),
         )
     return table
-
-
-def printable(text: str) -> str:
-    """The text with escapes for what would do something to a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )
 
 
 def _payload_shown(data: str | bytes) -> str:

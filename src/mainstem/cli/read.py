@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from mainstem.cli.options import COUNT, json_wanted, table_option
-from mainstem.cli.output import console, event_table, print_lines, printable
+from mainstem.cli.output import console, event_table, print_lines
 from mainstem.cli.store import Place, pass_place
+from mainstem.printable import printable
 
 
 @click.command(epilog="Example: mainstem read order-1 --backwards --max-count 5")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from mainstem.cli.options import json_option
-from mainstem.cli.output import print_json, printable
+from mainstem.cli.output import print_json
 from mainstem.cli.store import Place, pass_place
+from mainstem.printable import printable
 
 
 @click.command(epilog="Example: mainstem redrive")

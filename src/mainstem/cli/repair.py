@@ -12,8 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 
 from mainstem.cli.options import json_option
-from mainstem.cli.output import duration, events_shown, print_json, printable, progress_console
+from mainstem.cli.output import duration, events_shown, print_json, progress_console
 from mainstem.cli.store import Place, pass_place
+from mainstem.printable import printable
 
 if TYPE_CHECKING:
     from mainstem.dynamodb.maintenance import Maintenance

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,11 +22,11 @@ from rich.progress import (
 
 import mainstem
 from mainstem.cli.options import json_option, log_options
-from mainstem.cli.output import events_shown, print_json, progress_console
+from mainstem.cli.output import events_shown, print_json, progress_console, standard_output
 from mainstem.cli.store import Place, pass_place
 from mainstem.jsonlines import commit_by
 from mainstem.transfer import ImportSummary, export_events, import_events
-from mainstem.transfer.compression import by_name
+from mainstem.transfer.compression import COMPRESSIONS, Compression, by_name
 from mainstem.transfer.exporting import open_for_export
 
 
@@ -54,16 +55,17 @@ def import_(
     store has already are compared and left alone: importing a file again changes nothing, and an
     import that broke off is finished by the same command. The store is made if there is none.
     """
-    total = ImportSummary()
+    begun: list[ImportSummary] = []
     commit_of = _commit_of(commit_by)
     try:
         if dry_run:
-            _import(None, files, commit_of, total)
+            _import(None, files, commit_of, begun)
         else:
             with place.open(create=True) as store:
-                _import(store, files, commit_of, total)
+                _import(store, files, commit_of, begun)
     finally:
-        _print_summary(total, dry_run=dry_run, for_programs=for_programs)
+        if begun:  # a call that was wrong has nothing to count
+            _print_summary(begun, dry_run=dry_run, for_programs=for_programs)
 
 
 def _commit_of(path: str | None) -> Callable[[Any], str] | None:
@@ -74,8 +76,9 @@ def _import(
     store: mainstem.Store | None,
     files: tuple[str, ...],
     commit_of: Callable[[Any], str] | None,
-    total: ImportSummary,
+    begun: list[ImportSummary],
 ) -> None:
+    """Import file after file; ``begun`` is given what becomes of each."""
     with Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -85,7 +88,7 @@ def _import(
     ) as bars:
         for name in files:
             with _opened(name) as file:
-                size = None if name == "-" else Path(name).stat().st_size
+                size = _size(file)
                 bar = bars.add_task(name, total=size)
 
                 def advance(
@@ -94,24 +97,29 @@ def _import(
                     if size is not None:
                         bars.update(bar, completed=file.tell())
 
-                summary = ImportSummary()
-                try:
-                    import_events(
-                        store,
-                        file,
-                        name=name,
-                        commit_of=commit_of,
-                        summary=summary,
-                        progress=advance,
-                    )
-                finally:
-                    total.add(summary)
+                begun.append(ImportSummary())
+                import_events(
+                    store,
+                    file,
+                    name=name,
+                    commit_of=commit_of,
+                    summary=begun[-1],
+                    progress=advance,
+                )
                 advance()
+
+
+def _size(file: IO[bytes]) -> int | None:
+    """Bytes of a regular file. A pipe or a device has no size, and no place to be at."""
+    status = os.fstat(file.fileno())
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 @contextmanager
 def _opened(name: str) -> Iterator[IO[bytes]]:
     if name == "-":
+        if sys.stdin is None:
+            raise click.UsageError("Standard input is closed, so nothing can be imported from it.")
         yield sys.stdin.buffer
         return
     try:
@@ -122,7 +130,10 @@ def _opened(name: str) -> Iterator[IO[bytes]]:
         yield file
 
 
-def _print_summary(total: ImportSummary, *, dry_run: bool, for_programs: bool) -> None:
+def _print_summary(begun: list[ImportSummary], *, dry_run: bool, for_programs: bool) -> None:
+    total = ImportSummary()
+    for summary in begun:
+        total.add(summary)
     if for_programs:
         print_json(
             {
@@ -143,31 +154,50 @@ def _print_summary(total: ImportSummary, *, dry_run: bool, for_programs: bool) -
 @log_options
 @click.option("--resume", is_flag=True, help="Go on with an export that broke off.")
 @click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
+@click.option(
+    "--compression",
+    type=click.Choice(COMPRESSIONS),
+    help="How to compress, where the name's ending does not tell.",
+)
 @json_option
 @pass_place
 def export(
-    place: Place, /, file: str, *, resume: bool, force: bool, for_programs: bool, **wanted: Any
+    place: Place,
+    /,
+    file: str,
+    *,
+    resume: bool,
+    force: bool,
+    compression: Compression | None,
+    for_programs: bool,
+    **wanted: Any,
 ) -> None:
     """Write every event to FILE, in the order of the log, a JSON object on each line.
 
-    A FILE that ends with .gz or .zst is compressed; - is standard output. To go on with an export
-    that broke off, give --resume and the same filters.
+    A FILE that ends with .gz or .zst is compressed, one that ends with .jsonl is not; - is standard
+    output. To go on with an export that broke off, give --resume and the same filters.
     """
     if file == "-" and (resume or force or for_programs):
         raise click.UsageError("Standard output goes with neither --resume, --force nor --json.")
     if resume and force:
         raise click.UsageError("Give --resume or --force, not both.")
+    path = Path(file)
+    if compression is None:
+        compression = "none" if file == "-" else by_name(path)
     with place.open() as store:
         store.read_all(**wanted)  # refuses what it can't take before the file is touched
         if file == "-":
-            export_events(store, sys.stdout.buffer, **wanted)
+            export_events(store, standard_output(), compression=compression, **wanted)
             return
-        path = Path(file)
-        with _writable(path, resume=resume, force=force) as target, _bar(store, wanted) as advance:
+        with (
+            _written_to(path),
+            _writable(path, resume=resume, force=force) as target,
+            _bar(store, wanted) as advance,
+        ):
             counts = export_events(
                 store,
                 target,
-                compression=by_name(path),
+                compression=compression,
                 resume=resume,
                 progress=advance,
                 **wanted,
@@ -179,6 +209,22 @@ def export(
     else:
         before = f", {counts.already:,} were there already" if counts.already else ""
         click.echo(f"{events_shown(counts.written)} written to {file}{before}.")
+
+
+@contextmanager
+def _written_to(path: Path) -> Iterator[None]:
+    """Says which file it is that can't be written any further, and what it is good for."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # nobody wants to read any more
+    except OSError as error:
+        what = f"{path} can't be written any further: {error.strerror}"
+        if path.is_file():
+            what += (
+                ". What is whole in it is kept: mend the cause and repeat the export with --resume"
+            )
+        raise OSError(what) from error
 
 
 def _writable(path: Path, *, resume: bool, force: bool) -> IO[bytes]:

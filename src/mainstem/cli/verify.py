@@ -8,8 +8,9 @@ import click
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from mainstem.cli.options import json_option
-from mainstem.cli.output import print_json, printable, progress_console
+from mainstem.cli.output import print_json, progress_console
 from mainstem.cli.store import Place, pass_place
+from mainstem.printable import printable
 
 if TYPE_CHECKING:
     from mainstem.dynamodb import Verification
