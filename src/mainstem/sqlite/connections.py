@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from mainstem.errors import StoreError
 from mainstem.sqlite import schema
-from mainstem.sqlite.faults import cannot_be_opened, not_there, translate
+from mainstem.sqlite.faults import FAULTS, cannot_be_opened, not_there, primary_code, translate
 from mainstem.sqlite.files import StoreFile
 from mainstem.sqlite.settings import Mode, Settings
 
@@ -35,7 +35,10 @@ def connect(settings: Settings, file: StoreFile) -> sqlite3.Connection:
     """
     _check_library()
     if settings.path is None:
-        return _opened(settings, file, "file::memory:", settings.mode)
+        try:
+            return _opened(settings, file, "file::memory:", settings.mode)
+        except FAULTS as error:
+            raise translate(error, settings) from error
     if not file.is_known and settings.mode != "rwc":
         missing = not_there(settings)
         if missing is not None:
@@ -45,7 +48,7 @@ def connect(settings: Settings, file: StoreFile) -> sqlite3.Connection:
     uri = f"file:{quote(os.fsencode(settings.path))}?mode="
     try:
         return _opened(settings, file, f"{uri}{mode}", mode)
-    except sqlite3.Error as error:
+    except FAULTS as error:
         if not cannot_be_opened(error) or not_there(settings) or not file.may_be_frozen():
             raise translate(error, settings) from error
         first = error
@@ -53,7 +56,7 @@ def connect(settings: Settings, file: StoreFile) -> sqlite3.Connection:
         # Where neither the file nor its folder can be written, SQLite's log can't be opened. It is
         # empty, so the file has everything; SQLite then reads it without any lock.
         return _opened(settings, file, f"{uri}ro&immutable=1", "ro", frozen=True)
-    except sqlite3.Error:
+    except FAULTS:
         raise translate(first, settings) from first
 
 
@@ -64,7 +67,7 @@ def connect_for_writing(settings: Settings, file: StoreFile) -> sqlite3.Connecti
         connection.execute("PRAGMA busy_timeout = 0")
         if settings.mode != "ro" and not file.is_frozen and schema.lacks_index(connection):
             _add_index(connection, time.monotonic() + settings.timeout)
-    except sqlite3.Error as error:
+    except FAULTS as error:
         connection.close()
         raise translate(error, settings) from error
     except BaseException:
@@ -128,7 +131,7 @@ def _add_index(connection: sqlite3.Connection, deadline: float) -> None:
         connection.execute(schema.COMMITS_INDEX)
         connection.execute("COMMIT")
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY:
+        if primary_code(error) != sqlite3.SQLITE_READONLY:
             raise  # to be read only: without the index nothing is missing but speed
 
 
@@ -155,4 +158,4 @@ def _retrying(work: Callable[[], T], deadline: float) -> T:
 
 
 def _is_busy(error: sqlite3.Error) -> bool:
-    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from mainstem.errors import OutcomeUnknown, StoreBusy, StoreClosed, StoreError
 from mainstem.sqlite.connections import begin, connect_for_writing
-from mainstem.sqlite.faults import translate
+from mainstem.sqlite.faults import FAULTS, primary_code, translate
 from mainstem.sqlite.files import StoreFile
 from mainstem.sqlite.readers import Readers
 from mainstem.sqlite.settings import Settings
@@ -74,7 +74,7 @@ class Engine:
                 _roll_back(connection)
                 raise
             return outcomes
-        except sqlite3.Error as error:
+        except FAULTS as error:
             raise self._translated(error) from error
         finally:
             self._write_lock.release()
@@ -85,7 +85,7 @@ class Engine:
             self._take_write_lock()
             try:
                 return work(self._current_writer())
-            except sqlite3.Error as error:
+            except FAULTS as error:
                 raise self._translated(error) from error
             finally:
                 self._write_lock.release()
@@ -96,7 +96,7 @@ class Engine:
                 self._current_writer()
         try:
             return self._readers.read(work)
-        except sqlite3.Error as error:
+        except FAULTS as error:
             raise self._translated(error) from error
 
     def close(self) -> None:
@@ -113,7 +113,7 @@ class Engine:
     def _attempt(self, connection: sqlite3.Connection, work: Work) -> Outcome:
         try:
             return Outcome(work(connection), None)
-        except sqlite3.Error as error:
+        except FAULTS as error:
             _roll_back(connection)
             return Outcome(None, self._translated(error))
         except Exception as error:
@@ -128,7 +128,7 @@ class Engine:
             if not connection.in_transaction:
                 raise  # SQLite has rolled back everything, as it does when the disk is full
             connection.execute("ROLLBACK TO work")
-            known = self._translated(error) if isinstance(error, sqlite3.Error) else error
+            known = self._translated(error) if isinstance(error, FAULTS) else error
             outcome = Outcome(None, known)
         connection.execute("RELEASE work")
         return outcome
@@ -139,7 +139,7 @@ class Engine:
         try:
             connection.execute("COMMIT")
         except sqlite3.Error as error:
-            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_IOERR:
+            if primary_code(error) == sqlite3.SQLITE_IOERR:
                 # After a crash the transaction may be there or not.
                 raise OutcomeUnknown(
                     f"the last change of {self.settings.place}",
@@ -147,7 +147,7 @@ class Engine:
                 ) from error
             raise
 
-    def _translated(self, error: sqlite3.Error) -> StoreError:
+    def _translated(self, error: Exception) -> StoreError:
         return translate(error, self.settings)
 
     def _take_write_lock(self) -> None:

@@ -19,12 +19,16 @@ from mainstem.errors import (
 )
 from mainstem.sqlite.settings import Settings
 
+FAULTS: Final = (sqlite3.Error, UnicodeDecodeError)
+"""What Python's module raises. The second where SQLite's message has a name in it, out of a damaged
+schema, that is no UTF-8."""
+
 _CANT_OPEN: Final = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 
 
-def cannot_be_opened(error: sqlite3.Error) -> bool:
+def cannot_be_opened(error: Exception) -> bool:
     """Whether the file, or one that SQLite wants beside it, could not be opened or be written."""
-    return _primary(error) in (*_CANT_OPEN, sqlite3.SQLITE_READONLY)
+    return primary_code(error) in (*_CANT_OPEN, sqlite3.SQLITE_READONLY)
 
 
 def not_there(settings: Settings) -> StoreError | None:
@@ -46,9 +50,9 @@ def not_there(settings: Settings) -> StoreError | None:
     return None
 
 
-def translate(error: sqlite3.Error, settings: Settings) -> StoreError:
-    """The store's error for one of SQLite's (its primary result code decides)."""
-    place, primary = settings.place, _primary(error)
+def translate(error: Exception, settings: Settings) -> StoreError:
+    """The store's error for one of `FAULTS` (SQLite's primary result code decides)."""
+    place, primary = settings.place, primary_code(error)
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreBusy(
             f"{place} was locked by others for all of {settings.timeout:g} seconds. Nothing was written; "
@@ -71,14 +75,15 @@ def translate(error: sqlite3.Error, settings: Settings) -> StoreError:
     return StoreError(f"SQLite refused an operation on {place}: {error}. Nothing was written.")
 
 
-def _primary(error: sqlite3.Error) -> int | None:
+def primary_code(error: Exception) -> int | None:
+    """SQLite's primary result code; None where it is Python that complains."""
     code = getattr(error, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF
 
 
-def _is_undecodable(error: sqlite3.Error) -> bool:
+def _is_undecodable(error: Exception) -> bool:
     """Python's own complaint, which has no code of SQLite's, about text that is no UTF-8."""
-    return getattr(error, "sqlite_errorcode", None) is None and "decode" in str(error)
+    return primary_code(error) is None and "decode" in str(error)
 
 
 def _read_only(settings: Settings) -> StoreReadOnly:
@@ -94,7 +99,7 @@ def _read_only(settings: Settings) -> StoreReadOnly:
     )
 
 
-def _not_opened(error: sqlite3.Error, settings: Settings) -> StoreError:
+def _not_opened(error: Exception, settings: Settings) -> StoreError:
     """What SQLite can't open may be the file or one beside it, and it does not say why it can't."""
     place, path = settings.place, settings.path
     why = _no_descriptors()

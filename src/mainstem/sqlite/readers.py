@@ -8,6 +8,7 @@ from traceback import clear_frames
 from typing import Final, TypeVar
 
 from mainstem.sqlite.connections import connect
+from mainstem.sqlite.faults import FAULTS
 from mainstem.sqlite.files import StoreFile
 from mainstem.sqlite.settings import Settings
 
@@ -41,7 +42,7 @@ class Readers:
                 # Whoever keeps the traceback would keep the statements of the work's frames open.
                 clear_frames(error.__traceback__)
                 self._file.close(connection)
-                if isinstance(error, sqlite3.Error) and self._file.has_changed():
+                if isinstance(error, FAULTS) and self._file.has_changed():
                     continue
                 raise
             if not self._file.has_changed():
