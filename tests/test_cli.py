@@ -354,5 +354,5 @@ def test_every_command_and_option_is_documented(name: str) -> None:
 
 def test_every_exit_code_is_documented(mainstem_: Mainstem) -> None:
     listed = re.findall(r"^  (\d+) +\w", mainstem_("--help").out, re.MULTILINE)
-    assert listed == ["0", "1", "2", "3", "4", "5", "6", "7", "130", "141"]
+    assert listed == ["0", "1", "2", "3", "4", "5", "6", "7", "8", "130", "141"]
     assert re.findall(r"^\| (\d+) \|", PAGE.read_text(), re.MULTILINE) == listed

@@ -6,7 +6,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,9 +22,18 @@ from rich.progress import (
 
 import mainstem
 from mainstem.cli.options import json_option, log_options
-from mainstem.cli.output import events_shown, print_json, progress_console, standard_output
+from mainstem.cli.output import (
+    OutputFailed,
+    events_shown,
+    print_json,
+    progress_console,
+    report_of,
+    say,
+    standard_output,
+)
 from mainstem.cli.store import Place, pass_place
 from mainstem.jsonlines import commit_by
+from mainstem.printable import printable, quoted
 from mainstem.transfer import ImportSummary, export_events, import_events
 from mainstem.transfer.compression import COMPRESSIONS, Compression, by_name
 from mainstem.transfer.exporting import open_for_export
@@ -57,15 +66,21 @@ def import_(
     """
     begun: list[ImportSummary] = []
     commit_of = _commit_of(commit_by)
+    for name in files:
+        _check_readable(name)
     try:
         if dry_run:
             _import(None, files, commit_of, begun)
         else:
             with place.open(create=True) as store:
                 _import(store, files, commit_of, begun)
-    finally:
+    except BaseException:
         if begun:  # a call that was wrong has nothing to count
-            _print_summary(begun, dry_run=dry_run, for_programs=for_programs)
+            with suppress(OutputFailed):  # the exit code is that of what went wrong first
+                _print_summary(begun, dry_run=dry_run, for_programs=for_programs)
+        raise
+    with report_of("All of it is imported." if not dry_run else ""):
+        _print_summary(begun, dry_run=dry_run, for_programs=for_programs)
 
 
 def _commit_of(path: str | None) -> Callable[[Any], str] | None:
@@ -115,6 +130,23 @@ def _size(file: IO[bytes]) -> int | None:
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
+def _check_readable(name: str) -> None:
+    """Before anything is written. It is not opened for that: a pipe can be opened once."""
+    if name == "-":
+        return
+    problem = None
+    try:
+        if Path(name).is_dir():
+            problem = "it is a folder"
+        elif not os.access(name, os.R_OK):
+            Path(name).stat()
+            problem = "this user may not"
+    except OSError as error:
+        problem = error.strerror
+    if problem is not None:
+        raise click.UsageError(f"{quoted(name)} can't be read: {problem}. Nothing was imported.")
+
+
 @contextmanager
 def _opened(name: str) -> Iterator[IO[bytes]]:
     if name == "-":
@@ -125,7 +157,7 @@ def _opened(name: str) -> Iterator[IO[bytes]]:
     try:
         file = Path(name).open("rb")  # noqa: SIM115 - closed below; only opening may fail so
     except OSError as error:
-        raise click.UsageError(f"{name} can't be read: {error.strerror}.") from error
+        raise click.UsageError(f"{quoted(name)} can't be read: {error.strerror}.") from error
     with file:
         yield file
 
@@ -144,9 +176,9 @@ def _print_summary(begun: list[ImportSummary], *, dry_run: bool, for_programs: b
             }
         )
     elif dry_run:
-        click.echo(f"{events_shown(total.lines)} checked, nothing written.")
+        say(f"{events_shown(total.lines)} checked, nothing written.")
     else:
-        click.echo(f"{events_shown(total.written)} written, {total.already:,} were there already.")
+        say(f"{events_shown(total.written)} written, {total.already:,} were there already.")
 
 
 @click.command("export", epilog="Example: mainstem export orders.jsonl.gz --category order")
@@ -204,11 +236,12 @@ def export(
             )
             if path.is_file():
                 os.fsync(target.fileno())
-    if for_programs:
-        print_json(counts._asdict())
-    else:
-        before = f", {counts.already:,} were there already" if counts.already else ""
-        click.echo(f"{events_shown(counts.written)} written to {file}{before}.")
+    with report_of(f"{printable(file)} is written."):
+        if for_programs:
+            print_json(counts._asdict())
+        else:
+            before = f", {counts.already:,} were there already" if counts.already else ""
+            say(f"{events_shown(counts.written)} written to {printable(file)}{before}.")
 
 
 @contextmanager
@@ -219,7 +252,7 @@ def _written_to(path: Path) -> Iterator[None]:
     except BrokenPipeError:
         raise  # nobody wants to read any more
     except OSError as error:
-        what = f"{path} can't be written any further: {error.strerror}"
+        what = f"{printable(str(path))} can't be written any further: {error.strerror}"
         if path.is_file():
             what += (
                 ". What is whole in it is kept: mend the cause and repeat the export with --resume"
@@ -231,7 +264,9 @@ def _writable(path: Path, *, resume: bool, force: bool) -> IO[bytes]:
     try:
         return open_for_export(path, resume=resume, force=force)
     except OSError as error:
-        raise click.UsageError(f"{path} can't be written: {error.strerror}.") from error
+        raise click.UsageError(
+            f"{quoted(str(path))} can't be written: {error.strerror}."
+        ) from error
 
 
 @contextmanager

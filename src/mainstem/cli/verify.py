@@ -8,7 +8,7 @@ import click
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from mainstem.cli.options import json_option
-from mainstem.cli.output import print_json, progress_console
+from mainstem.cli.output import print_json, progress_console, say
 from mainstem.cli.store import Place, pass_place
 from mainstem.connect import is_dynamodb
 from mainstem.printable import printable
@@ -99,10 +99,10 @@ def _verify_file(url: str, *, full: bool, for_programs: bool) -> int:
         print_json(_for_programs(result))
     else:
         _print_findings(result)
-        click.echo(
+        say(
             f"{_many(result.streams, 'stream')}, {_many(result.events, 'event')}, {result.seconds:.1f} s."
         )
-        click.echo(_sentence_of_file(result))
+        say(_sentence_of_file(result))
     return 0 if result.verdict is FileVerdict.COMPLETE else DAMAGED
 
 
@@ -126,27 +126,25 @@ def _for_programs(result: Verification | FileVerification) -> dict[str, Any]:
 
 def _print_findings(result: Verification | FileVerification) -> None:
     for finding in result.findings[:_SHOWN]:
-        click.echo(printable(finding.what))
+        say(printable(finding.what))
     if result.found > _SHOWN:
-        click.echo(f"... and {result.found - _SHOWN:,} more: --json shows up to a thousand.")
+        say(f"... and {result.found - _SHOWN:,} more: --json shows up to a thousand.")
 
 
 def _print(result: Verification) -> None:
     _print_findings(result)
     if result.under_way:
-        click.echo(
-            f"{_many(result.under_way, 'stream')} got events meanwhile that are on their way."
-        )
+        say(f"{_many(result.under_way, 'stream')} got events meanwhile that are on their way.")
     if result.unfinished:
-        click.echo(
+        say(
             f"{_many(result.unfinished, 'large commit')} still to be rolled forward: the next reader or "
             "writer of the stream does it, or `mainstem repair`."
         )
-    click.echo(
+    say(
         f"{_many(result.streams, 'stream')}, {_many(result.events, 'event')} in the log, "
         f"{result.read_units:,.1f} read units, {result.seconds:.1f} s."
     )
-    click.echo(_sentence(result))
+    say(_sentence(result))
 
 
 def _sentence(result: Verification) -> str:
