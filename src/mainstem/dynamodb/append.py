@@ -82,18 +82,18 @@ class Appender:
         ends = self._context.monotonic() + self._context.timeout
         try:
             try:
-                results = yield from self._append(Attempts(self._context, self._trying()), commit)
+                attempts = Attempts(self._context, self._trying())
+                return (yield from self._append(attempts, commit))
             except (VersionConflict, CommitMismatch):
                 raise  # found by reading, with every try that was sent in mind
             except Exception as error:
                 if not commit.in_air:
                     raise
                 # Whatever it was, a try may have been carried out, or may be yet.
-                results = yield from self._read_back(commit, error, ends)
+                return (yield from self._read_back(commit, error, ends))
         except BaseException as error:
             commit.tell(error)
             raise
-        return results
 
     def _trying(self) -> float:
         """Seconds for trying: the rest is kept for finding out what became of it."""

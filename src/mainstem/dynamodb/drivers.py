@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from mainstem.dynamodb import deadline
 from mainstem.dynamodb.context import Home
 from mainstem.dynamodb.http_blocking import BlockingClient
 from mainstem.dynamodb.requests import Acquire, Aside, Compute
@@ -39,6 +40,7 @@ class BlockingDriver:
     def run(self, operation: Op[Result]) -> Result:
         if self._closed:
             raise StoreClosed
+        deadline.allow(None)  # what another operation of this thread may have left
         try:
             request = next(operation)
             while True:
@@ -117,6 +119,7 @@ class AsyncDriver:
     async def run(self, operation: Op[Result]) -> Result:
         if self._closed:
             raise StoreClosed
+        deadline.allow(None)  # what another operation of this task may have left
         try:
             request = next(operation)
             while True:

@@ -75,11 +75,11 @@ class Pace:
             if self._in_a_row >= _ALONE_IN_A_ROW:
                 # Those who wait only look, so this one can't know of them.
                 self._in_a_row = 0
-                yield from attempts.pause_for(self._some(_YIELD), _OTHERS)
+                yield from self._pause(attempts, _YIELD)
             return known
         if self._in_a_row >= _IN_A_ROW:
             self._in_a_row = 0
-            yield from attempts.pause_for(self._some(_YIELD), _OTHERS)
+            yield from self._pause(attempts, _YIELD)
             found = yield from self._ask(attempts)
             if found == known:
                 self._unwanted += 1
@@ -114,9 +114,9 @@ class Pace:
 
     def _when_it_stands(self, attempts: Attempts) -> Op[Head]:
         while True:
-            yield from attempts.pause_for(self._some(self._wait), _OTHERS, "HeadTaken")
+            yield from self._pause(attempts, self._wait, "HeadTaken")
             before = yield from self._ask(attempts)
-            yield from attempts.pause_for(self._some(_STILL), _OTHERS)
+            yield from self._pause(attempts, _STILL)
             found = yield from self._ask(attempts)
             if found == before:
                 return found
@@ -127,6 +127,12 @@ class Pace:
         self._known_s = self._context.monotonic()
         return found
 
-    def _some(self, transactions: float) -> float:
-        """Seconds: about so many transactions, so that those who wait part."""
-        return transactions * self._transaction_s * (0.5 + self._context.random.random())
+    def _pause(
+        self, attempts: Attempts, transactions: float, reason: str | None = None
+    ) -> Op[None]:
+        """About so many transactions, so that those who wait part; whoever has little time left
+        waits for less.
+        """
+        seconds = transactions * self._transaction_s * (0.5 + self._context.random.random())
+        left = attempts.left(_OTHERS)
+        yield from attempts.pause_for(min(seconds, left / 4), _OTHERS, reason)
