@@ -9,10 +9,11 @@ import ssl
 import threading
 import time
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import botocore.config
@@ -23,7 +24,7 @@ import botocore.utils
 
 from mainstem.dynamodb.locks import Guard
 from mainstem.dynamodb.signing import FrozenCredentials, Signer
-from mainstem.errors import InvalidInput, StoreDenied, StoreError
+from mainstem.errors import InvalidInput, MainstemError, StoreDenied, StoreError
 from mainstem.redaction import redacted, shown
 
 _URL: Final = re.compile(r"https?://[!-~]+")
@@ -140,29 +141,11 @@ class Session:
             return self._changes
 
     def _open_for_changes(self) -> Session:
-        make = self._make or botocore.session.Session().create_client
-
-        def endpoint(service: str, *, of_aws: bool) -> str:
-            config = self._config.merge(
-                botocore.config.Config(ignore_configured_endpoint_urls=of_aws)
-            )
-            # It sends nothing: with keys of its own it need not look for any.
-            client = make(
-                service,
-                region_name=self.region,
-                config=config,
-                aws_access_key_id="none",
-                aws_secret_access_key="none",
-            )
-            found: str = client.meta.endpoint_url
-            return found
-
-        streams = endpoint("dynamodbstreams", of_aws=False)
-        is_set = streams != endpoint("dynamodbstreams", of_aws=True)
-        if not is_set and self.endpoint != endpoint("dynamodb", of_aws=True):
+        endpoint = endpoint_of_changes(self.endpoint, self.region, self._config, self._make)
+        if endpoint == self.endpoint:
             return self
         changes = copy.copy(self)
-        changes._set_endpoint(streams, self._config.proxies)
+        changes._set_endpoint(endpoint, self._config.proxies)
         return changes
 
     def tls(self) -> ssl.SSLContext | None:
@@ -212,32 +195,85 @@ class Session:
         return frozen
 
 
+class Found(NamedTuple):
+    """A DynamoDB client of botocore's, and what else is known of how it came about."""
+
+    client: Any
+    is_handed_over: bool
+    """It is the user's own, and not made from settings or a session."""
+    make: Callable[..., Any] | None = None
+    """Makes clients set up alike; None: nothing is known but the client."""
+    find_credentials: Callable[[], Any] | None = None
+
+    def for_changes(self) -> Any:
+        """A client for change streams with the same credentials and settings; its hooks are those of
+        the session, where one was handed over.
+        """
+        client, make = self.client, self.make
+        if make is None:
+            session = botocore.session.Session()
+            session._credentials = client._request_signer._credentials
+            make = session.create_client
+        config, region = client.meta.config, client.meta.region_name
+        endpoint = endpoint_of_changes(client.meta.endpoint_url, region, config, self.make)
+        return make("dynamodbstreams", region_name=region, endpoint_url=endpoint, config=config)
+
+
 def open_session(settings: Settings | None = None, client: Any = None) -> Session:
-    """A session as the settings say, or as a client or session of the user's own is set up.
+    """A session as the settings say, or as a client or session of the user's own is set up."""
+    return session_of(find_client(settings, client))
+
+
+def session_of(found: Found) -> Session:
+    with _told():
+        return Session(found.client, found.find_credentials, found.make)
+
+
+def find_client(settings: Settings | None = None, client: Any = None) -> Found:
+    """A client as the settings say, or the user's own.
 
     ``client`` may be a DynamoDB client or a session, of botocore or boto3. A client brings
     everything with it; a session takes the settings besides.
     """
     settings = settings or Settings()
+    if settings.endpoint is not None:
+        check_endpoint(settings.endpoint)
     if hasattr(client, "meta"):
         client = getattr(client.meta, "client", client)  # a resource has a client
         if client.meta.service_model.service_name != "dynamodb":
-            raise InvalidInput(f"{client!r} is not a client for DynamoDB.")
-        return Session(client)
-    try:
+            raise InvalidInput(f"{client!r:.200} is not a client for DynamoDB.")
+        return Found(client, is_handed_over=True)
+    with _told():
         if client is not None:
             make = getattr(client, "create_client", None) or getattr(client, "client", None)
             if make is None:
-                raise InvalidInput(f"{client!r} is not a client or session of botocore or boto3.")
-            return Session(_new_client(make, settings), make=make)
+                raise InvalidInput(
+                    f"{client!r:.200} is not a client or session of botocore or boto3."
+                )
+            made = _new_client(make, settings)
+            if not hasattr(made, "meta"):
+                raise InvalidInput(
+                    f"{client!r:.200} makes clients on an event loop: hand over a client of its, not "
+                    "the session."
+                )
+            return Found(made, is_handed_over=False, make=make)
 
-        made = botocore.session.Session(profile=settings.profile)
+        session = botocore.session.Session(profile=settings.profile)
 
         def find_credentials() -> Any:
             return botocore.session.Session(profile=settings.profile).get_credentials()
 
-        client = _new_client(made.create_client, settings)
-        return Session(client, find_credentials, made.create_client)
+        made = _new_client(session.create_client, settings)
+        return Found(made, False, session.create_client, find_credentials)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Have botocore's errors say what to do next."""
+    try:
+        yield
+    except MainstemError:
+        raise
     except botocore.exceptions.NoRegionError as error:
         raise StoreError(
             "No AWS region is set. Give one in the URL (dynamodb://shop?region=eu-west-1), or set "
@@ -245,15 +281,49 @@ def open_session(settings: Settings | None = None, client: Any = None) -> Sessio
         ) from error
     except (botocore.exceptions.InvalidRegionError, ValueError) as error:
         # Such as an endpoint in the environment; what botocore says of it would show all of it.
-        raise InvalidInput(
-            f"DynamoDB can't be reached as it is set up: {redacted(str(error))}"
-        ) from None
+        told = redacted(str(error))
+        raise InvalidInput(f"DynamoDB can't be reached as it is set up: {told}") from None
     except botocore.exceptions.ProfileNotFound as error:
         raise StoreDenied(f"{error}. Set another profile.") from error
     except botocore.exceptions.BotoCoreError as error:
-        raise StoreError(
-            f"DynamoDB can't be reached as it is set up: {redacted(str(error))}"
-        ) from error
+        told = redacted(str(error))
+        raise StoreError(f"DynamoDB can't be reached as it is set up: {told}") from error
+
+
+def endpoint_of_changes(
+    endpoint: str, region: str, config: Any, make: Callable[..., Any] | None
+) -> str:
+    """Where the change streams of the tables at an endpoint are read. May read files.
+
+    AWS serves them at another endpoint of the Region, whichever of its own the tables are at: the
+    public one, one with FIPS, or an interface endpoint in a VPC, which serves the tables only. One
+    that is not AWS's (DynamoDB Local) serves both. ``AWS_ENDPOINT_URL_DYNAMODB_STREAMS`` says another.
+    """
+    make = make or botocore.session.Session().create_client
+
+    def found(service: str, *, of_aws: bool) -> str:
+        # It sends nothing: with keys of its own it need not look for any.
+        client = make(
+            service,
+            region_name=region,
+            config=config.merge(botocore.config.Config(ignore_configured_endpoint_urls=of_aws)),
+            aws_access_key_id="none",
+            aws_secret_access_key="none",
+        )
+        url: str = client.meta.endpoint_url
+        return url
+
+    of_aws = found("dynamodbstreams", of_aws=True)
+    configured = found("dynamodbstreams", of_aws=False)
+    if configured != of_aws:
+        return configured
+    host = (urlsplit(endpoint).hostname or "").lower()
+    domain = (urlsplit(of_aws).hostname or "").partition(f".{region}.")[2]
+    return of_aws if host.endswith((f".{domain}", *_OTHER_DOMAINS)) else endpoint
+
+
+_OTHER_DOMAINS: Final = (".api.aws", ".api.amazonwebservices.com.cn")
+"""Of AWS's, for addresses of both kinds (IPv4 and IPv6)."""
 
 
 def _new_client(make: Callable[..., Any], settings: Settings) -> Any:
