@@ -40,9 +40,7 @@ class Local(contract.Backend):
         create_tables(self.url, stream=False, client=session())
 
     def connect(self, clock: contract.Clock | None) -> Store:
-        return open_blocking(
-            self.url, JsonCodec(), client=session(), clock=clock or system_clock
-        )
+        return open_blocking(self.url, JsonCodec(), client=session(), clock=clock or system_clock)
 
     def remove(self) -> None:
         place = parse(self.url)
@@ -70,9 +68,7 @@ class AsyncLocal(Local):
         return Portal(lambda: self.opened(clock))
 
     def opened(self, clock: contract.Clock | None) -> AsyncStore:
-        return open_async(
-            self.url, JsonCodec(), client=session(), clock=clock or system_clock
-        )
+        return open_async(self.url, JsonCodec(), client=session(), clock=clock or system_clock)
 
 
 class AsyncLocal4(AsyncLocal):

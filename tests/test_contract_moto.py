@@ -41,16 +41,8 @@ def _mocked() -> Iterator[None]:
 
 
 class TestMoto(contract.Contract):
-    examples = 5
-
-    @pytest.fixture
-    def make_backend(self) -> contract.MakeBackend:
-        return Mocked
-
-
-class TestMotoAsync(contract.Contract):
     examples = 3
 
     @pytest.fixture
     def make_backend(self) -> contract.MakeBackend:
-        return AsyncMocked
+        return Mocked

@@ -212,7 +212,7 @@ def on_another_loop(client: Any) -> Any:
     """
     endpoint, config = client._endpoint, client.meta.config
     of_user = endpoint.http_session
-    same = copy.copy(client)
+    same = _twin(client)
     same._endpoint = copy.copy(endpoint)
     same._endpoint.http_session = type(of_user)(
         verify=of_user._verify,
@@ -234,7 +234,7 @@ def plain(client: Any) -> Any:
     known = getattr(getattr(events, "_emitter", events), "_unique_id_handlers", {})
     if not any(name in known for _, name in _OF_RESOURCES):
         return client
-    same = copy.copy(client)
+    same = _twin(client)
     same.meta = copy.copy(client.meta)
     same.meta.events = copy.copy(events)
     for event, name in _OF_RESOURCES:
@@ -267,6 +267,13 @@ _CREDENTIALS: Final = (
     of_botocore.SSOError,
     of_botocore.TokenRetrievalError,
 )
+
+
+def _twin(client: Any) -> Any:
+    """copy.copy would ask the half-made copy for attributes, which clients look for in themselves."""
+    twin = object.__new__(type(client))
+    vars(twin).update(vars(client))
+    return twin
 
 
 def _method(client: Any, operation: str) -> str:

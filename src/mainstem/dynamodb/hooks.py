@@ -8,6 +8,7 @@ go through botocore's client.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import FunctionType
 from typing import Any, Final
 
 import botocore.client
@@ -46,7 +47,9 @@ _MAKE_API_CALL: Final = "_make_api_call"
 def has_hooks_of_others(client: Any) -> bool:
     """``client`` is a DynamoDB client that was just made."""
     calls = vars(botocore.client.BaseClient).get(_MAKE_API_CALL)
-    if _package(calls) not in _OWN or hasattr(calls, "__wrapped__"):
+    # A wrapper may bear the name of what it wraps, but it sees its own module.
+    module = getattr(calls, "__globals__", {}).get("__name__", "")
+    if not isinstance(calls, FunctionType) or module.partition(".")[0] not in _OWN:
         return True
     return any(_package(handler) not in _OWN for handler in _handlers(client))
 

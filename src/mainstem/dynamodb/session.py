@@ -250,12 +250,12 @@ def find_client(settings: Settings | None = None, client: Any = None) -> Found:
                 raise InvalidInput(
                     f"{client!r:.200} is not a client or session of botocore or boto3."
                 )
-            made = _new_client(make, settings)
-            if not hasattr(made, "meta"):
+            if type(client).__module__.startswith(("aiobotocore.", "aioboto3.")):
                 raise InvalidInput(
                     f"{client!r:.200} makes clients on an event loop: hand over a client of its, not "
                     "the session."
                 )
+            made = _new_client(make, settings)
             return Found(made, is_handed_over=False, make=make)
 
         session = botocore.session.Session(profile=settings.profile)
