@@ -27,7 +27,7 @@ from mainstem.dynamodb.requests import CHANGE_READS, Control, GetRecords, Reques
 from mainstem.dynamodb.wire_answers import decode, decode_error
 from mainstem.dynamodb.wire_errors import answer_or_raise, place_of
 from mainstem.dynamodb.wire_requests import parameters
-from mainstem.errors import StoreClosed, StoreDenied, StoreError
+from mainstem.errors import StoreClosed, StoreDenied, StoreError, StoreRejected
 from mainstem.redaction import redacted
 
 _to_json = msgspec.json.Encoder().encode
@@ -91,6 +91,9 @@ class Call:
         if isinstance(error, _CREDENTIALS):
             denied = StoreDenied(f"The client's AWS credentials can't be had: {told}")
             return denied if is_first else NoReply(told)
+        if isinstance(error, of_botocore.ParamValidationError):
+            told = f"The client's botocore does not know all of {self._place.operation}: {told}"
+            return StoreRejected("ParamValidation", told)
         if isinstance(error, of_botocore.BotoCoreError):
             return StoreError(f"The client could not send {self._place.operation}: {told}")
         if isinstance(error, (OSError, asyncio.TimeoutError)):

@@ -35,8 +35,12 @@ class BlockingDriver:
     locks; one that would go on after that is closed.
     """
 
-    def __init__(self, client: BlockingClient | BotocoreClient) -> None:
+    def __init__(
+        self, client: BlockingClient | BotocoreClient, most_tries: int | None = None
+    ) -> None:
         self._client = client
+        self.most_tries = most_tries
+        """As `mainstem.dynamodb.context.Context.most_tries`."""
         self._closed = False
 
     def run(self, operation: Op[Result]) -> Result:
@@ -96,8 +100,14 @@ class AsyncDriver:
     thrown into the operation, so that it lets go of its locks; one that would go on is closed.
     """
 
-    def __init__(self, client: AsyncClient | ThreadedClient | AiobotocoreClient) -> None:
+    def __init__(
+        self,
+        client: AsyncClient | ThreadedClient | AiobotocoreClient,
+        most_tries: int | None = None,
+    ) -> None:
         self._client = client
+        self.most_tries = most_tries
+        """As `mainstem.dynamodb.context.Context.most_tries`."""
         self._closed = False
 
     async def run(self, operation: Op[Result]) -> Result:
@@ -164,7 +174,8 @@ def connect_blocking(settings: Settings | None = None, client: Any = None) -> Bl
         )
     if found.is_handed_over or has_hooks_of_others(found.client):
         return BlockingDriver(BotocoreClient(found.client, found.for_changes))
-    return BlockingDriver(BlockingClient(session_of(found)))
+    session = session_of(found)
+    return BlockingDriver(BlockingClient(session), session.max_tries)
 
 
 def connect_async(settings: Settings | None = None, client: Any = None) -> AsyncDriver:
@@ -180,7 +191,8 @@ def connect_async(settings: Settings | None = None, client: Any = None) -> Async
         return AsyncDriver(ThreadedClient(BotocoreClient(found.client, found.for_changes), threads))
     from mainstem.dynamodb.http_async import AsyncClient  # aiohttp takes a while to import
 
-    return AsyncDriver(AsyncClient(session_of(found)))
+    session = session_of(found)
+    return AsyncDriver(AsyncClient(session), session.max_tries)
 
 
 def run_before_the_loop(client: Any, operation: Op[Result]) -> Result:

@@ -95,7 +95,13 @@ def connect_place(place: Place, client: Any, clock: Callable[[], int]) -> Opened
     """Look at the tables, and put together what works with them."""
     driver = connect_blocking(place.settings, client)
     try:
-        context = Context(driver.new_lock, clock, timeout=place.timeout, home=driver.home)
+        context = Context(
+            driver.new_lock,
+            clock,
+            timeout=place.timeout,
+            most_tries=driver.most_tries,
+            home=driver.home,
+        )
         layout = driver.run(check(place.name, context))
         _check_partitions(place, layout)
     except BaseException:
@@ -121,12 +127,21 @@ def open_async(
     else:
         looking = connect_blocking(place.settings, client)
         try:
-            layout = looking.run(check(place.name, Context(threading.Lock, timeout=place.timeout)))
+            context = Context(
+                looking.new_lock, timeout=place.timeout, most_tries=looking.most_tries
+            )
+            layout = looking.run(check(place.name, context))
         finally:
             looking.close()
     _check_partitions(place, layout)
     driver = connect_async(place.settings, client)
-    context = Context(driver.new_lock, clock, timeout=place.timeout, home=driver.home)
+    context = Context(
+        driver.new_lock,
+        clock,
+        timeout=place.timeout,
+        most_tries=driver.most_tries,
+        home=driver.home,
+    )
     adapter = DynamoAdapter(place.url, layout, context, sequencing=place.sequencing)
     observer = Observer(telemetry, system="dynamodb", store=place.name)
     return AsyncStore(observed(adapter, observer), driver, codec, observer)

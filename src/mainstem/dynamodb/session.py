@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import platform
 import re
 import ssl
 import threading
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -29,6 +31,7 @@ from mainstem.redaction import redacted, shown
 
 _URL: Final = re.compile(r"https?://[!-~]+")
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
+_NOT_IN_A_HEADER: Final = re.compile(r"[^ -~]")
 _NO_CREDENTIALS: Final = (
     "There are no AWS credentials. Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
     "or run where a role gives them."
@@ -69,6 +72,8 @@ class Session:
         self.connect_timeout: float | None = config.connect_timeout
         self.read_timeout: float | None = config.read_timeout
         self.max_connections: int = config.max_pool_connections
+        self.max_tries: int | None = tries_of(config)
+        self.user_agent = _user_agent(config)
         self._set_endpoint(client.meta.endpoint_url, config.proxies)
         # botocore has no public name for these two.
         self._verify: Any = getattr(client._endpoint.http_session, "_verify", True)
@@ -337,6 +342,25 @@ def _new_client(make: Callable[..., Any], settings: Settings) -> Any:
             max_pool_connections=settings.max_connections,
         ),
     )
+
+
+def tries_of(config: Any) -> int | None:
+    """How many tries of a request the user's settings allow; None where they say nothing."""
+    tries = (config.retries or {}).get("total_max_attempts")
+    return None if tries is None else max(1, int(tries))
+
+
+def _user_agent(config: Any) -> str:
+    try:
+        release = version("mainstem")
+    except PackageNotFoundError:  # its files were put where they are without it
+        release = "0"
+    parts = [f"mainstem/{release}", f"lang/python#{platform.python_version()}"]
+    if config.user_agent_appid:
+        parts.append(f"app/{config.user_agent_appid}")
+    if config.user_agent_extra:
+        parts.append(config.user_agent_extra)
+    return _NOT_IN_A_HEADER.sub("-", " ".join(parts))
 
 
 def check_endpoint(endpoint: str) -> None:

@@ -374,6 +374,8 @@ def _get_shard_iterator(request: GetShardIterator) -> _Fields:
     }
     if request.sequence_number is not None:
         fields["SequenceNumber"] = request.sequence_number
+    if request.timestamp_us is not None:
+        fields["Timestamp"] = request.timestamp_us // 1000 / 1000
     return fields
 
 
