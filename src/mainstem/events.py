@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from os import urandom
@@ -13,7 +14,7 @@ import msgspec
 from msgspec import UNSET
 from msgspec.structs import force_setattr
 
-from mainstem.errors import InvalidInput
+from mainstem.errors import DecodeError, InvalidInput
 
 if TYPE_CHECKING:
     from mainstem.codec import Codec
@@ -106,13 +107,30 @@ class RecordedEvent(msgspec.Struct, frozen=True, eq=False, gc=False):
 
     @property
     def metadata(self) -> dict[str, Any] | None:
-        """The metadata, a new dictionary each time; None where the event has none."""
-        return None if self.metadata_json is None else _decode_metadata(self.metadata_json)
+        """The metadata, a new dictionary each time; None where the event has none.
+
+        Raises `DecodeError` for what another program has written in its place.
+        """
+        if self.metadata_json is None:
+            return None
+        try:
+            return _decode_metadata(self.metadata_json)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise DecodeError(
+                self.stream_id,
+                self.event_id,
+                self.name,
+                f"its metadata is no JSON object ({error}).",
+            ) from error
 
     @property
     def recorded_at(self) -> datetime:
         """When it was recorded: an aware datetime in UTC, exact to the microsecond."""
         return _EPOCH + timedelta(microseconds=self.recorded_us)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RecordedEvent:
+        # The codec stands for a program's classes: copies share it.
+        return msgspec.structs.replace(self, _payload=deepcopy(self._payload, memo))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RecordedEvent):

@@ -80,13 +80,14 @@ def demo(
                 outcome = run(place.url, count, writers, display)
             place.keep = place.keep or not outcome.as_expected
     except KeyboardInterrupt:
-        click.echo("Stopped: all writers are ended.", err=True)
+        output.tell("Stopped: all writers are ended.")
         raise
-    if for_programs:
-        output.print_json(report.as_json(outcome, place.url, kept=place.keep))
-    else:
-        _print_report(console, outcome)
-        console.print(_next_steps(place), soft_wrap=True)
+    with output.report_of("The demo has run to its end."):
+        if for_programs:
+            output.print_json(report.as_json(outcome, place.url, kept=place.keep))
+        else:
+            _print_report(console, outcome)
+            console.print(_next_steps(place), soft_wrap=True)
     if not outcome.as_expected:
         context.exit(1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from mainstem.cli.options import COUNT, json_wanted, table_option
-from mainstem.cli.output import console, event_table, print_lines
+from mainstem.cli.output import console, event_table, print_lines, say
 from mainstem.cli.store import Place, pass_place
 from mainstem.printable import printable
 
@@ -48,6 +48,6 @@ def read(
             max_count=max_count,
         )
     if found.version == 0:
-        click.echo(f"There is no stream {printable(stream)}.")
+        say(f"There is no stream {printable(stream)}.")
     else:
         console().print(event_table(f"{printable(stream)}, version {found.version}", found))

@@ -12,7 +12,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 
 from mainstem.cli.options import json_option
-from mainstem.cli.output import duration, events_shown, print_json, progress_console
+from mainstem.cli.output import (
+    duration,
+    events_shown,
+    print_json,
+    progress_console,
+    report_of,
+    say,
+    tell,
+)
 from mainstem.cli.store import Place, pass_place
 from mainstem.printable import printable
 
@@ -75,12 +83,13 @@ def repair(
             with _bar(opened) as advance:
                 result = repair_in_threads(opened, options, workers, advance)
         except KeyboardInterrupt:
-            click.echo("Interrupted. The same command goes on where it stopped.", err=True)
+            tell("Interrupted. The same command goes on where it stopped.")
             raise
-    if for_programs:
-        print_json(_for_programs(result))
-    else:
-        _print(result)
+    with report_of("The repair is done as far as it could be."):
+        if for_programs:
+            print_json(_for_programs(result))
+        else:
+            _print(result)
     return _DAMAGED if result.holes else 0
 
 
@@ -134,21 +143,20 @@ def _print(result: RepairResult) -> None:
 
     began = iso_time(result.began_us).partition(".")[0].replace("T", " ") + " UTC"
     if result.resumed:
-        click.echo(f"This went on with the repair that began at {began}.")
-    click.echo(
+        say(f"This went on with the repair that began at {began}.")
+    say(
         f"{events_shown(result.events)} put into the log. {result.items:,} items looked at, "
         f"{result.read_units:,.0f} read units, {duration(result.seconds)}."
     )
     if not result.holes:
-        click.echo(f"The log has every event that was written before {began}.")
+        say(f"The log has every event that was written before {began}.")
         return
     for stream_id, event_id in islice(sorted(result.holes.items()), _HOLES_SHOWN):
-        click.echo(f"Stream {printable(stream_id)} lacks event {event_id}.", err=True)
+        tell(f"Stream {printable(stream_id)} lacks event {event_id}.")
     more = len(result.holes) - _HOLES_SHOWN
     if more > 0:
-        click.echo(f"{more:,} more streams lack one; --json lists them all.", err=True)
-    click.echo(
+        tell(f"{more:,} more streams lack one; --json lists them all.")
+    tell(
         "The events table is damaged: restore it from a backup. Of other streams, the log has every event "
-        f"that was written before {began}.",
-        err=True,
+        f"that was written before {began}."
     )
