@@ -37,6 +37,7 @@ from mainstem.dynamodb.requests import (
     Control,
     Get,
     Got,
+    Item,
     Key,
     Put,
     Reason,
@@ -211,7 +212,7 @@ def outcomes(server: FaultyServer, config: Any, request: Any, *script: Answer) -
 
 
 ITEM = {"pk": {"S": "a"}, "sk": {"N": "1"}, "data": {"B": "AP8="}, "not": {"NULL": True}}
-READ_BACK = {"pk": "a", "sk": 1, "data": b"\x00\xff"}
+READ_BACK: Item = {"pk": "a", "sk": 1, "data": b"\x00\xff"}
 
 
 def test_answers_are_those_of_the_own_client(server: FaultyServer) -> None:

@@ -21,7 +21,6 @@ from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.drivers import connect_blocking
 from mainstem.dynamodb.requests import (
     Get,
-    GetRecords,
     GetShardIterator,
     IteratorExpired,
     Key,
@@ -196,7 +195,8 @@ def test_a_shard_is_read_from_a_time() -> None:
 
 
 def kinds_asked_for(reader: ShardReader, *answers: Any) -> list[str]:
-    left, asked = list(answers), []
+    left = list(answers)
+    asked: list[str] = []
 
     def answer(request: Any) -> Any:
         if isinstance(request, GetShardIterator):
@@ -210,7 +210,6 @@ def kinds_asked_for(reader: ShardReader, *answers: Any) -> list[str]:
 
     while left:
         run(reader.read(Attempts(Context(lambda: None))), answer)
-    assert all(isinstance(each, (GetRecords, str)) or each for each in asked)
     return asked
 
 
