@@ -310,8 +310,8 @@ MUTANTS = (
         [
             Edit(
                 "segments",
-                "        settled = marks.settled\n",
-                "        settled = marks.settled\n"
+                "        settled = marks.settled.position\n",
+                "        settled = marks.settled.position\n"
                 "        newest = yield from attempts.call(Query(self._layout.log, "
                 "log_hash(partition, self._layout.epoch_of(settled)), backwards=True, limit=1))\n"
                 "        settled = max([settled, *(head_behind(b).position for b in newest.items)])\n",
@@ -337,7 +337,7 @@ MUTANTS = (
                 "segments",
                 "        segmented = yield from self._end_of_segments("
                 "attempts, partition, marks.segmented)\n",
-                "        segmented = marks.settled\n",
+                "        segmented = marks.settled.position\n",
             )
         ],
     ),

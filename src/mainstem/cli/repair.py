@@ -69,7 +69,7 @@ def repair(
         from mainstem.dynamodb.repair_run import RepairOptions
         from mainstem.dynamodb.repair_threads import repair_in_threads
 
-        options = RepairOptions(segments, read_units, restart)
+        options = RepairOptions(segments, read_units, restart, rebuild=True)
         try:
             with _bar(opened) as advance:
                 result = repair_in_threads(opened, options, workers, advance)

@@ -15,6 +15,7 @@ from mainstem.dynamodb.layout import (
     stream_listing,
     stream_listings,
 )
+from mainstem.dynamodb.log_items import cursor_count
 from mainstem.dynamodb.requests import BatchGet, Item, Page, QueryIndex
 from mainstem.events import StreamInfo
 from mainstem.port import Op
@@ -93,10 +94,7 @@ def _versions(
     cursors = yield from attempts.batch_get(
         BatchGet(layout.log, tuple(keys), attributes=("Count",))
     )
-    return {
-        stream_id: Version(int(cursors[key]["Count"]) if key in cursors else 0)
-        for key, stream_id in keys.items()
-    }
+    return {stream_id: Version(cursor_count(cursors.get(key))) for key, stream_id in keys.items()}
 
 
 def _ranges(category: str | None, prefix: str | None) -> list[_Range]:

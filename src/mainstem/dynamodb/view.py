@@ -47,9 +47,14 @@ class Hint(NamedTuple):
 
 
 def hint_of(items: EventItems, item: Item) -> Hint | None:
-    """What an event item tells; None where it says that it is in the log already."""
-    if items.is_in_log(item):
-        return None
+    """What an event item tells; None where it says that it is in the log already. Raises `StoreDamaged`
+    where it is not understood.
+    """
+    return None if items.is_in_log(item) else any_hint_of(items, item)
+
+
+def any_hint_of(items: EventItems, item: Item) -> Hint:
+    """What an event item tells, whatever it says of the log. Raises `StoreDamaged`."""
     entry = items.entry(item)
     return Hint(entry.event.stream_id, entry.commit_last, entry)
 
@@ -59,6 +64,8 @@ class View:
 
     def __init__(self, settled: Head, window: Window) -> None:
         self.head = settled
+        self.is_at_batch = settled.position == 0
+        """Whether the head is known to be where a batch ends, or the log begins: marks may be wrong."""
         self._limits = window
         self._batches = 0
         self._events = 0
@@ -108,6 +115,7 @@ class View:
                 due[stream_id] = Due(first_id, event_id + 1, position)
             else:
                 due.pop(stream_id, None)
+        self.is_at_batch = True
         self._batches += 1
         self._events += end.position - self.head.position
         self.head = end
