@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mainstem.dynamodb import listing
+from mainstem.dynamodb.attempts import Attempts
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.event_items import EventItems
 from mainstem.dynamodb.findings import Findings
@@ -10,7 +11,6 @@ from mainstem.dynamodb.full_check import FullCheck
 from mainstem.dynamodb.layout import Layout
 from mainstem.dynamodb.paced import Paced
 from mainstem.dynamodb.quick_check import QuickCheck
-from mainstem.events import StreamInfo
 from mainstem.port import Op
 
 GRACE_SECONDS = 5.0
@@ -49,9 +49,12 @@ def quick_check(layout: Layout, context: Context, grace_s: float = GRACE_SECONDS
         yield from check.read_window(partition)
     yield from check.count_items()
     others = yield from check.unlisted()
-    listed: list[StreamInfo] = yield from listing.streams(layout, context, None, None, None, 10_000)
-    found = {info.stream_id: info for info in [*others, *listed]}
-    yield from check.look_at(list(found.values()) or (yield from check.sample()))
+    names = yield from listing.names(layout, Attempts(context), None, None, None, 10_000)
+    listed = yield from check.with_cursors(names)
+    unlisted = [info for info in others if info.stream_id not in names]
+    yield from check.look_at([*listed, *unlisted])
+    if not (names or others):
+        yield from check.look_at((yield from check.sample()))
     yield from check.wait(grace_s)
     yield from check.judge()
     return findings

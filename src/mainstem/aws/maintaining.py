@@ -30,8 +30,9 @@ _SEGMENTS_AT_ONCE: Final = 8
 """Packed for one partition before the others have their turn."""
 _VERIFYING_THREADS: Final = 4
 _MOST_LOGGED: Final = 20
-_GRACE_SECONDS: Final = 600.0
-"""Events that are not older may still be on their way, through a batching window of at most 300 seconds."""
+_GRACE_SECONDS: Final = 330.0
+"""What is missing is looked for again so long: it may be on its way, through a batching window of at most 300
+seconds. At most half of the time that there is."""
 
 TASKS: Final = ("segment", "verify")
 
@@ -122,13 +123,14 @@ class Maintaining:
         """The quick verification, as far as the time allows; the next one goes on there."""
         place = self._opened
         after = place.run(_verified_upto(place))
+        grace_s = min(_GRACE_SECONDS, deadline.left() / 2)
         found, upto = verify_part(
             place,
             after,
-            deadline.passed,
+            lambda: deadline.left() <= grace_s,
             workers=_VERIFYING_THREADS,
             read_units=self._read_units,
-            grace_s=_GRACE_SECONDS,
+            grace_s=grace_s,
         )
         place.run(_note_verified_upto(place, upto))
         self._tell(found)

@@ -138,7 +138,10 @@ class _Invocation:
             if hint.stream_id in done.holes:
                 missing = done.holes[hint.stream_id]
                 if hint.last_id >= missing:
-                    self._give_up(record, f"the events table has no event {missing} of its stream")
+                    reason = done.unreadable.get(
+                        hint.stream_id, f"the events table has no event {missing} of its stream"
+                    )
+                    self._give_up(record, reason)
 
     def _again(self, told: Sequence[_Told]) -> None:
         for record, _ in told:
@@ -179,5 +182,4 @@ def _hint_of(place: Watched, change: ChangeRecord) -> Hint | None:
     if change.new_image is not None:
         return hint_of(place.adapter.items, change.new_image)
     # A stream that was set up with keys only tells as much.
-    entry = place.adapter.items.entry(change.keys)
-    return Hint(entry.event.stream_id, entry.event.event_id)
+    return Hint(*place.adapter.items.key(change.keys))

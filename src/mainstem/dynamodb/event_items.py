@@ -114,6 +114,7 @@ class EventItems:
     def recorded(self, item: Item, codec: Codec) -> RecordedEvent:
         """The event of an item. Raises `StoreDamaged` where it is not understood."""
         event, position = self._border.packed(item), self._border.position(item)
+        self._border.extent(item, event.event_id)
         stream_id, event_id, name, data, metadata, recorded_us, commit_id = event
         return RecordedEvent(
             stream_id,

@@ -39,6 +39,20 @@ def streams(
 ) -> Op[list[StreamInfo]]:
     """As `mainstem.port.Adapter.streams`: by the index's keys, then by id."""
     attempts = Attempts(context)
+    found = yield from names(layout, attempts, category, prefix, after, max_count)
+    versions = yield from _versions(layout, attempts, found)
+    return [StreamInfo(stream_id, versions[stream_id]) for stream_id in found]
+
+
+def names(
+    layout: Layout,
+    attempts: Attempts,
+    category: str | None,
+    prefix: str | None,
+    after: str | None,
+    max_count: int,
+) -> Op[list[str]]:
+    """The ids of `streams`, whatever their cursors say."""
     listings = stream_listings()
     if after is not None:
         listings = listings[listings.index(stream_listing(after)) :]
@@ -67,8 +81,7 @@ def streams(
                 start = page.last
                 if start is None:
                     break
-    versions = yield from _versions(layout, attempts, found)
-    return [StreamInfo(stream_id, versions[stream_id]) for stream_id in found]
+    return found
 
 
 def count(layout: Layout, attempts: Attempts) -> Op[int]:

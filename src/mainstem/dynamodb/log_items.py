@@ -97,7 +97,7 @@ def cursor_count(cursor: Item | None) -> int:
     """How many events a cursor says that the log has of its stream; 0 where there is none. Raises
     `StoreDamaged` where it says nothing that can be.
     """
-    return 0 if cursor is None else _whole(cursor, "Count", 0)
+    return 0 if cursor is None else _whole(cursor, "Count", None)
 
 
 class Marks(NamedTuple):
@@ -123,7 +123,7 @@ def marks_in(item: Item | None) -> Marks:
     )
 
 
-def _whole(item: Item, name: str, default: int) -> int:
+def _whole(item: Item, name: str, default: int | None) -> int:
     found = item.get(name, default)
     if type(found) is int and 0 <= found < _MOST:
         return found

@@ -105,7 +105,7 @@ class QuickCheck:
 
     def unlisted(self) -> Op[list[StreamInfo]]:
         """Second: streams above the settled marks, which may have no cursor yet."""
-        found = yield from self._with_cursors(sorted(self._window))
+        found = yield from self.with_cursors(sorted(self._window))
         self._findings.note_unlisted(sum(not info.version for info in found))
         return found
 
@@ -121,7 +121,7 @@ class QuickCheck:
             )
             if page.items:
                 streams = sorted({str(item[table.hash_key]) for item in page.items})
-                return (yield from self._with_cursors(streams))
+                return (yield from self.with_cursors(streams))
         return []
 
     def count_items(self) -> Op[None]:
@@ -178,7 +178,8 @@ class QuickCheck:
     def _lacks(self) -> int:
         return max(0, self._counted - sum(walk.head.position for walk in self._walks.values()))
 
-    def _with_cursors(self, stream_ids: Sequence[str]) -> Op[list[StreamInfo]]:
+    def with_cursors(self, stream_ids: Sequence[str]) -> Op[list[StreamInfo]]:
+        """Streams with what their cursors say; those whose cursors say nothing that can be are told."""
         found: list[StreamInfo] = []
         for some in _portions(stream_ids):
             counts = yield from self._counts(some)

@@ -85,7 +85,6 @@ class Rebuilder:
         self._heads: dict[int, Head] = {}
         """Where each log ended before it was scanned: everything below is seen by the scan."""
         self._walks: dict[int, LogWalk] = {}
-        self._problems = Findings()
         self._reading = context.new_lock()
         """Of the walks: hands that scan may all want to know what the log has got."""
 
@@ -99,9 +98,7 @@ class Rebuilder:
         for partition in range(self._layout.partitions):
             head = yield from heads.find(self._paced.attempts(), partition)
             self._heads[partition] = head
-            self._walks[partition] = LogWalk(
-                self._layout, self._paced, self._problems, partition, head
-            )
+            self._walks[partition] = LogWalk(self._layout, self._paced, Findings(), partition, head)
 
     def scan(self, segment: int, segments: int) -> Op[None]:
         """A part of the log table. Any number of parts may be read at the same time."""
@@ -128,7 +125,7 @@ class Rebuilder:
             if kind == CURSOR:
                 cursors.append((rest, UNREADABLE))
             else:
-                self._problems.damaged(str(error))
+                _log.error("A block of the log is left out: %s", error)
 
     def _read_block(self, kind: str, item: Item) -> None:
         partition = self._layout.partition_of_block(item)
@@ -142,19 +139,19 @@ class Rebuilder:
             self.places.note(partition, first, ids)
         self.books.add_block(kind, partition, first, end, emptied=emptied)
 
-    def check(self) -> str | None:
-        """Why the log can't be believed either; None where it has no hole, and all of it was read."""
+    def check(self) -> None:
+        """Raises `StoreDamaged` where the log can't be believed either, as it has a hole."""
         for partition, head in self._heads.items():
             copied, reached = self._copied(partition), 0
             for first, end, emptied in self.books.blocks(LOG, partition):
                 if first == reached and not (emptied and end > copied):
                     reached = end
             if reached < head.position:
-                self._problems.damaged(
-                    f"The log of partition {partition} goes on to position {head.position}, and can't be "
-                    f"read at {reached}. Restore the log table from a backup."
+                raise StoreDamaged(
+                    f"The log of partition {partition} goes on to position {head.position}, and has nothing "
+                    f"that can be read at position {reached}, so nothing can be made again from it. Restore "
+                    "the log table from a backup. Nothing was changed."
                 )
-        return self._problems.kept[0].what if self._problems.kept else None
 
     def _copied(self, partition: int) -> int:
         """The end of the segments that were scanned and follow each other."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from mainstem.dynamodb.attempts import Attempts
+from mainstem.dynamodb.border import LARGEST_ID
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.event_items import EventItems, Placed
 from mainstem.dynamodb.layout import Layout
@@ -65,7 +66,7 @@ class _Found:
     """Events that say a position where the log is not known to have them: stream, id and position."""
 
     def add_unreadable(self, stream_id: str, event_id: object, what: str) -> None:
-        hole = event_id if isinstance(event_id, int) else 0
+        hole = event_id if type(event_id) is int and 0 <= event_id <= LARGEST_ID else 0
         if stream_id not in self.holes or hole < self.holes[stream_id]:
             self.holes[stream_id], self.unreadable[stream_id] = hole, what
 

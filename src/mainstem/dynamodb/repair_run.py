@@ -132,7 +132,6 @@ class RepairRun:
         self._rebuilder = Rebuilder(layout, context, self._paced) if options.rebuild else None
         self._unread = deque(range(options.segments))
         """Parts of the log table that nobody has read."""
-        self._is_rebuilt = False
         self._rebuilt = self._put_back = 0
         self._problems: list[str] = []
         self._layout = layout
@@ -173,17 +172,13 @@ class RepairRun:
                 return
 
     def rebuild(self) -> Op[Progress]:
-        """When all of the log is read: put cursors and marks right. Where the log itself can't be read,
-        everything is believed as it stands.
+        """When all of the log is read: put cursors and marks right. Raises `StoreDamaged` where the log
+        itself has a hole; then nothing was changed.
         """
         assert self._rebuilder is not None, "to be rebuilt"
-        problem = self._rebuilder.check()
-        if problem is None:
-            done = yield from self._paced.counted(self._rebuilder.mend())
-            self._rebuilt += done.cursors + done.marks
-            self._is_rebuilt = True
-        else:
-            self._problems.append(problem)
+        self._rebuilder.check()
+        done = yield from self._paced.counted(self._rebuilder.mend())
+        self._rebuilt += done.cursors + done.marks
         return self.progress()
 
     def step(self) -> Op[Progress]:
@@ -225,7 +220,7 @@ class RepairRun:
         was put, and have the next run begin anew.
         """
         assert self._is_scanned, "every segment is scanned"
-        if self._rebuilder is not None and self._is_rebuilt:
+        if self._rebuilder is not None:
             yield from self._paced.counted(self._put_back_events(self._rebuilder))
         while not self._finished:
             if self.progress().wait_s:
@@ -286,7 +281,7 @@ class RepairRun:
                     options.segments,
                     scanned.after,
                     min(limits, default=None),
-                    self._rebuilder if self._is_rebuilt else None,
+                    self._rebuilder,
                 ),
                 used,
             )

@@ -150,7 +150,7 @@ class Sequencer:
         view = self._views.get(partition)
         if view is None:
             view = yield from self._look(attempts, partition)
-        written = looks = 0
+        written = looks = gaps = 0
         holes: dict[str, int] = {}
         unreadable: dict[str, str] = {}
         while True:
@@ -158,6 +158,16 @@ class Sequencer:
             _discard(view, wanted)
             if not wanted:
                 break
+            if view.gap is not None:
+                gaps += 1
+                if gaps > _LOOKS:
+                    raise StoreDamaged(
+                        f"Partition {partition} has no batch at position {view.head.position}, and one at "
+                        f"{view.gap}. Nothing is put into the hole. Restore the log table from a backup."
+                    )
+                yield from attempts.pause("a batch of the log is not to be seen yet")
+                view = yield from self._look(attempts, partition)
+                continue
             entries, held, unread = yield from self._next_batch(
                 attempts, view, wanted, believing=believing
             )
@@ -329,9 +339,11 @@ class Sequencer:
                     first=start.position,
                 )
             )
+            view.gap = None
             for batch in page.items:
                 if int(batch["sk"]) != view.head.position:
-                    break  # a transaction of several batches, seen in part
+                    view.gap = int(batch["sk"])  # a transaction of several batches, seen in part
+                    break
                 if is_emptied(batch):
                     return False
                 ids = columns_of(batch).ids()

@@ -212,19 +212,19 @@ class _Verifying:
         unlisted = {info.stream_id: info for info in others}
         known = bool(unlisted) or self.after is not None
         while True:
-            operation = listing.streams(
-                place.layout, place.context, None, None, self.after, _LISTED
-            )
-            found = place.run(self._paced.counted(operation))
+            attempts = self._paced.attempts()
+            operation = listing.names(place.layout, attempts, None, None, self.after, _LISTED)
+            names = place.run(self._paced.counted(operation))
+            found = place.run(self._paced.counted(check.with_cursors(names)))
+            known = known or bool(names)
+            for stream_id in names:
+                unlisted.pop(stream_id, None)
             for start in range(0, len(found), _TOGETHER):
                 yield found[start : start + _TOGETHER]
-            known = known or bool(found)
-            for info in found:
-                unlisted.pop(info.stream_id, None)
-            if len(found) < _LISTED:
+            if len(names) < _LISTED:
                 self.after = None
                 break
-            self.after = found[-1].stream_id
+            self.after = names[-1]
             if self.out_of_time():
                 break
         yield list(unlisted.values())

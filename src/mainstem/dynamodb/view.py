@@ -66,6 +66,8 @@ class View:
         self.head = settled
         self.is_at_batch = settled.position == 0
         """Whether the head is known to be where a batch ends, or the log begins: marks may be wrong."""
+        self.gap: int | None = None
+        """Where the batch begins that was seen behind the head, with a hole before it."""
         self._limits = window
         self._batches = 0
         self._events = 0
