@@ -119,7 +119,7 @@ def test_a_throttled_partition_is_left_to_the_next_turn(shop: Shop) -> None:
 
 def test_it_verifies_and_tells_what_is_behind(shop: Shop) -> None:
     told, place = Told(), place_of(shop)
-    function = Maintaining(place, telemetry=told)
+    function = Maintaining(place, batching_seconds=300, telemetry=told)
     done = function.handle({"task": "verify"}, Time(shop, 900))
     assert done == {"verdict": "complete", "streams": 40, "findings": 0, "ended": True}
     shop.append("order-3", 2, expected=6)

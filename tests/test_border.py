@@ -375,7 +375,8 @@ def test_a_part_item_tells_what_it_lacks() -> None:
     body = b'{"Item": {"a": {"M": {}}, "b": {"S": "x"}, "c": {"BOOL": true}}}'
     item = decode(Get(Layout("shop").events, Key("s", 1)), body).item
     assert isinstance(item, PartItem)
-    assert (dict(item), item.unread) == ({"b": "x"}, {"a", "c"})
+    assert dict(item) == {"b": "x"}
+    assert sorted(item.unread) == ["a", "c"]
 
 
 @pytest.mark.parametrize("count", ["four", -1, 2**70, None])

@@ -109,7 +109,7 @@ def can_be_written(shop: Shop) -> None:
     """Each stream, in both ways, and what was written gets into the log."""
     for number in range(_STREAMS):
         for sequencing in ("transactional", "stream", "transactional"):
-            adapter = shop.adapter(sequencing)  # type: ignore[arg-type]
+            adapter = shop.adapter(sequencing)
             version = shop.run(adapter.version(f"order-{number}"))
             shop.run(shop.appending(adapter, f"order-{number}", version, 1, f"after/{version}"))
     repaired(shop)

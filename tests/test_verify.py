@@ -253,7 +253,12 @@ def test_an_append_in_flight_is_no_damage(shop: Shop, check: Any, sequencing: Se
     adapter = shop.adapter(sequencing)
     append = shop.appending(adapter, "order-1", 5, 2, "in flight")
     requests: list[Any] = []
-    shop.run(append, lambda request: bool(requests.append(request)) or is_transaction(request))
+
+    def is_sent(request: Any) -> bool:
+        requests.append(request)
+        return isinstance(request, Transact)
+
+    shop.run(append, is_sent)
     for seed in range(60):
         copied = deepcopy(shop)
         copied.database._random = random.Random(seed)
@@ -267,10 +272,6 @@ def test_an_append_in_flight_is_no_damage(shop: Shop, check: Any, sequencing: Se
 
         found = beside(copied, check(copied.layout, copied.context()), event)
         assert found.verdict is Verdict.COMPLETE, (seed, said(found))
-
-
-def is_transaction(request: Any) -> bool:
-    return isinstance(request, Transact)
 
 
 def test_a_commit_that_is_still_rolled_forward_is_no_damage(shop: Shop) -> None:

@@ -113,7 +113,7 @@ def test_wrong_calls_are_refused(url: str) -> None:
         {"grace_seconds": float("inf")},
     ):
         with pytest.raises(InvalidInput):
-            verify_log(url, **options)  # type: ignore[arg-type]
+            verify_log(url, **options)
     embedded = run("sqlite:///x.db", "verify")
     assert embedded.returncode == 2
     assert "SQLite" in embedded.stderr

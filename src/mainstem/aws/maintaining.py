@@ -30,9 +30,9 @@ _SEGMENTS_AT_ONCE: Final = 8
 """Packed for one partition before the others have their turn."""
 _VERIFYING_THREADS: Final = 4
 _MOST_LOGGED: Final = 20
-_GRACE_SECONDS: Final = 330.0
-"""What is missing is looked for again so long: it may be on its way, through a batching window of at most 300
-seconds. At most half of the time that there is."""
+_GRACE_SECONDS: Final = 30.0
+"""Beyond the batching window: what is missing is looked for again so long. At most half of the time that
+there is."""
 
 TASKS: Final = ("segment", "verify")
 
@@ -46,14 +46,18 @@ class Maintaining:
         *,
         reclaim: bool = False,
         read_units: float | None = None,
+        batching_seconds: float = 0.0,
         telemetry: Telemetry | None = None,
     ) -> None:
-        """``read_units``: what the verification may use a second; None: no limit."""
+        """``read_units``: what the verification may use a second; None: no limit. ``batching_seconds``: the
+        batching window of the sequencing function, for which events may be on their way.
+        """
         self._opened = place
         self._place = Watched(place, telemetry)
         self._count = self._place.observer.record
         self._reclaim = reclaim
         self._read_units = read_units
+        self._grace_s = _GRACE_SECONDS + batching_seconds
         self._next = 0
         """The partition to begin with, so that each has its turn where the time is too short for all."""
 
@@ -123,7 +127,7 @@ class Maintaining:
         """The quick verification, as far as the time allows; the next one goes on there."""
         place = self._opened
         after = place.run(_verified_upto(place))
-        grace_s = min(_GRACE_SECONDS, deadline.left() / 2)
+        grace_s = min(self._grace_s, deadline.left() / 2)
         found, upto = verify_part(
             place,
             after,
