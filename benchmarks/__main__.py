@@ -19,6 +19,7 @@ from benchmarks import (
     follow,
     functions,
     memory,
+    repeats,
     scale,
     speed,
 )
@@ -58,6 +59,7 @@ def _speed(console: Console) -> None:
 PARTS = {
     "speed": _speed,
     "memory": memory.report,
+    "repeats": repeats.report,
     "follow": follow.report,
     "functions": functions.report,
     "scale": scale.report,

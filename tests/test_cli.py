@@ -321,7 +321,7 @@ def test_debug_shows_where_an_error_arose(mainstem_: Mainstem, shop: str) -> Non
 def test_a_fault_of_the_machine_is_one_message(mainstem_: Mainstem, shop: str) -> None:
     ran = mainstem_("export", "--force", "/dev/full")
     assert (ran.code, ran.out) == (1, "")
-    assert ran.err == "mainstem: [Errno 28] No space left on device.\n"
+    assert ran.err == "mainstem: /dev/full can't be written any further: No space left on device.\n"
 
 
 def test_the_version_is_printed(mainstem_: Mainstem) -> None:
@@ -354,5 +354,5 @@ def test_every_command_and_option_is_documented(name: str) -> None:
 
 def test_every_exit_code_is_documented(mainstem_: Mainstem) -> None:
     listed = re.findall(r"^  (\d+) +\w", mainstem_("--help").out, re.MULTILINE)
-    assert listed == ["0", "1", "2", "3", "4", "5", "6", "7", "130", "141"]
+    assert listed == ["0", "1", "2", "3", "4", "5", "6", "7", "8", "130", "141"]
     assert re.findall(r"^\| (\d+) \|", PAGE.read_text(), re.MULTILINE) == listed

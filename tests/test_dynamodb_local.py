@@ -32,8 +32,7 @@ from mainstem.dynamodb.requests import (
     Update,
 )
 from mainstem.dynamodb.session import Settings
-from mainstem.dynamodb.wire_errors import Rejected
-from mainstem.errors import StoreNotFound
+from mainstem.errors import StoreNotFound, StoreRejected
 
 INDEX = Index("by-group", "group", "entry")
 
@@ -157,7 +156,7 @@ def test_transactions(driver: Runner, table: Table) -> None:
             Reason("ConditionalCheckFailed", item(table, "a", 1)),
         )
     )
-    with pytest.raises(Rejected):
+    with pytest.raises(StoreRejected):
         driver.ask(Transact(stale, token))
 
 
@@ -192,6 +191,6 @@ def test_a_missing_table_is_a_missing_store(driver: Runner) -> None:
 
 
 def test_what_dynamodb_does_not_take_is_refused(driver: Runner, table: Table) -> None:
-    with pytest.raises(Rejected, match="PutItem") as caught:
+    with pytest.raises(StoreRejected, match="PutItem") as caught:
         driver.ask(Put(table, {table.hash_key: "no sort key"}))
     assert caught.value.code == "ValidationException"

@@ -46,9 +46,9 @@ from mainstem.dynamodb.requests import (
     Update,
 )
 from mainstem.dynamodb.wire_answers import decode, decode_error
-from mainstem.dynamodb.wire_errors import Place, Rejected, answer_or_raise, place_of
+from mainstem.dynamodb.wire_errors import Place, answer_or_raise, place_of
 from mainstem.dynamodb.wire_requests import MOST_SENT_BACK, encode
-from mainstem.errors import StoreDenied, StoreNotFound
+from mainstem.errors import StoreDenied, StoreNotFound, StoreRejected
 
 TABLE = Table("some-table", "pk", "sk")
 INDEX = Index("by-group", "group", "entry")
@@ -271,7 +271,7 @@ def test_a_cancelled_transaction_is_an_answer() -> None:
     with pytest.raises(NoReply):
         failure(transact, code, CancellationReasons=reasons[:2])
     invalid = [{"Code": "None"}, {"Code": "ValidationError", "Message": "too big"}]
-    with pytest.raises(Rejected, match="ValidationError: too big"):
+    with pytest.raises(StoreRejected, match="ValidationError: too big"):
         failure(transact, code, CancellationReasons=invalid)
 
 
@@ -289,7 +289,7 @@ def test_items_put_new_one_by_one() -> None:
     with pytest.raises(StoreDenied, match="PartiQLInsert"):
         answer()
     errors[0] = {"Code": "ValidationError", "Message": "too big"}
-    with pytest.raises(Rejected, match="too big"):
+    with pytest.raises(StoreRejected, match="too big"):
         answer()
 
 
@@ -307,10 +307,10 @@ def test_errors_say_what_where_and_what_to_do() -> None:
 
 
 def test_other_refusals_keep_their_code_across_processes() -> None:
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(StoreRejected) as caught:
         failure(Put(TABLE, {}), "ValidationException", "One or more parameter values")
     again = pickle.loads(pickle.dumps(caught.value))
-    assert isinstance(again, Rejected)
+    assert isinstance(again, StoreRejected)
     assert again.code == "ValidationException"
     assert str(again) == str(caught.value)
 

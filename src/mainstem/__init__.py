@@ -11,6 +11,7 @@ from mainstem.errors import (
     CheckpointLost,
     CommitMismatch,
     DecodeError,
+    DemoFailed,
     DeploymentFailed,
     EncodeError,
     ImportConflict,
@@ -18,6 +19,7 @@ from mainstem.errors import (
     InvalidLine,
     InvalidStreamId,
     MainstemError,
+    OutcomeUnknown,
     PublicationFailed,
     StoreBusy,
     StoreClosed,
@@ -28,6 +30,7 @@ from mainstem.errors import (
     StoreFull,
     StoreNotFound,
     StoreReadOnly,
+    StoreRejected,
     TooLarge,
     TooManyConflicts,
     VersionConflict,
@@ -45,10 +48,10 @@ from mainstem.positions import (
     Position,
     Version,
 )
+from mainstem.readers import Batch, ReaderStatus
 from mainstem.snapshots import Snapshots
 from mainstem.store import Store
 from mainstem.streams import category
-from mainstem.subscriptions import Batch
 
 __all__ = [
     "ANY",
@@ -66,6 +69,7 @@ __all__ = [
     "CommitMismatch",
     "Decider",
     "DecodeError",
+    "DemoFailed",
     "DeploymentFailed",
     "EncodeError",
     "EventId",
@@ -78,9 +82,11 @@ __all__ = [
     "JsonCodec",
     "MainstemError",
     "NewEvent",
+    "OutcomeUnknown",
     "Partition",
     "Position",
     "PublicationFailed",
+    "ReaderStatus",
     "RecordedEvent",
     "Snapshots",
     "Store",
@@ -93,6 +99,7 @@ __all__ = [
     "StoreFull",
     "StoreNotFound",
     "StoreReadOnly",
+    "StoreRejected",
     "StoreStatus",
     "StoredCheckpoint",
     "Stream",

@@ -11,21 +11,32 @@
     │   └── CommitMismatch          the commit id was used for an append of other streams
     ├── VersionConflict             somebody else was first: reload, check the rule again, write again
     ├── TooManyConflicts            `handle` met a conflict at every attempt it was allowed
-    ├── AppendOutcomeUnknown        perhaps written: send the same commit id again
+    ├── OutcomeUnknown              perhaps written, perhaps not: the same call again is safe
+    │   └── AppendOutcomeUnknown    an append's: send the same commit id again
     ├── DecodeError                 a stored event is unknown to the codec or no longer fits its type
     ├── PublicationFailed           a target keeps refusing an event: mend the target, or leave the event out
     ├── DeploymentFailed            the stack, or what is deployed with it, was refused
     ├── CheckpointLost              another reader took the subscription over: stop this one
     ├── ImportConflict              a file's event differs from the one that the store has
+    ├── DemoFailed                  a process of the demo could not do its share
     └── StoreError                  the store can't be used as it is
         ├── StoreNotFound
         ├── StoreFormatError        not a store, or one of another format version
-        ├── StoreBusy               others kept it locked for the whole deadline; nothing was written
-        ├── StoreFull               no room; nothing was written
+        ├── StoreBusy               others kept it for the whole deadline, or it was out of reach
+        ├── StoreFull               no room
         ├── StoreReadOnly
         ├── StoreDenied             no credentials, or no permission
+        ├── StoreRejected           DynamoDB refused a request for a reason that is none of the others
         ├── StoreDamaged
         └── StoreClosed
+
+What is known about writing:
+
+- An append (``append``, ``append_many``, ``handle``) that may have been written raises
+  `AppendOutcomeUnknown`. With every other error of this tree nothing of it was written.
+- Whatever else writes may have done so in part when it raises a `StoreError` or an
+  `OutcomeUnknown`: an import has kept the commits before, a checkpoint or a snapshot may be saved,
+  some of the tables may be made. The same call again is safe; it finds what is there.
 
 Each message says what happened, to which stream, and what to do next. The classes and their
 attributes are the interface; the wording of the messages may change.
@@ -35,19 +46,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mainstem.positions import EXISTS
+from mainstem.printable import printable, quoted
+
 if TYPE_CHECKING:
     from mainstem.positions import EventId, Expected, Position, Version
 
 
 class MainstemError(Exception):
-    """The root of the tree. All of them can be pickled, to be raised in another process."""
+    """The root of the tree. All of them can be pickled, to be raised in another process.
+
+    The message is one line without a sign that a terminal obeys, whatever is named in it.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(printable(arg) if isinstance(arg, str) else arg for arg in args))
 
     def __reduce__(self) -> tuple[object, ...]:
         return _revive, (type(self), self.args, self.__dict__)
 
 
 class InvalidInput(MainstemError, ValueError):
-    """An argument is wrong. Nothing was written; the same call will fail again until it is mended."""
+    """An argument is wrong. Nothing was written; the same call will fail again until it is mended.
+
+    Of a file to be imported, the commits before a line that is wrong are written (`InvalidLine`).
+    """
 
 
 class InvalidStreamId(InvalidInput):
@@ -55,7 +78,7 @@ class InvalidStreamId(InvalidInput):
 
     def __init__(self, stream_id: object, problem: str) -> None:
         super().__init__(
-            f"{_short(stream_id)} is not a stream id: {problem}. "
+            f"{quoted(stream_id)} is not a stream id: {problem}. "
             "A stream id is text of 1 to 1,024 bytes of UTF-8."
         )
         self.stream_id = stream_id
@@ -65,7 +88,7 @@ class EncodeError(InvalidInput):
     """An event's payload or metadata can't be written down. Nothing was written."""
 
     def __init__(self, event_name: object, problem: str) -> None:
-        super().__init__(f"Event {_short(event_name)} can't be encoded: {problem}")
+        super().__init__(f"Event {quoted(event_name)} can't be encoded: {problem}")
         self.event_name = event_name
 
 
@@ -81,7 +104,11 @@ class TooLarge(InvalidInput):
 
 
 class InvalidLine(InvalidInput):
-    """A line of a file to be imported is not an event. Nothing of its commit was written."""
+    """A line of a file to be imported is not an event.
+
+    Nothing of its commit was written; what was imported before it stays. When the file is mended,
+    importing all of it again is safe.
+    """
 
     def __init__(self, problem: str, file: str | None = None, line: int | None = None) -> None:
         place = "The line" if file is None else f"{file}, line {line}"
@@ -96,8 +123,8 @@ class CommitMismatch(InvalidInput):
 
     def __init__(self, commit_id: str, stream_id: str) -> None:
         super().__init__(
-            f"Commit id {_short(commit_id)} was already used for a commit that is not this one: "
-            f"they differ in whether they touch stream {_short(stream_id)}. "
+            f"Commit id {quoted(commit_id)} was already used for a commit that is not this one: "
+            f"they differ in whether they touch stream {quoted(stream_id)}. "
             "Repeat a commit with the streams and expected versions that it had, "
             "or take a new commit id for a new commit."
         )
@@ -113,10 +140,14 @@ class VersionConflict(MainstemError):
     """
 
     def __init__(self, stream_id: str, expected: Expected, actual: Version) -> None:
-        super().__init__(
-            f"Stream {_short(stream_id)} is at version {actual}, not at the expected {expected}. "
-            "Read it again, decide again and append with the version that you read."
-        )
+        if expected is EXISTS:
+            problem = "does not exist, and was expected to. Read it again, and decide again."
+        else:
+            problem = (
+                f"is at version {actual}, not at the expected {expected}. "
+                "Read it again, decide again and append with the version that you read."
+            )
+        super().__init__(f"Stream {quoted(stream_id)} {problem}")
         self.stream_id = stream_id
         self.expected = expected
         self.actual = actual
@@ -127,28 +158,44 @@ class TooManyConflicts(MainstemError):
 
     def __init__(self, stream_id: str, attempts: int) -> None:
         super().__init__(
-            f"Stream {_short(stream_id)} was changed by others at each of {attempts} attempts to handle "
+            f"Stream {quoted(stream_id)} was changed by others at each of {attempts} attempts to handle "
             "a command. Try again later, allow more attempts, or let fewer writers share the stream."
         )
         self.stream_id = stream_id
         self.attempts = attempts
 
 
-class AppendOutcomeUnknown(MainstemError):
-    """It can't be told whether the append took place. Send it again with the same ``commit_id``: safe."""
+class OutcomeUnknown(MainstemError):
+    """It can't be told whether something was written. The same call again is safe: what is there
+    already is found, and is not written twice.
+
+    ``problem`` says why it can't be told. An append's is an `AppendOutcomeUnknown`.
+    """
+
+    def __init__(
+        self, what: str, problem: str, advice: str = "Repeat the same call, which is safe."
+    ) -> None:
+        super().__init__(f"It is not known whether {what} was written ({problem}). {advice}")
+        self.problem = problem
+
+
+class AppendOutcomeUnknown(OutcomeUnknown):
+    """It can't be told whether the append took place. Send it again with the same ``commit_id`` and
+    the same expected version: safe, it takes effect once. Without the commit id it may take effect twice.
+    """
 
     def __init__(self, stream_id: str, commit_id: str, problem: str) -> None:
         super().__init__(
-            f"It is not known whether commit {_short(commit_id)} to stream {_short(stream_id)} was "
-            f"written ({problem}). Append it again with the same commit_id and expected version: "
-            "it takes effect once."
+            f"commit {quoted(commit_id)} to stream {quoted(stream_id)}",
+            problem,
+            "Append it again with the same commit_id and expected version: it takes effect once.",
         )
         self.stream_id = stream_id
         self.commit_id = commit_id
 
 
 class DecodeError(MainstemError):
-    """A stored event can't be turned into the payload that the codec promises.
+    """A stored event can't be turned into the payload that the codec promises. Nothing was changed.
 
     ``reason`` says why: an unknown event name, a payload that no longer fits its type, or an
     upcaster that failed or is missing.
@@ -156,7 +203,8 @@ class DecodeError(MainstemError):
 
     def __init__(self, stream_id: str, event_id: EventId, event_name: str, reason: str) -> None:
         super().__init__(
-            f"Event {event_id} of stream {_short(stream_id)}, {event_name}, can't be decoded: {reason}"
+            f"Event {event_id} of stream {quoted(stream_id)}, {quoted(event_name)}, can't be decoded: "
+            f"{reason}"
         )
         self.stream_id = stream_id
         self.event_id = event_id
@@ -165,15 +213,16 @@ class DecodeError(MainstemError):
 
 
 class CheckpointLost(MainstemError):
-    """Another reader has opened the same subscription since: this one may no longer move its checkpoint.
+    """Another reader has opened the same subscription since, or it was reset or forgotten: this one may no
+    longer move its checkpoint.
 
     Nothing was moved. Stop this reader; the other one goes on from the last checkpoint saved.
     """
 
     def __init__(self, subscription: str, position: Position) -> None:
         super().__init__(
-            f"Subscription {_short(subscription)} was opened by another reader, so this one can't move "
-            f"its checkpoint to {position}. Stop this reader; the other goes on from the last "
+            f"Subscription {quoted(subscription)} was opened by another reader, or reset, so this one "
+            f"can't go on at position {position}. Stop this reader; the other goes on from the last "
             "checkpoint that was saved. Two readers that shall both see every event need two names."
         )
         self.subscription = subscription
@@ -201,7 +250,7 @@ class PublicationFailed(MainstemError):
     ) -> None:
         place = "" if position is None else f" (position {position})"
         super().__init__(
-            f"Event {event_id} of stream {_short(stream_id)}{place} could not be published to {target}: "
+            f"Event {event_id} of stream {quoted(stream_id)}{place} could not be published to {target}: "
             f"{reason}. Publication stays at it and tries again. Mend what refuses it."
         )
         self.target = target
@@ -215,34 +264,49 @@ class PublicationFailed(MainstemError):
 
 
 class DeploymentFailed(MainstemError):
-    """A stack could not be made, changed or removed. The message has the reasons that AWS gives."""
+    """A stack could not be made, changed or removed. The message has the reasons that AWS gives.
+
+    Some of its resources may have been changed. The same command again goes on from there.
+    """
 
 
 class ImportConflict(MainstemError):
     """An event to be imported does not fit what the store already has.
 
-    Nothing of its commit was written; what was imported before it stays.
+    Nothing of its commit was written (on DynamoDB, of the part of it that a transaction holds); what
+    was imported before it stays. Importing the same file again ends at the same event.
     """
 
     def __init__(self, stream_id: str, event_id: EventId, problem: str) -> None:
         super().__init__(
-            f"Event {event_id} of stream {_short(stream_id)} can't be imported: {problem}"
+            f"Event {event_id} of stream {quoted(stream_id)} can't be imported: {problem}"
         )
         self.stream_id = stream_id
         self.event_id = event_id
         self.problem = problem
 
 
+class DemoFailed(MainstemError):
+    """A process of the demo could not do its share. What was written before it stays in the demo's store."""
+
+
 class StoreError(MainstemError):
-    """The store can't be used as it is. Nothing was written by the call."""
+    """The store can't be used as it is.
+
+    Of an append (``append``, ``append_many``, ``handle``) nothing was written. Anything else that
+    writes may have done so in part: see the message, mend the cause, and repeat the call, which is safe.
+    """
 
 
 class StoreNotFound(StoreError):
-    """There is no store at that place."""
+    """There is no store at that place, or not any more."""
 
 
 class StoreFormatError(StoreError):
-    """What is at that place is not a store, or one of a format version that this release can't use."""
+    """What is at that place is not a store, or one of a format version that this release can't use.
+
+    Nothing was changed in it.
+    """
 
 
 class StoreBusy(StoreError):
@@ -254,23 +318,45 @@ class StoreBusy(StoreError):
 
 
 class StoreFull(StoreError):
-    """There is no room left. Nothing was written; make room, then trying again is safe."""
+    """There is no room left. Make room, then trying again is safe.
+
+    An append wrote nothing; an import has kept the commits before.
+    """
 
 
 class StoreReadOnly(StoreError):
-    """The store can be read but not written."""
+    """The store can be read but not written. Nothing was written."""
 
 
 class StoreDenied(StoreError):
-    """There are no credentials, or they do not permit what is asked for. Nothing was written."""
+    """There are no credentials, or they do not permit what is asked for, or not any more.
+
+    An append wrote nothing. What takes several requests may have got as far as the one that was
+    denied; repeating it with the permission is safe.
+    """
+
+
+class StoreRejected(StoreError):
+    """DynamoDB refused a request for a reason that none of the other errors stands for.
+
+    ``code`` is DynamoDB's name for it, such as ``ValidationException``. An append wrote nothing. The
+    same call will most likely be refused again.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class StoreDamaged(StoreError):
-    """The store is damaged. Stop writing and restore a copy."""
+    """What is stored contradicts itself or can't be read. Stop writing and restore a copy."""
 
 
 class StoreClosed(StoreError):
-    """The store was closed before the call."""
+    """The store was closed, before the call or while it was under way.
+
+    An append wrote nothing; connect again, and trying again is safe.
+    """
 
     def __init__(self) -> None:
         super().__init__("This store is closed. Connect again.")
@@ -283,9 +369,3 @@ def _revive(
     error = kind.__new__(kind, *args)
     error.__dict__.update(attributes)
     return error
-
-
-def _short(value: object, limit: int = 80) -> str:
-    """A value for a message: quoted, and cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= limit else f"{text[:limit]}…"

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET
 from msgspec.structs import force_setattr
 
-from mainstem.errors import InvalidInput
+from mainstem.errors import DecodeError, InvalidInput
 
 if TYPE_CHECKING:
     from mainstem.codec import Codec
@@ -25,6 +25,9 @@ _decode_metadata = msgspec.json.Decoder(dict[str, Any]).decode
 
 MAX_COMMIT_ID_BYTES = 128
 MAX_EVENT_NAME_BYTES = 255
+MADE = "."
+"""How commit ids begin that were made here. Few of them ever come back (with an append whose outcome
+was unknown), so stores need not spend an index on them; a caller's own are found by one."""
 
 
 class NewEvent(msgspec.Struct, frozen=True, gc=False):
@@ -103,8 +106,21 @@ class RecordedEvent(msgspec.Struct, frozen=True, eq=False, gc=False):
 
     @property
     def metadata(self) -> dict[str, Any] | None:
-        """The metadata, a new dictionary each time; None where the event has none."""
-        return None if self.metadata_json is None else _decode_metadata(self.metadata_json)
+        """The metadata, a new dictionary each time; None where the event has none.
+
+        Raises `DecodeError` for what another program has written in its place.
+        """
+        if self.metadata_json is None:
+            return None
+        try:
+            return _decode_metadata(self.metadata_json)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise DecodeError(
+                self.stream_id,
+                self.event_id,
+                self.name,
+                f"its metadata is no JSON object ({error}).",
+            ) from error
 
     @property
     def recorded_at(self) -> datetime:
@@ -205,8 +221,13 @@ class AppendResult(NamedTuple):
 
 
 def new_commit_id() -> str:
-    """96 random bits as 16 characters: commit ids only have to differ within one stream."""
-    return urlsafe_b64encode(urandom(12)).decode()
+    """90 random bits as 16 characters: commit ids only have to differ within one stream."""
+    return MADE + urlsafe_b64encode(urandom(12))[1:].decode()
+
+
+def is_made(commit_id: str) -> bool:
+    """Whether it looks like one of `new_commit_id`'s rather than like a caller's own."""
+    return commit_id.startswith(MADE)
 
 
 def check_commit_id(commit_id: str) -> None:

@@ -30,6 +30,8 @@ class ExpectedState(Enum):
     def __repr__(self) -> str:
         return f"mainstem.{self.name}"
 
+    __str__ = __repr__
+
 
 class LogEnd(Enum):
     """The two ends of the log, as places where a subscription may start."""
@@ -42,6 +44,8 @@ class LogEnd(Enum):
 
     def __repr__(self) -> str:
         return f"mainstem.{self.name}"
+
+    __str__ = __repr__
 
 
 ANY: Final = ExpectedState.ANY

@@ -4,14 +4,17 @@ they are deployed as.
 Needs ``mainstem[dynamodb]``.
 """
 
-from mainstem.aws.deadline import LambdaContext
-from mainstem.aws.functions import (
-    Handler,
-    maintenance_handler,
-    projection_handler,
-    publisher_handler,
-    sequencing_handler,
-)
+from mainstem.extras import needs
+
+with needs("dynamodb", "mainstem.aws"):
+    from mainstem.aws.deadline import LambdaContext
+    from mainstem.aws.functions import (
+        Handler,
+        maintenance_handler,
+        projection_handler,
+        publisher_handler,
+        sequencing_handler,
+    )
 
 __all__ = [
     "Handler",

@@ -102,8 +102,9 @@ def _install(folder: Path, python: str, machine: str) -> None:
         command.remove("--no-compile")  # uv does so unless told otherwise
     done = subprocess.run([*command, *wanted], capture_output=True, text=True, check=False)
     if done.returncode:
+        said = "; ".join(line.strip() for line in done.stderr.splitlines() if line.strip())
         raise DeploymentFailed(
-            f"{' and '.join(wanted)} can't be had for Python {python} on {machine}:\n{done.stderr.strip()}"
+            f"{' and '.join(wanted)} can't be had for Python {python} on {machine}: {said}"
         )
     for part in ("bin", ".lock"):
         found = folder / part

@@ -13,15 +13,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from aws_cdk import Duration, Token
-from aws_cdk import aws_dynamodb as dynamodb
-from aws_cdk import aws_iam as iam
-from aws_cdk import aws_kms as kms
-from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_s3 as s3
-from aws_cdk import aws_s3_assets as s3_assets
-from aws_cdk import cloudformation_include as include
-from constructs import Construct
+from mainstem.extras import needs
+
+with needs("cdk", "mainstem.aws.cdk"):
+    from aws_cdk import Duration, Token
+    from aws_cdk import aws_dynamodb as dynamodb
+    from aws_cdk import aws_iam as iam
+    from aws_cdk import aws_kms as kms
+    from aws_cdk import aws_lambda as lambda_
+    from aws_cdk import aws_s3 as s3
+    from aws_cdk import aws_s3_assets as s3_assets
+    from aws_cdk import cloudformation_include as include
+    from constructs import Construct
 
 from mainstem.aws.bundle import build
 from mainstem.aws.stack.functions import NEW_BATCHES

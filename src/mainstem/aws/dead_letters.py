@@ -26,7 +26,9 @@ class DeadLetter(NamedTuple):
 
 
 class DeadLetters:
-    """The bucket. ``client`` is an S3 client of botocore's."""
+    """The bucket. ``client`` is an S3 client of botocore's, which uses buckets of the account alone
+    (`mainstem.aws.own_buckets.only_own`).
+    """
 
     def __init__(self, bucket: str, client: Any) -> None:
         self.bucket = bucket

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -10,9 +11,11 @@ from typing import Any, Final, NamedTuple
 
 import botocore.exceptions
 
-from mainstem.aws.account import Account
-from mainstem.aws.bundle import Bundle, build
+from mainstem.aws.account import STORE_TAG, Account
+from mainstem.aws.bundle import build
+from mainstem.aws.bundles import Bundles
 from mainstem.aws.progress import Event, event_ids, follow
+from mainstem.aws.refusals import in_words
 from mainstem.aws.stack.parameters import PARAMETERS
 from mainstem.aws.stack.template import template
 from mainstem.dynamodb.context import Context
@@ -20,6 +23,7 @@ from mainstem.dynamodb.drivers import connect_blocking
 from mainstem.dynamodb.layout import AttributeNames
 from mainstem.dynamodb.tables import check
 from mainstem.errors import DeploymentFailed, InvalidInput, StoreFormatError
+from mainstem.printable import quoted
 
 _ESTABLISHED: Final = (
     "CREATE_COMPLETE",
@@ -71,6 +75,11 @@ class Deployment:
         """``parameters`` of the template, by name. ``attributes`` are what the attributes of the events
         table are called; None: as before. Raises `InvalidInput` for a parameter that there is not.
         """
+        if not re.fullmatch(PARAMETERS["StoreName"]["AllowedPattern"], account.name):
+            raise InvalidInput(
+                f"A store called {quoted(account.name)} can't be deployed: its functions and alarms are "
+                f"called after it, so its name has to be {PARAMETERS['StoreName']['ConstraintDescription']}."
+            )
         for name in parameters:
             if name not in PARAMETERS or name in ("StoreName", "CodeBucket", "CodeKey"):
                 raise InvalidInput(
@@ -86,6 +95,10 @@ class Deployment:
 
         Nothing else is changed: where there is no bucket for bundles yet, it is made.
         """
+        with in_words(f"plan the stack {self._account.stack}"):
+            return self._plan(tell)
+
+    def _plan(self, tell: Callable[[str], None]) -> Plan:
         account = self._account
         stack = account.described_stack()
         if stack is not None and stack["StackStatus"] not in _ESTABLISHED:
@@ -104,10 +117,11 @@ class Deployment:
         architecture = _chosen(parameters, stack, "Architecture")
         tell(f"Building the functions' bundle for Python {runtime} on {architecture}")
         bundle = build(runtime, architecture)
-        bucket = self._code_bucket or f"mainstem-code-{account.number}-{account.region}"
+        bundles = Bundles(account)
+        bucket, made = bundles.bucket(self._code_bucket, _chosen(parameters, stack, "CodeBucket"))
         key = f"{account.name}/{bundle.digest[:32]}.zip"
         tell(f"Putting it ({len(bundle.data):,} bytes) into the bucket {bucket}")
-        made = self._put_bundle(bucket, key, bundle)
+        bundles.put(bucket, key, bundle)
         parameters |= {"StoreName": account.name, "CodeBucket": bucket, "CodeKey": key}
         tell("Asking CloudFormation what would change")
         change_set = self._change_set(stack, parameters, names)
@@ -126,22 +140,32 @@ class Deployment:
         )
 
     def carry_out(self, plan: Plan, tell: Callable[[Event], None] = lambda _: None) -> None:
-        """Do it, and wait until it is done. Raises `DeploymentFailed` where CloudFormation has undone it."""
+        """Do it, and wait until it is done.
+
+        Raises `DeploymentFailed` where CloudFormation has undone it. If another error comes of watching it,
+        CloudFormation goes on with what was begun.
+        """
         if plan.change_set is None:
             return
-        cloudformation = self._account.cloudformation
-        before = set() if plan.is_new else event_ids(cloudformation, plan.stack)
-        cloudformation.execute_change_set(ChangeSetName=plan.change_set)
-        follow(cloudformation, plan.stack, before, tell)
+        with in_words(f"change the stack {plan.stack}"):
+            cloudformation = self._account.cloudformation
+            before = set() if plan.is_new else event_ids(cloudformation, plan.stack)
+            cloudformation.execute_change_set(ChangeSetName=plan.change_set)
+            follow(cloudformation, plan.stack, before, tell)
 
     def discard(self, plan: Plan) -> None:
-        """Do nothing of it."""
+        """Do nothing of it. What others have made of the stack meanwhile stays."""
         if plan.change_set is None:
             return
-        cloudformation = self._account.cloudformation
-        cloudformation.delete_change_set(ChangeSetName=plan.change_set)
-        if plan.is_new:
-            cloudformation.delete_stack(StackName=plan.stack)
+        with in_words(f"discard the plan for the stack {plan.stack}"):
+            cloudformation = self._account.cloudformation
+            cloudformation.delete_change_set(ChangeSetName=plan.change_set)
+            left = self._account.find_stack()
+            if left is None or left["StackStatus"] != "REVIEW_IN_PROGRESS":
+                return
+            others = cloudformation.list_change_sets(StackName=plan.stack)["Summaries"]
+            if all(each["ChangeSetId"] == plan.change_set for each in others):
+                cloudformation.delete_stack(StackName=left["StackId"])
 
     def _parameters(self, stack: Mapping[str, Any] | None) -> dict[str, str]:
         """What the URL and the caller say. A store on transactions needs no sequencing function."""
@@ -158,7 +182,7 @@ class Deployment:
         wanted = self._attributes
         if stack is None:
             return wanted or AttributeNames()
-        answer = self._account.cloudformation.get_template(StackName=self._account.stack)
+        answer = self._account.cloudformation.get_template(StackName=stack["StackId"])
         body = answer["TemplateBody"]
         deployed = json.loads(body) if isinstance(body, str) else body
         names = AttributeNames(**deployed["Resources"]["Settings"]["Properties"]["Attributes"])
@@ -203,35 +227,6 @@ class Deployment:
         parameters.setdefault("Partitions", str(layout.partitions))
         return layout.attributes if self._attributes is None else names
 
-    def _put_bundle(self, bucket: str, key: str, bundle: Bundle) -> bool:
-        """Whether the bucket was made for it."""
-        s3, region = self._account.s3, self._account.region
-        made = False
-        try:
-            s3.head_bucket(Bucket=bucket)
-        except botocore.exceptions.ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
-                raise DeploymentFailed(
-                    f"The bucket {bucket} can't be used ({error}). Give another with --code-bucket."
-                ) from error
-            if region == "us-east-1":
-                s3.create_bucket(Bucket=bucket)
-            else:
-                where = {"LocationConstraint": region}
-                s3.create_bucket(Bucket=bucket, CreateBucketConfiguration=where)
-            s3.put_public_access_block(
-                Bucket=bucket,
-                PublicAccessBlockConfiguration={
-                    "BlockPublicAcls": True,
-                    "IgnorePublicAcls": True,
-                    "BlockPublicPolicy": True,
-                    "RestrictPublicBuckets": True,
-                },
-            )
-            made = True
-        s3.put_object(Bucket=bucket, Key=key, Body=bundle.data, ContentType="application/zip")
-        return made
-
     def _change_set(
         self, stack: Mapping[str, Any] | None, said: Mapping[str, str], names: AttributeNames
     ) -> str | None:
@@ -251,18 +246,15 @@ class Deployment:
             if name in PARAMETERS
         ]
         body = json.dumps(template(names), separators=(",", ":"))
-        try:
-            made = cloudformation.create_change_set(
-                StackName=account.stack,
-                ChangeSetName=f"mainstem-{uuid.uuid4().hex}",
-                ChangeSetType="CREATE" if stack is None else "UPDATE",
-                TemplateBody=body,
-                Parameters=parameters,
-                Capabilities=["CAPABILITY_IAM"],
-                Tags=[{"Key": "mainstem:store", "Value": account.name}],
-            )["Id"]
-        except botocore.exceptions.ClientError as error:
-            raise DeploymentFailed(f"CloudFormation refuses the stack: {error}") from error
+        made = cloudformation.create_change_set(
+            StackName=account.stack if stack is None else stack["StackId"],
+            ChangeSetName=f"mainstem-{uuid.uuid4().hex}",
+            ChangeSetType="CREATE" if stack is None else "UPDATE",
+            TemplateBody=body,
+            Parameters=parameters,
+            Capabilities=["CAPABILITY_IAM"],
+            Tags=[{"Key": STORE_TAG, "Value": account.name}],
+        )["Id"]
         try:
             cloudformation.get_waiter("change_set_create_complete").wait(
                 ChangeSetName=made, WaiterConfig={"Delay": 2, "MaxAttempts": 150}
@@ -295,4 +287,4 @@ def _chosen(parameters: Mapping[str, str], stack: Mapping[str, Any] | None, name
     for each in () if stack is None else stack.get("Parameters", ()):
         if each["ParameterKey"] == name:
             return str(each["ParameterValue"])
-    return str(PARAMETERS[name]["Default"])
+    return str(PARAMETERS[name].get("Default", ""))

@@ -9,7 +9,9 @@ import botocore.exceptions
 
 from mainstem.aws.account import Account
 from mainstem.aws.progress import Event, event_ids, follow
+from mainstem.aws.refusals import in_words
 from mainstem.errors import DeploymentFailed, InvalidInput
+from mainstem.printable import quoted
 
 
 class Remains(NamedTuple):
@@ -33,7 +35,13 @@ class Destruction:
         self._account = account
 
     def look(self) -> Remains:
-        """What there is. Raises `DeploymentFailed` where there is nothing at all."""
+        """What there is. Raises `DeploymentFailed` where there is nothing at all, and where the stack is
+        another store's.
+        """
+        with in_words(f"look at the stack {self._account.stack}"):
+            return self._look()
+
+    def _look(self) -> Remains:
         account = self._account
         stack = account.described_stack()
         tables = {}
@@ -43,14 +51,14 @@ class Destruction:
                 tables[name] = int(found.get("ItemCount", 0))
         if stack is None and not tables:
             raise DeploymentFailed(
-                f"There is no stack {account.stack}, and there are no tables of a store {account.name!r}, in "
-                f"{account.region}."
+                f"There is no stack {account.stack}, and there are no tables of a store "
+                f"{quoted(account.name)}, in {account.region}."
             )
         resources: list[str] = []
         bucket = None
         if stack is not None:
             for page in account.cloudformation.get_paginator("list_stack_resources").paginate(
-                StackName=account.stack
+                StackName=stack["StackId"]
             ):
                 for each in page["StackResourceSummaries"]:
                     resources.append(each["LogicalResourceId"])
@@ -69,10 +77,15 @@ class Destruction:
     ) -> None:
         """Delete the stack; and the tables and the dead letters, for good, if ``data_of`` names the store.
 
-        Raises `InvalidInput` where it names another.
+        Raises `InvalidInput` where it names another. What another error has kept from being deleted, the same
+        call deletes.
         """
-        account = self._account
         self.check_name(data_of)
+        with in_words(f"delete the stack {self._account.stack}"):
+            self._delete(remains, data_of, tell)
+
+    def _delete(self, remains: Remains, data_of: str | None, tell: Callable[[Event], None]) -> None:
+        account = self._account
         if remains.stack is not None:
             before = event_ids(account.cloudformation, remains.stack)
             account.cloudformation.delete_stack(StackName=remains.stack)
@@ -92,7 +105,8 @@ class Destruction:
         """Raise `InvalidInput` unless it is the store's name, or None."""
         if data_of not in (None, self._account.name):
             raise InvalidInput(
-                f"The data of {data_of!r} was to be deleted, but the store is {self._account.name!r}. "
+                f"The data of {quoted(data_of)} was to be deleted, but the store is "
+                f"{quoted(self._account.name)}. "
                 "Nothing was done."
             )
 

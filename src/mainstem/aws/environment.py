@@ -3,6 +3,8 @@
 ====================== =========================================================================
 ``MAINSTEM_URL``        the store, such as ``dynamodb://shop``
 ``MAINSTEM_DEAD_LETTERS`` the S3 bucket for records that can't be sequenced
+``MAINSTEM_ACCOUNT``    the account's number, whose own that bucket has to be; without it, that of the
+                        credentials
 ``MAINSTEM_RECLAIM``    ``true``: batches whose events are in segments are emptied
 ``MAINSTEM_READ_UNITS`` read units a second that the scheduled verification may use
 ``MAINSTEM_BATCHING_WINDOW`` seconds for which change records are gathered: the verification waits so long
@@ -17,10 +19,13 @@ from __future__ import annotations
 
 import logging
 import os
+from functools import cache
+from typing import Any
 
 import botocore.session
 
 from mainstem.aws.dead_letters import DeadLetters
+from mainstem.aws.own_buckets import only_own
 from mainstem.errors import InvalidInput
 from mainstem.telemetry import EmbeddedMetrics, NoTelemetry, Telemetry
 from mainstem.telemetry.metrics import OF_FUNCTIONS
@@ -44,7 +49,16 @@ def dead_letters(bucket: str | None = None) -> DeadLetters | None:
     name = bucket or os.environ.get("MAINSTEM_DEAD_LETTERS")
     if not name:
         return None
-    return DeadLetters(name, botocore.session.get_session().create_client("s3"))
+    session = botocore.session.get_session()
+    return DeadLetters(name, only_own(session.create_client("s3"), lambda: _account(session)))
+
+
+@cache
+def _account(session: Any) -> str:
+    """Whose the bucket has to be."""
+    said = os.environ.get("MAINSTEM_ACCOUNT")
+    found: str = said or session.create_client("sts").get_caller_identity()["Account"]
+    return found
 
 
 def reclaim() -> bool:

@@ -21,6 +21,7 @@ from mainstem.dynamodb.requests import Get, Got, Put, Value
 from mainstem.dynamodb.verification import verify_part
 from mainstem.errors import InvalidInput, StoreBusy, StoreError
 from mainstem.port import Op
+from mainstem.printable import printable
 from mainstem.telemetry import Telemetry, metrics
 
 _log = logging.getLogger("mainstem")
@@ -141,7 +142,7 @@ class Maintaining:
         if found.read_units:
             self._count(metrics.READ_UNITS, found.read_units, operation="verify")
         for finding in found.findings[:_MOST_LOGGED]:
-            _log.error("Verification: %s", finding.what)
+            _log.error("Verification: %s", printable(finding.what))
         return {
             "verdict": found.verdict.value,
             "streams": found.streams,

@@ -61,7 +61,7 @@ def follow(
     if status.endswith("_FAILED") or "ROLLBACK" in status:
         raise DeploymentFailed(
             f"The stack is in state {status}. "
-            + "\n".join(reasons or ["CloudFormation tells no reason."])
+            + "; ".join(reasons or ["CloudFormation tells no reason."])
         )
 
 

@@ -10,6 +10,7 @@ from mainstem.aws.account import Account
 from mainstem.aws.dead_letters import DeadLetter, DeadLetters
 from mainstem.aws.place import Place
 from mainstem.aws.records import received
+from mainstem.aws.refusals import in_words
 from mainstem.aws.sequencing import Sequencing
 from mainstem.errors import DeploymentFailed
 
@@ -37,6 +38,13 @@ def redrive(
     Events that are in the log already are passed over, so to repeat it is safe, also while the function
     runs. An object with a record that still can't be sequenced stays, its other records are sequenced.
     """
+    with in_words(f"redrive what the bucket {letters.bucket} has"):
+        return _redrive(place, letters, tell)
+
+
+def _redrive(
+    place: Place, letters: DeadLetters, tell: Callable[[DeadLetter, bool], None]
+) -> Redriven:
     seen = records = 0
     left: list[str] = []
     for letter in letters:
@@ -52,7 +60,7 @@ def redrive(
 
 
 def bucket_of(account: Account) -> str:
-    """The bucket of a store's stack. Raises `DeploymentFailed` where there is no stack."""
+    """The bucket of a store's stack. Raises `DeploymentFailed` where there is none, or another store's."""
     stack = account.described_stack()
     for output in () if stack is None else stack.get("Outputs", ()):
         if output["OutputKey"] == "DeadLettersBucket":

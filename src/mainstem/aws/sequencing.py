@@ -21,6 +21,7 @@ from mainstem.dynamodb.requests import ChangeRecord
 from mainstem.dynamodb.sequencer import Sequenced
 from mainstem.dynamodb.view import Hint, hint_of
 from mainstem.errors import StoreDamaged, StoreError
+from mainstem.printable import printable
 from mainstem.telemetry import Telemetry, metrics
 
 _log = logging.getLogger("mainstem")
@@ -149,7 +150,7 @@ class _Invocation:
 
     def _give_up(self, record: Received, reason: str) -> None:
         """Keep a record that can't be sequenced; where that fails, have it come again."""
-        name = record.sequence_number or "without-number"
+        name = printable(record.sequence_number or "without-number")
         if self._dead_letters is None:
             # Then it ends where Lambda puts what has used up its retries.
             _log.error("Record %s can't be sequenced: %s", name, reason)

@@ -10,13 +10,13 @@ Exit codes:
 5    the data differs: a file's event is not the store's, or can't be decoded
 6    the log is behind the events: sequence or repair
 7    the log is damaged: restore from a backup
+8    done, but the report of it could not be printed (a full disk): do not repeat it for that
 130  interrupted (Ctrl-C)
-141  whoever was reading the output has closed it
+141  whoever was reading the output has closed it; what the command writes to a store is done
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from typing import Final
@@ -24,10 +24,12 @@ from typing import Final
 import click
 
 import mainstem
+from mainstem.cli import output
 from mainstem.cli.append import append
 from mainstem.cli.demo import demo
 from mainstem.cli.deploy import deploy, destroy, package, template
 from mainstem.cli.inspect import status, streams
+from mainstem.cli.output import OutputFailed, tell
 from mainstem.cli.read import read
 from mainstem.cli.redrive import redrive
 from mainstem.cli.repair import repair
@@ -46,10 +48,12 @@ from mainstem.errors import (
     StoreError,
     VersionConflict,
 )
+from mainstem.printable import printable
 
 FAILED: Final = 1
 INTERRUPTED: Final = 130
 OUTPUT_CLOSED: Final = 141
+UNREPORTED: Final = 8
 
 _EXIT_CODES: Final[tuple[tuple[type[MainstemError], int], ...]] = (
     (InvalidInput, 2),
@@ -62,7 +66,36 @@ _EXIT_CODES: Final[tuple[tuple[type[MainstemError], int], ...]] = (
 _EPILOG = "\b\n" + (__doc__ or "").partition("\n\n")[2].replace("\n\n", "\n")
 
 
-@click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Takes the options of all commands behind the command's name, too, where people look for them."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(context, _shared_first(args))
+
+
+def _shared_first(arguments: list[str]) -> list[str]:
+    """The arguments, with ``--url`` and ``--debug`` before the command."""
+    first: list[str] = []
+    rest: list[str] = []
+    left = iter(arguments)
+    for each in left:
+        if each == "--":
+            rest += [each, *left]
+        elif each == "--debug" or each.startswith("--url="):
+            first.append(each)
+        elif each == "--url":
+            value = next(left, None)
+            if value is None:
+                raise click.BadOptionUsage(each, f"Option '{each}' requires an argument.")
+            first += [each, value]
+        else:
+            rest.append(each)
+    return first + rest
+
+
+@click.group(
+    cls=_Commands, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.option(
     "--url",
     envvar="MAINSTEM_URL",
@@ -77,14 +110,14 @@ _EPILOG = "\b\n" + (__doc__ or "").partition("\n\n")[2].replace("\n\n", "\n")
 @click.version_option(mainstem.__version__, prog_name="mainstem")
 @click.pass_context
 def cli(context: click.Context, url: str | None, *, debug: bool) -> None:  # noqa: ARG001 - see run
-    r"""Mainstem, an event store: append events, replay them all, follow them live.
+    """Mainstem, an event store: append events, replay them all, follow them live.
 
     Tables and progress bars are for people; --json is for programs. Example:
 
     \b
         mainstem --url sqlite:///shop.db append order-1 OrderPlaced '{"total": 42}'
         mainstem --url sqlite:///shop.db replay
-    """
+    """  # noqa: D301 - click takes the backspace for a sign that lines are to stay as they are
     context.obj = Place(url)
 
 
@@ -115,12 +148,13 @@ for _command in (
 def run(arguments: list[str] | None = None) -> int:
     """Run one command; answers the exit code."""
     debug = False
+    output.set_up()
     try:
         # Not cli.main, which has exit codes of its own.
         with cli.make_context("mainstem", sys.argv[1:] if arguments is None else arguments) as call:
             debug = call.params["debug"]
             code = cli.invoke(call)
-        sys.stdout.flush()
+        output.finish()
     except (Exception, KeyboardInterrupt) as error:
         return _failed(error, debug=debug)
     return code if isinstance(code, int) else 0
@@ -130,35 +164,35 @@ def _failed(error: BaseException, *, debug: bool) -> int:
     """Say what went wrong, in one message; answers the exit code."""
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
-    if isinstance(error, OSError):
-        _discard_output()
-    if isinstance(error, BrokenPipeError):
+    output.discard()
+    if isinstance(error, OutputFailed) and error.is_closed:
         return OUTPUT_CLOSED
     if isinstance(error, (KeyboardInterrupt, click.exceptions.Abort)):
         return INTERRUPTED
     if debug:
-        traceback.print_exception(error)
+        tell("".join(traceback.format_exception(error)).rstrip())
     if isinstance(error, click.ClickException):
-        error.show()
+        _show(error)
         return error.exit_code
-    click.echo(f"mainstem: {_message(error)}", err=True)
+    tell(f"mainstem: {_message(error)}")
+    if isinstance(error, OutputFailed):
+        return UNREPORTED if error.done else FAILED
     return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), FAILED)
 
 
+def _show(error: click.ClickException) -> None:
+    """As click does it, but fit for a terminal whatever the arguments were."""
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        tell(f"{error.ctx.get_usage()}\nTry '{error.ctx.command_path} --help' for help.\n")
+    tell(f"Error: {printable(error.format_message())}")
+
+
 def _message(error: BaseException) -> str:
-    if isinstance(error, MainstemError):
+    if isinstance(error, (MainstemError, OutputFailed)):
         return str(error)
     if isinstance(error, OSError):
-        return f"{error}."
+        return f"{printable(str(error))}."
     return (
-        f"This should not have happened: {type(error).__name__}: {error}. Please report it, with what "
-        "the same command prints with --debug before its name."
+        f"This should not have happened: {type(error).__name__}: {printable(str(error))}. Please report it, "
+        "with what the same command prints with --debug."
     )
-
-
-def _discard_output() -> None:
-    """Where nothing more can be printed: keep Python from trying when it flushes at its end."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

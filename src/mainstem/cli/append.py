@@ -10,10 +10,11 @@ import click
 import msgspec
 
 from mainstem.cli.options import json_option
-from mainstem.cli.output import print_json, printable
+from mainstem.cli.output import print_json, report_of, say
 from mainstem.cli.store import Place, pass_place
 from mainstem.events import AppendResult, NewEvent
 from mainstem.positions import ANY, EXISTS, Expected
+from mainstem.printable import printable
 
 
 class ExpectedVersion(click.ParamType):  # type: ignore[type-arg,unused-ignore]
@@ -91,10 +92,11 @@ def append(
         events = [NewEvent(name, _payload(payload), _metadata(metadata))]
     with place.open(create=True) as store:
         result = store.append(stream, events, expected=expected, commit_id=commit_id)
-    if for_programs:
-        print_json(result._asdict())
-    else:
-        click.echo(_sentence(result))
+    with report_of("The events are in the store."):
+        if for_programs:
+            print_json(result._asdict())
+        else:
+            say(_sentence(result))
 
 
 def _sentence(result: AppendResult) -> str:

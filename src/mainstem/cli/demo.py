@@ -21,7 +21,8 @@ from mainstem.demo import report
 from mainstem.demo.data import EVENTS
 from mainstem.demo.display import Bars, Lines, Quiet
 from mainstem.demo.run import Outcome, run
-from mainstem.demo.writers import WriterFailed
+from mainstem.errors import DemoFailed
+from mainstem.printable import printable
 
 QUICK: Final = 2_000
 """Events of a quick run."""
@@ -74,18 +75,19 @@ def demo(
     console.quiet = for_programs
     try:
         with _store(url or _url_of_group(context), keep=keep) as place:
-            console.print(f"Store: {place.url} ({place.fate})", soft_wrap=True)
+            console.print(f"Store: {printable(place.url)} ({place.fate})", soft_wrap=True)
             with _display(console, count) as display:
                 outcome = run(place.url, count, writers, display)
             place.keep = place.keep or not outcome.as_expected
     except KeyboardInterrupt:
-        click.echo("Stopped: all writers are ended.", err=True)
+        output.tell("Stopped: all writers are ended.")
         raise
-    if for_programs:
-        output.print_json(report.as_json(outcome, place.url, kept=place.keep))
-    else:
-        _print_report(console, outcome)
-        console.print(_next_steps(place), soft_wrap=True)
+    with output.report_of("The demo has run to its end."):
+        if for_programs:
+            output.print_json(report.as_json(outcome, place.url, kept=place.keep))
+        else:
+            _print_report(console, outcome)
+            console.print(_next_steps(place), soft_wrap=True)
     if not outcome.as_expected:
         context.exit(1)
 
@@ -122,7 +124,7 @@ def _store(url: str | None, *, keep: bool) -> Iterator[_Place]:
     place = _Place(f"sqlite:///{quote((directory / 'incidents.db').as_posix())}", keep=keep)
     try:
         yield place
-    except WriterFailed:
+    except DemoFailed:
         place.keep = True
         raise
     finally:
@@ -145,7 +147,7 @@ def _print_report(console: Console, outcome: Outcome) -> None:
 def _next_steps(place: _Place) -> str:
     if not place.keep:
         return "The store is removed. Next, try mainstem demo --keep, and look into the store."
-    mainstem = f"  mainstem --url '{place.url}'"
+    mainstem = f"  mainstem --url '{printable(place.url)}'"
     return (
         "The store is kept. Next, try:\n"
         f"{mainstem} streams\n"

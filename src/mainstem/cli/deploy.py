@@ -5,18 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from mainstem.cli.options import json_option
-from mainstem.cli.output import bytes_shown, print_json
+from mainstem.cli.output import bytes_shown, console, print_json, report_of, say, tell, writing
 from mainstem.cli.store import Place, pass_place
 from mainstem.cli.tables import attributes_of
 from mainstem.connect import is_dynamodb
+from mainstem.printable import printable, quoted
 
 if TYPE_CHECKING:
     from mainstem.aws.deployment import Plan
@@ -31,7 +31,6 @@ _ATTRIBUTE = click.option(
     help="Name an attribute of the events table otherwise, such as stream_id=AggregateId; repeatable.",
 )
 _YES = click.option("--yes", is_flag=True, help="Do not ask, do it.")
-_STATUS_STYLES: Final = {"COMPLETE": "green", "FAILED": "red", "PROGRESS": "dim"}
 
 
 @click.command("template", epilog="Example: mainstem template --output store.template.json")
@@ -53,9 +52,10 @@ def template(output: Path | None, renamed: Sequence[str]) -> None:
 
     text = json.dumps(made(AttributeNames(**attributes_of(renamed))), indent=1) + "\n"
     if output is None:
-        click.echo(text, nl=False)
+        say(text.rstrip("\n"))
     else:
-        output.write_text(text)
+        with writing(output):
+            output.write_text(text)
 
 
 @click.command("package", epilog="Example: mainstem package --output mainstem.zip")
@@ -84,22 +84,23 @@ def package(output: Path, python: str, architecture: str, *, for_programs: bool)
     from mainstem.aws.bundle import build
 
     bundle = build(python, architecture)
-    output.write_bytes(bundle.data)
-    if for_programs:
-        print_json(
-            {
-                "file": str(output),
-                "bytes": len(bundle.data),
-                "unpacked_bytes": bundle.unpacked_bytes,
-                "files": bundle.files,
-                "sha256": bundle.digest,
-            }
-        )
-    else:
-        click.echo(
-            f"{output}: {bytes_shown(len(bundle.data))}, {bytes_shown(bundle.unpacked_bytes)} unpacked, for "
-            f"Python {python} on {architecture}."
-        )
+    with writing(output):
+        output.write_bytes(bundle.data)
+    told = {
+        "file": str(output),
+        "bytes": len(bundle.data),
+        "unpacked_bytes": bundle.unpacked_bytes,
+        "files": bundle.files,
+        "sha256": bundle.digest,
+    }
+    with report_of(f"{printable(str(output))} is written."):
+        if for_programs:
+            print_json(told)
+        else:
+            say(
+                f"{output}: {bytes_shown(len(bundle.data))}, {bytes_shown(bundle.unpacked_bytes)} unpacked, "
+                f"for Python {python} on {architecture}."
+            )
 
 
 @click.command("deploy", epilog="Example: mainstem deploy --parameter BatchingWindow=5")
@@ -118,7 +119,7 @@ def package(output: Path, python: str, architecture: str, *, for_programs: bool)
 @click.option(
     "--code-bucket",
     metavar="NAME",
-    help="The bucket for the functions' bundle.  [default: mainstem-code-ACCOUNT-REGION, which is made]",
+    help="The account's bucket for the functions' bundle.  [default: that of before, or a new one]",
 )
 @_ATTRIBUTE
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would be done, and do nothing.")
@@ -154,36 +155,33 @@ def deploy(
         attributes=names,
         code_bucket=code_bucket,
     )
-    console = Console(stderr=True)
-    plan = deployment.plan(lambda text: None if for_programs else console.print(f"{text} …"))
+    plan = deployment.plan(lambda text: None if for_programs else tell(f"{text} …"))
     if not for_programs:
         _show_plan(plan)
     if plan.change_set is None:
         if for_programs:
-            print_json({"stack": plan.stack, "changes": [], "deployed": False})
+            print_json(_told(plan, deployed=False))
         return None
-    if only_plan or not (yes or _confirmed("Deploy it?", for_programs=for_programs)):
+    try:
+        agreed = not only_plan and (yes or _confirmed("Deploy it?", for_programs=for_programs))
+    except BaseException:
+        deployment.discard(plan)
+        raise
+    if not agreed:
         deployment.discard(plan)
         if for_programs:
-            print_json(
-                {
-                    "stack": plan.stack,
-                    "changes": [each._asdict() for each in plan.changes],
-                    "deployed": False,
-                }
-            )
+            print_json(_told(plan, deployed=False))
         return None if only_plan else 1
-    deployment.carry_out(plan, lambda event: None if for_programs else _show_event(console, event))
-    if for_programs:
-        print_json(
-            {
-                "stack": plan.stack,
-                "changes": [each._asdict() for each in plan.changes],
-                "deployed": True,
-            }
-        )
-    else:
-        click.echo(f"The stack {plan.stack} is deployed. Try: mainstem --url '{place.url}' status")
+    try:
+        deployment.carry_out(plan, lambda event: None if for_programs else _tell_event(event))
+    except KeyboardInterrupt:
+        tell("Interrupted. CloudFormation goes on; the same command shows how far it got.")
+        raise
+    with report_of(f"The stack {plan.stack} is deployed."):
+        if for_programs:
+            print_json(_told(plan, deployed=True))
+        else:
+            say(f"The stack {plan.stack} is deployed. Try: mainstem --url '{place.url}' status")
     return None
 
 
@@ -194,30 +192,69 @@ def deploy(
     metavar="NAME",
     help="Delete the tables with all events, and the dead letters, too: repeat the store's name.",
 )
+@click.option("--plan", "only_plan", is_flag=True, help="Show what would be done, and do nothing.")
 @_YES
+@json_option
 @pass_place
-def destroy(place: Place, data_of: str | None, *, yes: bool) -> int | None:
+def destroy(
+    place: Place, data_of: str | None, *, only_plan: bool, yes: bool, for_programs: bool
+) -> int | None:
     """Delete a store's stack: functions, alarms, dashboard. Its tables and dead letters stay.
 
     With --delete-data and the store's name, they are deleted, too, for good. What is shown first is what
-    would be gone and what would stay.
+    would be gone and what would stay. A stack that is not this store's is not touched.
     """
     _check_dynamodb(place)
     from mainstem.aws.account import Account
     from mainstem.aws.destruction import Destruction
 
     destruction = Destruction(Account(place.url))
-    remains = destruction.look()
     destruction.check_name(data_of)
-    _show_remains(remains, deletes_data=data_of is not None)
-    if not (yes or _confirmed("Go on?", for_programs=False)):
-        return 1
-    console = Console(stderr=True)
-    destruction.carry_out(remains, data_of=data_of, tell=lambda event: _show_event(console, event))
-    click.echo(
-        "Done." if data_of else "Done. The tables are kept: mainstem deploy takes them up again."
-    )
+    remains = destruction.look()
+    if not for_programs:
+        _show_remains(remains, deletes_data=data_of is not None)
+    if only_plan or not (yes or _confirmed("Go on?", for_programs=for_programs)):
+        if for_programs:
+            print_json(_remains_told(remains, data_of, destroyed=False))
+        return None if only_plan else 1
+    try:
+        destruction.carry_out(
+            remains,
+            data_of=data_of,
+            tell=lambda event: None if for_programs else _tell_event(event),
+        )
+    except KeyboardInterrupt:
+        tell("Interrupted. CloudFormation goes on; the same command does the rest.")
+        raise
+    with report_of("It is destroyed as it was wanted."):
+        if for_programs:
+            print_json(_remains_told(remains, data_of, destroyed=True))
+        else:
+            say(_destroyed(remains, deletes_data=data_of is not None))
     return None
+
+
+def _destroyed(remains: Remains, *, deletes_data: bool) -> str:
+    """What was done, and what is left of the store."""
+    done = "There was no stack to delete." if remains.stack is None else "The stack is deleted."
+    if deletes_data:
+        return f"{done} Its data is deleted, too."
+    kept = [f"the table {name}" for name in remains.tables]
+    if remains.bucket is not None:
+        kept.append(f"the bucket {remains.bucket}")
+    if not kept:
+        return f"{done} Nothing of the store is left."
+    advice = " mainstem deploy takes the tables up again." if remains.tables else ""
+    return f"{done} Kept: {', '.join(kept)}.{advice}"
+
+
+def _remains_told(remains: Remains, data_of: str | None, *, destroyed: bool) -> dict[str, Any]:
+    return {**remains._asdict(), "deletes_data": data_of is not None, "destroyed": destroyed}
+
+
+def _told(plan: Plan, *, deployed: bool) -> dict[str, Any]:
+    changes = [each._asdict() for each in plan.changes]
+    return {"stack": plan.stack, "changes": changes, "deployed": deployed}
 
 
 def _parameters(given: Sequence[str], publish_to: str | None) -> dict[str, str]:
@@ -227,7 +264,9 @@ def _parameters(given: Sequence[str], publish_to: str | None) -> dict[str, str]:
     for each in given:
         name, equals, value = each.partition("=")
         if not equals or name in found:
-            raise click.UsageError(f"--parameter {each}: give each name once, as NAME=VALUE.")
+            raise click.UsageError(
+                f"--parameter {quoted(each)}: give each name once, as NAME=VALUE."
+            )
         found[name] = value
     if publish_to is not None:
         service = parse(publish_to).service if publish_to else "events"
@@ -236,19 +275,16 @@ def _parameters(given: Sequence[str], publish_to: str | None) -> dict[str, str]:
 
 
 def _show_plan(plan: Plan) -> None:
-    console = Console()
     what = "a new stack" if plan.is_new else "the stack as it is"
-    console.print(f"\n[bold]{plan.stack}[/]: {what}, functions from {plan.code}")
+    say(f"\n{plan.stack}: {what}, functions from {plan.code}")
     if plan.makes_bucket:
-        console.print("The bucket for them was made.")
+        say("The bucket for them was made.")
     if plan.uses_tables:
-        console.print(
-            "The store's tables are there already. They are used, and not a part of the stack."
-        )
+        say("The store's tables are there already. They are used, and not a part of the stack.")
     for name, value in sorted(plan.parameters.items()):
-        console.print(f"  {name} = {value or '(none)'}", highlight=False)
+        say(f"  {name} = {printable(value) or '(none)'}")
     if not plan.changes:
-        console.print("Nothing is to be changed.")
+        say("Nothing is to be changed.")
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("", "resource", "kind"):
@@ -258,28 +294,24 @@ def _show_plan(plan: Plan) -> None:
         action = f"{change.action}, made anew" if change.replaced else change.action
         style = "red" if change.replaced else styles.get(change.action, "")
         table.add_row(Text(action, style), change.name, change.kind.removeprefix("AWS::"))
-    console.print(table)
+    console().print(table)
 
 
 def _show_remains(remains: Remains, *, deletes_data: bool) -> None:
     if remains.stack is None:
-        click.echo("There is no stack any more.")
+        say("There is no stack.")
     else:
-        click.echo(f"The stack's {len(remains.resources)} resources would be gone.")
+        say(f"The stack's {len(remains.resources)} resources would be gone.")
     verb = "would be DELETED FOR GOOD" if deletes_data else "would be kept"
     for table, items in remains.tables.items():
-        click.echo(f"  table {table}, some {items:,} items: {verb}")
+        say(f"  table {table}, some {items:,} items: {verb}")
     if remains.bucket is not None:
-        click.echo(f"  bucket {remains.bucket}, {remains.dead_letters:,} dead letters: {verb}")
+        say(f"  bucket {remains.bucket}, {remains.dead_letters:,} dead letters: {verb}")
 
 
-def _show_event(console: Console, event: Event) -> None:
-    style = next((style for end, style in _STATUS_STYLES.items() if event.status.endswith(end)), "")
-    line = Text(f"{event.status:<20}", style)
-    line.append(f" {event.name} ({event.kind.removeprefix('AWS::')})", "default")
-    if event.reason:
-        line.append(f": {event.reason}", "default")
-    console.print(line)
+def _tell_event(event: Event) -> None:
+    reason = f": {printable(event.reason)}" if event.reason else ""
+    tell(f"{event.status:<20} {event.name} ({event.kind.removeprefix('AWS::')}){reason}")
 
 
 def _confirmed(question: str, *, for_programs: bool) -> bool:

@@ -10,8 +10,9 @@ from rich.table import Table
 
 import mainstem
 from mainstem.cli.options import COUNT, json_wanted, table_option
-from mainstem.cli.output import bytes_shown, console, duration, print_json, printable
+from mainstem.cli.output import bytes_shown, console, duration, print_json, say
 from mainstem.cli.store import Place, pass_place
+from mainstem.printable import printable
 
 
 @click.command(epilog="Example: mainstem streams --category order --max-count 20")
@@ -38,9 +39,9 @@ def streams(
                 print_json(info._asdict())
             return
         # Not a table of them all: there may be millions.
-        click.echo("  version  stream")
+        say("  version  stream")
         for info in found:
-            click.echo(f"{info.version:>9,}  {printable(info.stream_id)}")
+            say(f"{info.version:>9,}  {printable(info.stream_id)}")
 
 
 class Reader(NamedTuple):

@@ -1,11 +1,20 @@
-"""How events and figures are shown: to people in tables, to programs as JSON lines."""
+"""How events and figures are shown: to people in tables, to programs as JSON lines.
+
+All that is printed goes through here: nothing that a terminal obeys is in it, and when it can't be
+printed, that is an `OutputFailed`, which can be told from what fails in a store or a file.
+"""
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import islice
-from typing import Any
+from pathlib import Path
+from typing import IO, Any, Final, cast
 
 import msgspec
 from rich.console import Console
@@ -13,13 +22,125 @@ from rich.table import Table
 
 from mainstem.events import RecordedEvent
 from mainstem.jsonlines import encode_line
+from mainstem.printable import printable, printable_json
 
-_TOGETHER = 500
+_TOGETHER: Final = 500
+_UNBOUNDED: Final = 1_000_000
+"""Columns."""
+_GONE: Final = (errno.EPIPE, errno.ESHUTDOWN)
+"""Whoever was reading has closed the pipe."""
+
+
+class OutputFailed(Exception):
+    """What a command had to say could not be written to standard output."""
+
+    def __init__(self, cause: OSError | ValueError, done: str = "") -> None:
+        """``done`` is what the command had done before, in a sentence; empty: nothing that lasts."""
+        super().__init__(cause, done)
+        self.cause = cause
+        self.done = done
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether somebody has had enough, which is no fault."""
+        return isinstance(self.cause, OSError) and self.cause.errno in _GONE
+
+    def __str__(self) -> str:
+        reason = f"{self.cause}."
+        if not self.done:
+            return reason
+        return (
+            f"{self.done} Only the report of it could not be written to standard output: {reason}"
+        )
+
+
+@contextmanager
+def writing(path: Path | str) -> Iterator[None]:
+    """Within, a file is written: what the machine says of it names the file."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
+def report_of(done: str) -> Iterator[None]:
+    """Within, a command that has written something tells what. Where that fails, ``done``, a sentence, says
+    so: nobody shall take it for a failure of what is done, and do it again.
+    """
+    try:
+        yield
+    except OutputFailed as error:
+        raise OutputFailed(error.cause, done) from error
+
+
+class _Output:
+    """Standard output, whose faults are `OutputFailed`."""
+
+    @property
+    def encoding(self) -> str:
+        return sys.stdout.encoding
+
+    def isatty(self) -> bool:
+        return sys.stdout.isatty()
+
+    def fileno(self) -> int:
+        return sys.stdout.fileno()
+
+    def write(self, text: str) -> int:
+        with _told():
+            return sys.stdout.write(text)
+
+    def flush(self) -> None:
+        with _told():
+            sys.stdout.flush()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:  # ValueError: an encoding, or a file that is closed
+        raise OutputFailed(error) from error
+
+
+def say(text: str = "") -> None:
+    """A line for people, on standard output, or several. What is named in it is printable, or quoted."""
+    output = _Output()
+    output.write(_lines(text))
+    output.flush()
+
+
+def tell(text: str) -> None:
+    """A line for people, on standard error. Where that is full or closed, the work goes on."""
+    with suppress(OSError, ValueError):
+        sys.stderr.write(_lines(text))
+        sys.stderr.flush()
+
+
+def _lines(text: str) -> str:
+    return "".join(f"{printable(line)}\n" for line in text.split("\n"))
 
 
 def console() -> Console:
     """For people, on standard output. Texts are shown as they are: "[b]" is no markup."""
-    return Console(highlight=False, markup=False, emoji=False, soft_wrap=False)
+    return Console(
+        file=cast("IO[str]", _Output()),
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=False,
+        width=None if is_of_a_width() else _UNBOUNDED,
+    )
+
+
+def is_of_a_width() -> bool:
+    """Whether lines have an end: on a terminal, or where whoever reads them says so. A file or a pipe gets
+    lines that are whole, however long the paths and names in them are.
+    """
+    return sys.stdout.isatty() or "COLUMNS" in os.environ
 
 
 def progress_console() -> Console:
@@ -29,23 +150,79 @@ def progress_console() -> Console:
 
 def print_json(value: Any) -> None:
     """One JSON object on a line."""
-    sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")
-    sys.stdout.buffer.flush()
+    _print_bytes([printable_json(msgspec.json.encode(value)) + b"\n"])
 
 
 def print_lines(events: Iterable[RecordedEvent]) -> int:
     """The events as JSON lines; answers how many there were."""
     iterator, count = iter(events), 0
     while lines := [encode_line(event) for event in islice(iterator, _TOGETHER)]:
-        sys.stdout.buffer.write(b"".join(lines))
+        _print_bytes([printable_json(b"".join(lines))], flush=False)
         count += len(lines)
-    sys.stdout.buffer.flush()
+    _print_bytes([])
     return count
+
+
+def _print_bytes(parts: Iterable[bytes], *, flush: bool = True) -> None:
+    with _told():
+        sys.stdout.flush()  # what was printed as text before it comes before it
+        for part in parts:
+            sys.stdout.buffer.write(part)
+        if flush:
+            sys.stdout.buffer.flush()
+
+
+def standard_output() -> IO[bytes]:
+    """Where a file of events goes that is to be printed: as it is, but for what a terminal would obey."""
+    return cast("IO[bytes]", _OutputOfBytes())
+
+
+class _OutputOfBytes(io.RawIOBase):
+    """Prints lines of JSON."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, lines: Any) -> int:
+        data = bytes(lines)
+        _print_bytes([printable_json(data) if sys.stdout.isatty() else data], flush=False)
+        return len(data)
+
+    def flush(self) -> None:
+        _print_bytes([])
+
+
+def finish() -> None:
+    """Have all of it written."""
+    _Output().flush()
+
+
+def discard() -> None:
+    """Forget what could not be printed, so that Python does not try again when it ends."""
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+        return
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def set_up() -> None:
+    """Have any text printed: what a terminal's encoding can't show as escapes. Where whoever has started this
+    has closed a standard stream, nothing is read from it, or printed to it, which is no fault.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            # For as long as the process lives; it also keeps a store's file from getting that number.
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
+        elif mode == "w" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def event_table(title: str, events: Iterable[RecordedEvent]) -> Table:
     """Events a line each; payloads are cut to the width of the terminal."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, expand=True)
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.expand = is_of_a_width()
     table.add_column("id", justify="right", no_wrap=True)
     table.add_column("name", no_wrap=True)
     table.add_column("recorded", no_wrap=True)
@@ -58,16 +235,6 @@ def event_table(title: str, events: Iterable[RecordedEvent]) -> Table:
             _payload_shown(event.data),
         )
     return table
-
-
-def printable(text: str) -> str:
-    """The text with escapes for what would do something to a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )
 
 
 def _payload_shown(data: str | bytes) -> str:

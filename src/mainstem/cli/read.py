@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from mainstem.cli.options import COUNT, json_wanted, table_option
-from mainstem.cli.output import console, event_table, print_lines, printable
+from mainstem.cli.output import console, event_table, print_lines, say
 from mainstem.cli.store import Place, pass_place
+from mainstem.printable import printable
 
 
 @click.command(epilog="Example: mainstem read order-1 --backwards --max-count 5")
@@ -47,6 +48,6 @@ def read(
             max_count=max_count,
         )
     if found.version == 0:
-        click.echo(f"There is no stream {printable(stream)}.")
+        say(f"There is no stream {printable(stream)}.")
     else:
         console().print(event_table(f"{printable(stream)}, version {found.version}", found))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from mainstem.cli.options import json_option
-from mainstem.cli.output import print_json, printable
+from mainstem.cli.output import print_json, report_of, say
 from mainstem.cli.store import Place, pass_place
+from mainstem.printable import printable
 
 
 @click.command(epilog="Example: mainstem redrive")
@@ -33,12 +34,14 @@ def redrive(place: Place, bucket: str | None, *, for_programs: bool) -> int | No
     letters = DeadLetters(bucket or bucket_of(account), account.s3)
     with place.maintain() as maintenance:
         done = run(maintenance, letters)
-    if for_programs:
-        print_json(done._asdict())
-    else:
-        click.echo(
-            f"{done.letters:,} dead letters with {done.records:,} records: {done.removed:,} are done with."
-        )
-        for key in done.left:
-            click.echo(f"  left: s3://{letters.bucket}/{printable(key)}")
+    with report_of("The dead letters are redriven as far as they could be."):
+        if for_programs:
+            print_json(done._asdict())
+        else:
+            say(
+                f"{done.letters:,} dead letters with {done.records:,} records: {done.removed:,} are done "
+                "with."
+            )
+            for key in done.left:
+                say(f"  left: s3://{letters.bucket}/{printable(key)}")
     return 1 if done.left else None

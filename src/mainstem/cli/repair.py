@@ -12,8 +12,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 
 from mainstem.cli.options import json_option
-from mainstem.cli.output import duration, events_shown, print_json, printable, progress_console
+from mainstem.cli.output import (
+    duration,
+    events_shown,
+    print_json,
+    progress_console,
+    report_of,
+    say,
+    tell,
+)
 from mainstem.cli.store import Place, pass_place
+from mainstem.printable import printable
 
 if TYPE_CHECKING:
     from mainstem.dynamodb.maintenance import Maintenance
@@ -76,12 +85,13 @@ def repair(
             with _bar(opened) as advance:
                 result = repair_in_threads(opened, options, workers, advance)
         except KeyboardInterrupt:
-            click.echo("Interrupted. The same command goes on where it stopped.", err=True)
+            tell("Interrupted. The same command goes on where it stopped.")
             raise
-    if for_programs:
-        print_json(_for_programs(result))
-    else:
-        _print(result)
+    with report_of("The repair is done as far as it could be."):
+        if for_programs:
+            print_json(_for_programs(result))
+        else:
+            _print(result)
     return _DAMAGED if result.holes or result.problems else 0
 
 
@@ -139,32 +149,28 @@ def _print(result: RepairResult) -> None:
 
     began = iso_time(result.began_us).partition(".")[0].replace("T", " ") + " UTC"
     if result.resumed:
-        click.echo(f"This went on with the repair that began at {began}.")
-    click.echo(
+        say(f"This went on with the repair that began at {began}.")
+    say(
         f"{events_shown(result.events)} put into the log. {result.items:,} items looked at, "
         f"{result.read_units:,.0f} read units, {duration(result.seconds)}."
     )
     if result.rebuilt:
-        click.echo(
+        say(
             f"{result.rebuilt:,} cursors, marks or positions said what the log does not. They are right now."
         )
     if result.put_back:
-        click.echo(
-            f"{events_shown(result.put_back)} that only the log had put back into the table."
-        )
+        say(f"{events_shown(result.put_back)} that only the log had put back into the table.")
     if not (result.holes or result.problems):
-        click.echo(f"The log has every event that was written before {began}.")
+        say(f"The log has every event that was written before {began}.")
         return
     for problem in result.problems[:_HOLES_SHOWN]:
-        click.echo(printable(problem), err=True)
+        tell(printable(problem))
     for stream_id, event_id in islice(sorted(result.holes.items()), _HOLES_SHOWN):
         lacks = f"Stream {printable(stream_id)} lacks event {event_id}."
-        click.echo(printable(result.unreadable.get(stream_id, lacks)), err=True)
+        tell(printable(result.unreadable.get(stream_id, lacks)))
     more = sum(max(0, len(each) - _HOLES_SHOWN) for each in (result.holes, result.problems))
     if more:
-        click.echo(f"{more:,} more; --json lists them all.", err=True)
+        tell(f"{more:,} more; --json lists them all.")
     if len(result.unreadable) < len(result.holes) or result.problems:
-        click.echo("The events table is damaged: restore it from a backup.", err=True)
-    click.echo(
-        f"Of other streams, the log has every event that was written before {began}.", err=True
-    )
+        tell("The events table is damaged: restore it from a backup.")
+    tell(f"Of other streams, the log has every event that was written before {began}.")

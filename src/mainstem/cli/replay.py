@@ -9,8 +9,9 @@ import click
 from rich.table import Table
 
 from mainstem.cli.options import json_wanted, log_options, table_option
-from mainstem.cli.output import console, print_json, print_lines, printable
+from mainstem.cli.output import console, print_json, print_lines, say
 from mainstem.cli.store import Place, pass_place
+from mainstem.printable import printable
 
 
 @click.command(epilog="Example: mainstem replay --category order --name OrderPlaced --from 1000")
@@ -44,7 +45,7 @@ def replay(
     elif for_programs:
         print_json({"events": counted.total()})
     else:
-        click.echo(counted.total())
+        say(str(counted.total()))
 
 
 def _table(counted: Counter[str]) -> Table:

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 import click
 
 from mainstem.cli.options import COUNT, json_option
-from mainstem.cli.output import print_json
+from mainstem.cli.output import OutputFailed, print_json, report_of, say
 from mainstem.cli.store import Place, pass_place
 
 if TYPE_CHECKING:
     from mainstem.dynamodb import WorkerStatus
+
+_log = logging.getLogger("mainstem")
 
 
 @click.command(epilog="Example: mainstem sequence --status-every 60")
@@ -71,7 +73,8 @@ def sequence(
             reclaim=reclaim,
             report=reporter.report,
         )
-    reporter.print(status)
+    with report_of("What the worker has read is in the log."):
+        reporter.print(status)
 
 
 @click.command(epilog="Example: mainstem segment --reclaim")
@@ -96,12 +99,13 @@ def segment(place: Place, *, partition: int | None, reclaim: bool, for_programs:
             segments, events = segments + done.segments, events + done.events
             if reclaim:
                 emptied += run(adapter.segmenter.reclaim(each))
-    if for_programs:
-        print_json({"segments": segments, "events": events, "emptied_batches": emptied})
-        return
-    click.echo(f"{events:,} events were copied into {segments:,} segments.")
-    if reclaim:
-        click.echo(f"{emptied:,} batches were emptied.")
+    with report_of("The log is segmented."):
+        if for_programs:
+            print_json({"segments": segments, "events": events, "emptied_batches": emptied})
+            return
+        say(f"{events:,} events were copied into {segments:,} segments.")
+        if reclaim:
+            say(f"{emptied:,} batches were emptied.")
 
 
 class _Reporter:
@@ -116,14 +120,19 @@ class _Reporter:
         now = time.monotonic()
         if self._every and now - self._printed_at >= self._every:
             self._printed_at = now
-            self.print(status)
+            try:
+                self.print(status)
+            except OutputFailed as error:
+                if error.is_closed:
+                    raise
+                # A full disk does not keep the worker from its work.
+                _log.warning("%s", error)
 
     def print(self, status: WorkerStatus) -> None:
         if self._for_programs:
             print_json(status._asdict())
         else:
-            click.echo(_line(status))
-        sys.stdout.flush()
+            say(_line(status))
 
 
 def _line(status: WorkerStatus) -> str:

@@ -8,6 +8,7 @@ import click
 
 import mainstem
 from mainstem.connect import is_dynamodb
+from mainstem.printable import printable
 
 if TYPE_CHECKING:
     from mainstem.dynamodb.maintenance import Maintenance
@@ -24,8 +25,7 @@ class Place:
         """The URL. Raises a usage error where none was given."""
         if not self._url:
             raise click.UsageError(
-                "Which store? Give --url before the command, such as --url sqlite:///shop.db, or set "
-                "MAINSTEM_URL."
+                "Which store? Give --url, such as --url sqlite:///shop.db, or set MAINSTEM_URL."
             )
         return self._url
 
@@ -44,8 +44,8 @@ class Place:
         """Raises a usage error where the store is another."""
         if not is_dynamodb(self.url):
             raise click.UsageError(
-                f"{self.url} is a SQLite store: its log is written with each append, in the same file, so "
-                "there is nothing to sequence, segment, repair or compare."
+                f"{printable(self.url)} is a SQLite store: its log is written with each append, in the "
+                "same file, so there is nothing to sequence, segment, repair or compare."
             )
 
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import click
 
 from mainstem.cli.options import json_option
-from mainstem.cli.output import print_json
+from mainstem.cli.output import print_json, report_of, say
 from mainstem.cli.store import Place, pass_place
 from mainstem.connect import is_dynamodb
+from mainstem.printable import quoted
 
 
 @click.command(
@@ -70,14 +71,17 @@ def create_tables(
     )
     name = parse(place.url).name
     tables = [f"{name}-events", f"{name}-log"]
+    with report_of("The tables are made."):
+        _print(tables, made=made, for_programs=for_programs)
+
+
+def _print(tables: list[str], *, made: bool, for_programs: bool) -> None:
     if for_programs:
         print_json({"tables": tables, "made": made})
     elif made:
-        click.echo(f"The tables {tables[0]} and {tables[1]} are ready.")
+        say(f"The tables {tables[0]} and {tables[1]} are ready.")
     else:
-        click.echo(
-            f"The tables {tables[0]} and {tables[1]} were there, and are as they have to be."
-        )
+        say(f"The tables {tables[0]} and {tables[1]} were there, and are as they have to be.")
 
 
 def attributes_of(renamed: Sequence[str]) -> dict[str, str]:
@@ -87,7 +91,8 @@ def attributes_of(renamed: Sequence[str]) -> dict[str, str]:
         name, equals, other = each.partition("=")
         if not equals or not other or name in names:
             raise click.UsageError(
-                f"--attribute {each}: give each name once, as NAME=OTHER, such as stream_id=AggregateId."
+                f"--attribute {quoted(each)}: give each name once, as NAME=OTHER, such as "
+                "stream_id=AggregateId."
             )
         names[name] = other
     return names

@@ -21,10 +21,6 @@ _REFRESH: Final = 0.05
 """Seconds between two looks at the writers."""
 
 
-class StoreUnsuitable(StoreError):
-    """The demo can't run on that store."""
-
-
 @dataclass(frozen=True)
 class Outcome:
     """What came of a run."""
@@ -77,7 +73,7 @@ class Display(Protocol):
 def run(url: str, count: int, writers: int, display: Display) -> Outcome:
     """Write the first ``count`` events of the file, begin a replay at a third of them, and compare.
 
-    Raises `StoreUnsuitable` before anything is written, and `WriterFailed`.
+    Raises `StoreError` before anything is written, and `DemoFailed`.
     """
     source = load(count)
     began = time.monotonic()
@@ -125,19 +121,19 @@ def log_length(store: Store) -> int:
 
 
 def refuse_memory(url: str) -> None:
-    """Raise `StoreUnsuitable` for a store that lives in one process only."""
+    """Raise `StoreError` for a store that lives in one process only."""
     if ":memory:" in url:
-        raise StoreUnsuitable(
+        raise StoreError(
             "The demo's writers are processes of their own, and a store in memory can't be shared "
             "between processes. Leave out --store for a file in a fresh directory."
         )
 
 
 def refuse_unless_empty(store: Store) -> None:
-    """Raise `StoreUnsuitable` if the store has any event."""
+    """Raise `StoreError` if the store has any event."""
     events = log_length(store)
     if events or any(store.streams(max_count=1)):
-        raise StoreUnsuitable(
+        raise StoreError(
             f"The store is not empty: it has {events:,} events already. Leave out --store for a file "
             "in a fresh directory, or give the URL of a new store."
         )

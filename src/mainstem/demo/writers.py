@@ -17,7 +17,7 @@ from mainstem import NewEvent, Store
 from mainstem.demo.data import SourceEvent, load
 from mainstem.demo.incidents import RECORDER, RecordChanges
 from mainstem.demo.sharing import Commit, share_out
-from mainstem.errors import MainstemError
+from mainstem.errors import DemoFailed
 
 _REPORT_EVERY: Final = 0.05
 """Seconds between a writer's reports."""
@@ -32,10 +32,6 @@ class Tally(NamedTuple):
     """Events that this writer wrote itself."""
     conflicts: int = 0
     """Version conflicts that it met and resolved: reloaded, decided again."""
-
-
-class WriterFailed(MainstemError):
-    """A writer could not do its share."""
 
 
 # In a writer's process
@@ -150,7 +146,7 @@ class Writers:
         return not self._running
 
     def hear(self, timeout: float) -> None:
-        """Take in the reports of up to ``timeout`` seconds. Raises `WriterFailed`."""
+        """Take in the reports of up to ``timeout`` seconds. Raises `DemoFailed`."""
         if not self._running:
             time.sleep(timeout)
         for pipe in wait(list(self._running), timeout):
@@ -190,9 +186,9 @@ class Writers:
         if process.exitcode:
             raise self._failure(number, f"it died with exit code {process.exitcode}")
 
-    def _failure(self, number: int, problem: str) -> WriterFailed:
+    def _failure(self, number: int, problem: str) -> DemoFailed:
         process = self._processes[number]
-        return WriterFailed(
+        return DemoFailed(
             f"Writer {number + 1} (process {process.pid}) failed after "
             f"{self.tallies[number].events_written:,} events: {problem.removesuffix('.')}."
         )

@@ -23,7 +23,7 @@ from mainstem.dynamodb.requests import (
     Transact,
     Trimmed,
 )
-from mainstem.errors import StoreDenied, StoreError, StoreNotFound
+from mainstem.errors import StoreDenied, StoreError, StoreNotFound, StoreRejected
 
 THROTTLES: Final = frozenset(
     {
@@ -79,15 +79,6 @@ _CHANGE_ANSWERS: Final[dict[str, IteratorExpired | Trimmed | ShardGone]] = {
     "TrimmedDataAccessException": Trimmed(),
     "ResourceNotFoundException": ShardGone(),
 }
-
-
-class Rejected(StoreError):
-    """DynamoDB refused a request for a reason that is none of the others."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        """DynamoDB's name for it, such as ``ValidationException``."""
 
 
 class Place(NamedTuple):
@@ -211,7 +202,7 @@ def _refusal(code: str, message: str, place: Place) -> StoreError:
             f"There is no table {place.tables}{where}. Create the store's tables with "
             "`mainstem create-tables`, or check the names and the region."
         )
-    return Rejected(
+    return StoreRejected(
         code, f"DynamoDB refused {place.operation} on {place.tables}{where}: {code}: {message}"
     )
 

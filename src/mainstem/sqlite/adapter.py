@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final
 
 from mainstem.codec import Codec
-from mainstem.errors import AppendOutcomeUnknown
+from mainstem.errors import AppendOutcomeUnknown, OutcomeUnknown
 from mainstem.events import AppendResult, StreamInfo
 from mainstem.port import (
     Claim,
@@ -26,9 +26,8 @@ from mainstem.port import (
     StreamWrite,
 )
 from mainstem.positions import Partition, Position, Version
-from mainstem.sqlite import append, checkpoints, read, restore, schema, snapshots
+from mainstem.sqlite import append, checkpoints, read, repeats, restore, schema, snapshots
 from mainstem.sqlite.drivers import Read, Write
-from mainstem.sqlite.faults import UncertainCommit
 from mainstem.streams import LogFilter
 
 _LIMITS: Final = Limits(event_bytes=16 * 1024 * 1024, commit_events=100_000, commit_streams=100_000)
@@ -75,13 +74,13 @@ class SqliteAdapter:
 
         try:
             results: list[AppendResult] = yield Write(work)
-        except UncertainCommit as problem:
-            raise AppendOutcomeUnknown(writes[0].stream_id, commit_id, str(problem)) from problem
+        except OutcomeUnknown as error:
+            raise AppendOutcomeUnknown(writes[0].stream_id, commit_id, error.problem) from error
         return results
 
     def find_commit(self, stream_id: str, commit_id: str) -> Op[AppendResult | None]:
         result: AppendResult | None = yield Read(
-            lambda connection: append.find_commit(connection, stream_id, commit_id)
+            lambda connection: repeats.find_commit(connection, stream_id, commit_id)
         )
         return result
 
@@ -156,6 +155,19 @@ class SqliteAdapter:
 
     def save_checkpoint(self, claim: Claim, position: Position) -> Op[None]:
         yield Write(lambda connection: checkpoints.save(connection, claim, position, self._clock()))
+
+    def check_claim(self, claim: Claim, position: Position) -> Op[None]:
+        yield Read(lambda connection: checkpoints.check(connection, claim, position))
+
+    def set_checkpoint(
+        self, subscription: str, partition: Partition, position: Position
+    ) -> Op[StoredCheckpoint]:
+        saved: StoredCheckpoint = yield Write(
+            lambda connection: checkpoints.put(
+                connection, StoredCheckpoint(subscription, partition, position, self._clock())
+            )
+        )
+        return saved
 
     def checkpoints(self, subscription: str | None) -> Op[list[StoredCheckpoint]]:
         saved: list[StoredCheckpoint] = yield Read(

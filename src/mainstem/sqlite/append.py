@@ -12,10 +12,10 @@ from typing import Final, TypeAlias
 from mainstem.errors import CommitMismatch, VersionConflict
 from mainstem.events import AppendResult
 from mainstem.port import StreamWrite
-from mainstem.positions import EXISTS, EventId, Partition, Position, Version
-
-PARTITION = Partition(0)
-"""The embedded store's log has one partition."""
+from mainstem.positions import EXISTS, EventId, Position, Version
+from mainstem.sqlite.repeats import commit_at, find_commit
+from mainstem.sqlite.schema import PARTITION
+from mainstem.sqlite.values import time, whole
 
 _COLUMNS: Final = (
     "position",
@@ -172,10 +172,12 @@ def _width(rows: Sequence[Row]) -> int:
 
 def log_end(connection: sqlite3.Connection) -> tuple[int, int]:
     """The position that the next event gets, and the latest time that any event was recorded at."""
-    row: tuple[int, int] | None = connection.execute(
+    row = connection.execute(
         "SELECT position + 1, coalesce(latest_us, recorded_us) FROM events ORDER BY position DESC LIMIT 1"
     ).fetchone()
-    return row or (0, _NO_TIME)
+    if row is None:
+        return 0, _NO_TIME
+    return whole(row[0], "the end of the log"), time(row[1], "the latest time")
 
 
 def stream_version(connection: sqlite3.Connection, stream_id: str) -> Version:
@@ -183,42 +185,7 @@ def stream_version(connection: sqlite3.Connection, stream_id: str) -> Version:
     (last,) = connection.execute(
         "SELECT max(event_id) FROM events WHERE stream_id = ?", (stream_id,)
     ).fetchone()
-    return Version(0 if last is None else last + 1)
-
-
-def find_commit(
-    connection: sqlite3.Connection, stream_id: str, commit_id: str
-) -> AppendResult | None:
-    """What that commit did to the stream, wherever it stands there: reads all of its rows."""
-    row = connection.execute(
-        "SELECT coalesce(commit_first, event_id) FROM events WHERE stream_id = ? AND commit_id = ? "
-        "ORDER BY event_id DESC LIMIT 1",
-        (stream_id, commit_id),
-    ).fetchone()
-    return None if row is None else _commit_at(connection, stream_id, row[0], commit_id)
-
-
-def _commit_at(
-    connection: sqlite3.Connection, stream_id: str, event_id: int, commit_id: str
-) -> AppendResult | None:
-    """The result of the commit whose first event of this stream has that id, if it is that commit."""
-    count, first_position, last_position = connection.execute(
-        "SELECT count(*), min(position), max(position) FROM events WHERE stream_id = ? AND event_id >= ? "
-        "AND commit_id = ? AND coalesce(commit_first, event_id) = ?",
-        (stream_id, event_id, commit_id, event_id),
-    ).fetchone()
-    if not count:
-        return None
-    return AppendResult(
-        stream_id,
-        commit_id,
-        EventId(event_id),
-        Version(event_id + count),
-        PARTITION,
-        Position(first_position),
-        Position(last_position),
-        repeated=True,
-    )
+    return Version(0 if last is None else whole(last, f"an event's id in stream {stream_id!r}") + 1)
 
 
 def _earlier_result(
@@ -235,7 +202,7 @@ def _earlier_result(
         return find_commit(connection, write.stream_id, commit_id)
     if write.expected >= version:
         return None
-    return _commit_at(connection, write.stream_id, write.expected, commit_id)
+    return commit_at(connection, write.stream_id, write.expected, commit_id)
 
 
 def _check_expected(write: StreamWrite, version: Version) -> None:

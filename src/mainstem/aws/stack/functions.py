@@ -43,7 +43,7 @@ FUNCTIONS: Final = (
         "mainstem.aws.handlers.sequence",
         SEQUENCE_TIMEOUT,
         "Sequences",
-        {"MAINSTEM_DEAD_LETTERS": ref("DeadLetters")},
+        {"MAINSTEM_DEAD_LETTERS": ref("DeadLetters"), "MAINSTEM_ACCOUNT": ref("AWS::AccountId")},
     ),
     Function(
         "Maintain",

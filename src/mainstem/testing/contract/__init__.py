@@ -33,7 +33,11 @@ from __future__ import annotations
 
 import pkgutil
 
-import pytest
+from mainstem.extras import needs
+
+with needs("testing", "mainstem.testing.contract"):
+    import hypothesis  # noqa: F401
+    import pytest
 
 pytest.register_assert_rewrite(
     *(f"{__name__}.{module.name}" for module in pkgutil.iter_modules(__path__))
