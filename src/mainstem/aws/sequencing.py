@@ -127,6 +127,15 @@ class _Invocation:
             self._again(told)
         else:
             self._count(told, done)
+            self._settle(partition)
+
+    def _settle(self, partition: int) -> None:
+        """Nothing depends on it: whoever sequences next can do it."""
+        settling = self._place.adapter.sequencer.settle_if_full(partition)
+        try:
+            self._place.run("settle", within(settling, self._deadline))
+        except (OutOfTime, StoreError) as error:
+            _log.info("Partition %d is settled later: %s", partition, error)
 
     def _count(self, told: Sequence[_Told], done: Sequenced) -> None:
         if done.events:

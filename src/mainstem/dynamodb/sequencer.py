@@ -27,7 +27,20 @@ from mainstem.dynamodb.log_items import (
     is_sequenced,
     marks_in,
 )
-from mainstem.dynamodb.requests import Absent, Acquire, Got, Page, Put, Query, Transact
+from mainstem.dynamodb.requests import (
+    Absent,
+    Acquire,
+    AtMost,
+    Got,
+    Item,
+    Page,
+    Put,
+    Query,
+    Refused,
+    Transact,
+    Update,
+    Value,
+)
 from mainstem.dynamodb.requests import Get as GetItem
 from mainstem.dynamodb.view import (
     Hint,
@@ -108,8 +121,24 @@ class Sequencer:
             attempts = Attempts(self._context)
             view = yield from self._look(attempts, partition)
             if view.unsettled:
+                yield from self._settled_by_others(attempts, partition, view)
+            if view.unsettled:
                 yield from self._settle(attempts, partition, view)
             return view.head
+        finally:
+            lock.release()
+
+    def settle_if_full(self, partition: int) -> Op[None]:
+        """Settle where enough has gathered, unless another sequencer is at it. To be called when there is
+        time for it: behind `sequence`, which only does it where nobody has for long.
+        """
+        view = self._views.get(partition)
+        if view is None or not view.is_full:
+            return
+        lock = self._lock(partition)
+        yield Acquire(lock)
+        try:
+            yield from self._settle_for_all(Attempts(self._context), partition, view)
         finally:
             lock.release()
 
@@ -194,8 +223,8 @@ class Sequencer:
                     del wanted[stream_id]
             else:
                 yield from attempts.pause(f"events of {len(held)} streams are just being written")
-        if view.is_full:
-            yield from self._settle(attempts, partition, view)
+        if view.is_overdrawn:
+            yield from self._settle_for_all(attempts, partition, view)
         view.forget()
         return Sequenced(written, holes, unreadable)
 
@@ -288,8 +317,6 @@ class Sequencer:
         if refused is None:
             ids = ((entry.event.stream_id, entry.event.event_id) for entry in entries)
             view.add(ids, head, sequenced=True)
-            if view.is_full:
-                yield from self._settle(attempts, partition, view)
             return view, len(entries)
         before = view.head
         view = yield from self._look(attempts, partition)
@@ -350,8 +377,43 @@ class Sequencer:
                 view.add(ids, head_behind(batch), sequenced=is_sequenced(batch))
             if view.head == start:
                 return True
-            if view.is_full:
-                yield from self._settle(attempts, partition, view)
+            if view.is_beyond_bounds:
+                yield from self._settle_for_all(attempts, partition, view)
+
+    def _settled_by_others(self, attempts: Attempts, partition: int, view: View) -> Op[Item]:
+        """Drop from the window what others have settled. Answers with the partition's item."""
+        got: Got = yield from attempts.call(GetItem(self._layout.log, partition_key(partition)))
+        view.settled_by_others(marks_in(got.item).settled.position)
+        return got.item or {}
+
+    def _settle_for_all(self, attempts: Attempts, partition: int, view: View) -> Op[None]:
+        """Of many sequencers, which see the same batches, one settles them. It says up to where it does;
+        the others look again when half a window more is there. One that dies at it is not waited for.
+        """
+        item = yield from self._settled_by_others(attempts, partition, view)
+        if not view.is_full:
+            return
+        if not view.is_beyond_bounds:
+            is_mine = yield from self._claim(attempts, partition, view, item.get("Settling", 0))
+            if not is_mine:
+                view.wait_for_others()
+                return
+        yield from self._settle(attempts, partition, view)
+
+    def _claim(self, attempts: Attempts, partition: int, view: View, claimed: Value) -> Op[bool]:
+        """Whether it is this one that settles: nobody has said so of more than half of its window."""
+        if not isinstance(claimed, int) or claimed > view.middle:
+            return False
+        answer = yield from attempts.call(
+            Update(
+                self._layout.log,
+                partition_key(partition),
+                set={"Settling": view.head.position},
+                add={},
+                condition=AtMost("Settling", view.middle),
+            )
+        )
+        return not isinstance(answer, Refused)
 
     def _settle(self, attempts: Attempts, partition: int, view: View) -> Op[None]:
         """Raise the cursors of the window, then the mark."""
