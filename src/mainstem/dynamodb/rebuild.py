@@ -266,7 +266,7 @@ class Rebuilder:
                 condition = None
             else:
                 end = self._walks[partition].head.position
-                if reclaimed <= segmented <= copied and settled.position <= end:
+                if max(segmented, reclaimed) <= copied and settled.position <= end:
                     if head.position:
                         yield from self._cursors.mark_settled(attempts, partition, head)
                     return False
