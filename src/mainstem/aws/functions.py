@@ -190,7 +190,13 @@ def maintenance_handler(
         wanted = environment.reclaim() if reclaim is None else reclaim
         units = environment.read_units() if read_units is None else read_units
         told = telemetry or environment.telemetry()
-        return Maintaining(_open(url, client), reclaim=wanted, read_units=units, telemetry=told)
+        return Maintaining(
+            _open(url, client),
+            reclaim=wanted,
+            read_units=units,
+            batching_seconds=environment.batching_seconds(),
+            telemetry=told,
+        )
 
     made = Once(make)
     return lambda event, context: made().handle(event, context)

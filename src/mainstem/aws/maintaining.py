@@ -31,8 +31,9 @@ _SEGMENTS_AT_ONCE: Final = 8
 """Packed for one partition before the others have their turn."""
 _VERIFYING_THREADS: Final = 4
 _MOST_LOGGED: Final = 20
-_GRACE_SECONDS: Final = 600.0
-"""Events that are not older may still be on their way, through a batching window of at most 300 seconds."""
+_GRACE_SECONDS: Final = 30.0
+"""Beyond the batching window: what is missing is looked for again so long. At most half of the time that
+there is."""
 
 TASKS: Final = ("segment", "verify")
 
@@ -46,14 +47,18 @@ class Maintaining:
         *,
         reclaim: bool = False,
         read_units: float | None = None,
+        batching_seconds: float = 0.0,
         telemetry: Telemetry | None = None,
     ) -> None:
-        """``read_units``: what the verification may use a second; None: no limit."""
+        """``read_units``: what the verification may use a second; None: no limit. ``batching_seconds``: the
+        batching window of the sequencing function, for which events may be on their way.
+        """
         self._opened = place
         self._place = Watched(place, telemetry)
         self._count = self._place.observer.record
         self._reclaim = reclaim
         self._read_units = read_units
+        self._grace_s = _GRACE_SECONDS + batching_seconds
         self._next = 0
         """The partition to begin with, so that each has its turn where the time is too short for all."""
 
@@ -123,13 +128,14 @@ class Maintaining:
         """The quick verification, as far as the time allows; the next one goes on there."""
         place = self._opened
         after = place.run(_verified_upto(place))
+        grace_s = min(self._grace_s, deadline.left() / 2)
         found, upto = verify_part(
             place,
             after,
-            deadline.passed,
+            lambda: deadline.left() <= grace_s,
             workers=_VERIFYING_THREADS,
             read_units=self._read_units,
-            grace_s=_GRACE_SECONDS,
+            grace_s=grace_s,
         )
         place.run(_note_verified_upto(place, upto))
         self._tell(found)

@@ -54,6 +54,7 @@ FUNCTIONS: Final = (
         {
             "MAINSTEM_RECLAIM": ref("Reclaim"),
             "MAINSTEM_READ_UNITS": ref("VerificationReadUnits"),
+            "MAINSTEM_BATCHING_WINDOW": ref("BatchingWindow"),
         },
     ),
     Function(

@@ -56,7 +56,7 @@ _SEQUENCE: Final = (
 
 USES: Final[Mapping[str, Use]] = {
     "Sequence": Use(events=(*_OPEN, "Query"), log=_SEQUENCE),
-    "Maintain": Use(events=(*_OPEN, "Query"), log=_SEQUENCE, listing=("Query",)),
+    "Maintain": Use(events=(*_OPEN, "Query", "Scan"), log=_SEQUENCE, listing=("Query",)),
     "Publish": Use(events=_OPEN, log=(*_OPEN, "GetItem", "Query", "UpdateItem")),
 }
 
