@@ -168,7 +168,7 @@ def test_errors_pass_between_processes_whole(error: type[MainstemError]) -> None
 # Layers: each may import from those above it, never from those below
 
 LAYERS = (
-    ("printable", "extras"),
+    ("printable", "redaction", "extras"),
     ("errors", "positions"),
     ("events", "streams", "equality"),
     ("codec",),

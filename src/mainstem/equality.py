@@ -96,6 +96,8 @@ def _comparison(kind: Any) -> _Compare:
     for base, comparison in _COLLECTIONS:
         if issubclass(kind, base):
             return comparison
+    if kind.__eq__ is object.__eq__:
+        return _Fields(kind)  # by what it holds: no two of them would ever be equal
     return _plain
 
 
@@ -222,7 +224,10 @@ def _field_names(kind: Any) -> list[str]:
         return [field.name for field in kind.__attrs_attrs__]
     if issubclass(kind, tuple):
         return list(kind._fields)
-    return list(kind.model_fields)
+    if hasattr(kind, "model_fields"):
+        return list(kind.model_fields)
+    slots = [vars(base).get("__slots__", ()) for base in kind.__mro__]
+    return [name for names in slots for name in ((names,) if isinstance(names, str) else names)]
 
 
 _BY_BASE: Final[tuple[tuple[type, _Compare], ...]] = (

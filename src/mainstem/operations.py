@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from mainstem.codec import Codec, add_metadata
+from mainstem.codec import Codec, JsonCodec, TypedCodec, add_metadata
 from mainstem.errors import InvalidInput, TooLarge
 from mainstem.events import (
     MAX_EVENT_NAME_BYTES,
@@ -23,7 +23,11 @@ from mainstem.events import (
 from mainstem.port import Adapter, Limits, Op, StreamWrite
 from mainstem.positions import Expected, ExpectedState, Partition
 from mainstem.printable import quoted
+from mainstem.restoring import check_encoded
 from mainstem.streams import check_stream_id
+
+_CHECKED_CODECS: Final = (JsonCodec, TypedCodec)
+"""These never make what can't be stored."""
 
 PAGE: Final = 1000
 """Events that one page of a stream or of the log has at most."""
@@ -227,6 +231,9 @@ def _encode_events(
             "Put a single event into a list."
         )
     encoded = [codec.encode(event) for event in events]
+    if type(codec) not in _CHECKED_CODECS:
+        for event in encoded:
+            check_encoded(event)
     if metadata:
         encoded = [add_metadata(event, metadata) for event in encoded]
     if not encoded:
