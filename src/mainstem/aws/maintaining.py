@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from mainstem.aws.deadline import Deadline, LambdaContext, OutOfTime, within
 from mainstem.aws.place import Place, Watched
+from mainstem.aws.records import received
 from mainstem.dynamodb.attempts import Attempts
 from mainstem.dynamodb.findings import Verdict, Verification
 from mainstem.dynamodb.layout import VERIFICATION_KEY
@@ -63,6 +64,11 @@ class Maintaining:
         What was throttled is left to the next turn. Raises `InvalidInput` for another task, and what else
         has failed, when all that could be done is done.
         """
+        if received(event):
+            raise InvalidInput(
+                "This function looks after the log, and was woken by records. Attach no stream and no queue "
+                "to it, but a schedule. Nothing was done."
+            )
         task = event.get("task", "segment") if isinstance(event, Mapping) else "segment"
         deadline = Deadline(context, self._place.context.monotonic)
         try:
