@@ -265,8 +265,8 @@ def test_the_bundle_has_no_part_that_functions_do_not_need(bundle: Bundle) -> No
     [
         {"PIP_USER": "1", "PIP_ROOT": "elsewhere", "PIP_REQUIRE_HASHES": "1"},
         {"PIP_PREFIX": "elsewhere", "PIP_REQUIRE_VIRTUALENV": "1", "PIP_DRY_RUN": "1"},
-        {"PIP_CONFIG_FILE": "user = true\\nroot = elsewhere"},
-        {"PIP_CONFIG_FILE": "prefix = elsewhere\\nrequire-virtualenv = true\\ndry-run = true"},
+        {"PIP_CONFIG_FILE": "user = true\nroot = elsewhere"},
+        {"PIP_CONFIG_FILE": "prefix = elsewhere\nrequire-virtualenv = true\ndry-run = true"},
     ],
     ids=str,
 )
