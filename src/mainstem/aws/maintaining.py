@@ -1,4 +1,4 @@
-"""The maintenance function, on a schedule: settle, segment, reclaim if wanted, and verify.
+"""The maintenance function, on schedules: settle, segment, reclaim if wanted; verify; and watch.
 
 What it does in a turn may be broken off anywhere; the next turn goes on. Two at once do each other
 no harm.
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple
 
 from mainstem.aws.deadline import Deadline, LambdaContext, OutOfTime, within
 from mainstem.aws.place import Place, Watched
 from mainstem.aws.records import received
+from mainstem.aws.watching import Watching
 from mainstem.dynamodb.attempts import Attempts
 from mainstem.dynamodb.findings import Verdict, Verification
 from mainstem.dynamodb.layout import VERIFICATION_KEY
@@ -22,7 +23,7 @@ from mainstem.dynamodb.requests import Get, Got, Put, Value
 from mainstem.dynamodb.verification import verify_part
 from mainstem.errors import InvalidInput, StoreBusy, StoreError
 from mainstem.port import Op
-from mainstem.printable import printable
+from mainstem.printable import printable, quoted
 from mainstem.telemetry import Telemetry, metrics
 
 _log = logging.getLogger("mainstem")
@@ -35,7 +36,7 @@ _MOST_LOGGED: Final = 20
 _GRACE_SECONDS: Final = 600.0
 """Events that are not older may still be on their way, through a batching window of at most 300 seconds."""
 
-TASKS: Final = ("segment", "verify")
+TASKS: Final = ("segment", "verify", "watch")
 
 
 class Maintaining:
@@ -47,19 +48,24 @@ class Maintaining:
         *,
         reclaim: bool = False,
         read_units: float | None = None,
+        watched: Collection[str] = (),
         telemetry: Telemetry | None = None,
     ) -> None:
-        """``read_units``: what the verification may use a second; None: no limit."""
+        """``read_units``: what the verification may use a second; None: no limit. ``watched``:
+        subscriptions whose gap and lag are told.
+        """
         self._opened = place
         self._place = Watched(place, telemetry)
         self._count = self._place.observer.record
         self._reclaim = reclaim
         self._read_units = read_units
+        self._watching = Watching(self._place, watched)
         self._next = 0
         """The partition to begin with, so that each has its turn where the time is too short for all."""
 
     def handle(self, event: Any, context: LambdaContext | None) -> dict[str, Any]:
-        """Do the task that the event names: ``{"task": "segment"}`` (the default) or ``"verify"``.
+        """Do the task that the event names: ``{"task": "segment"}`` (the default), ``"verify"`` or
+        ``"watch"``.
 
         What was throttled is left to the next turn. Raises `InvalidInput` for another task, and what else
         has failed, when all that could be done is done.
@@ -76,9 +82,13 @@ class Maintaining:
                 return self._segment(deadline)
             if task == "verify":
                 return self._verify(deadline)
+            if task == "watch":
+                return self._watching.watch(deadline)
         finally:
             self._place.observer.flush()
-        raise InvalidInput(f"task={task!r:.80}: there are {' and '.join(TASKS)}.")
+        raise InvalidInput(
+            f"task={quoted(task)}: there are {', '.join(TASKS[:-1])} and {TASKS[-1]}."
+        )
 
     def _segment(self, deadline: Deadline) -> dict[str, Any]:
         count = self._place.layout.partitions
