@@ -11,7 +11,7 @@ NAMESPACE: Final = "Mainstem"
 
 
 _MISSED: Final = when("Measures", "breaching", "notBreaching")
-"""Of what is told each minute: where it is not, whatever tells it does not run. (Unless nothing is measured.)"""
+"""Of what is told each minute: where it is not, whatever tells it does not run."""
 
 
 class Alarm(NamedTuple):
