@@ -16,7 +16,8 @@ from jsonlines_help import line
 from mainstem import InvalidInput, NewEvent
 from mainstem.cli.app import run
 from mainstem.transfer import ExportCounts, export_events
-from mainstem.transfer.compression import Compression, compress, whole_pieces
+from mainstem.transfer.compression import Compression, compress
+from mainstem.transfer.contents import whole_pieces
 from mainstem.transfer.exporting import PIECE, PIECE_BYTES, Wanted
 from process_help import kill_when, mainstem_process
 from transfer_help import COMPRESSIONS, MEMORY, exported, fill_shop

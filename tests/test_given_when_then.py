@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -151,3 +152,36 @@ def test_events_have_the_ids_that_a_stream_would_give_them() -> None:
         lambda *_: [NewEvent("Counted", {"to": 0})] * 2,
     )
     given(ids, *[NewEvent("Counted", {"to": 0})] * 2).when("count").then_state([0, 1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("to", "expected"), [(True, 1), (1, 1.0), (0.0, -0.0), (0, False), ([1], [True])], ids=repr
+)
+def test_events_and_states_must_be_equal_in_type_too(to: Any, expected: Any) -> None:
+    plain: Decider[Any, Any] = Decider(
+        lambda: None,
+        lambda _, event: event.payload["to"],
+        lambda to, _: [NewEvent("Set", {"to": to}, {"by": to})],
+    )
+    done = given(plain).when(to)
+    done.then(NewEvent("Set", {"to": to}, {"by": to})).then_state(to)
+    with pytest.raises(AssertionError):
+        done.then(NewEvent("Set", {"to": expected}))
+    with pytest.raises(AssertionError):
+        done.then(NewEvent("Set", {"to": to}, {"by": expected}))
+    with pytest.raises(AssertionError):
+        done.then_state(expected)
+
+
+def test_a_state_is_equal_where_its_class_says_so() -> None:
+    @dataclass
+    class Counter:
+        count: int
+        cache: list[int] = field(default_factory=list, compare=False)
+
+    counting: Decider[Counter, None] = Decider(
+        lambda: Counter(0),
+        lambda state, _: Counter(state.count + 1, [1]),
+        lambda *_: [NewEvent("Counted", {})],
+    )
+    given(counting).when(None).then_state(Counter(1))

@@ -14,9 +14,9 @@ import pytest
 import mainstem
 from mainstem import ANY, AppendOutcomeUnknown, NewEvent, StoreBusy, StoreFull
 from mainstem.errors import StoreError
-from mainstem.sqlite.connections import Settings
 from mainstem.sqlite.engine import Engine
 from mainstem.sqlite.group_commit import GroupCommit
+from mainstem.sqlite.settings import Settings
 
 Work = Callable[[sqlite3.Connection], Any]
 

@@ -253,6 +253,53 @@ def test_an_event_that_differs_from_the_stores_is_a_conflict(
     assert store.head() == 1
 
 
+DIFFERENT = [
+    (b"true", b"1"),
+    (b"1", b"1.0"),
+    (b"false", b"0"),
+    (b"0.0", b"-0.0"),
+    (b"0", b"0.0"),
+    (b"null", b"false"),
+    (b'"1"', b"1"),
+    (b"[true]", b"[1]"),
+    (b'{"a":[{"b":1}]}', b'{"a":[{"b":1.0}]}'),
+    (b"0.1", b"0.10000000000000000001"),
+    (b"12345678901234567890", b"12345678901234567891"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), DIFFERENT, ids=repr)
+@pytest.mark.parametrize("where", ["payload", "metadata"])
+def test_values_of_other_types_are_a_conflict_though_python_calls_them_equal(
+    one: bytes, other: bytes, where: str
+) -> None:
+    first, second = (line(**{where: {"it": msgspec.Raw(value)}}) for value in (one, other))
+    for before, after in ((first, second), (second, first)):
+        with mainstem.connect(MEMORY) as store:
+            import_bytes(store, before)
+            assert import_bytes(store, before).already == 1
+            with pytest.raises(ImportConflict, match=f"another {where}"):
+                import_bytes(store, after)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (b'{"a": 1, "b": 2}', b'{"b":2,"a":1}'),
+        (b'"\\u00e9"', '"é"'.encode()),
+        (b"1.50", b"1.5"),
+        (b"1e2", b"100.0"),
+        (b"12345678901234567890.0", b"12345678901234567890.00"),
+    ],
+    ids=repr,
+)
+def test_the_same_json_written_otherwise_is_no_conflict(
+    store: mainstem.Store, one: bytes, other: bytes
+) -> None:
+    import_bytes(store, line(payload=msgspec.Raw(one)))
+    assert import_bytes(store, line(payload=msgspec.Raw(other))).already == 1
+
+
 def test_a_dry_run_writes_nothing(store: mainstem.Store) -> None:
     assert import_bytes(None, line() + line(1)) == ImportSummary(2, 0, 0)
 

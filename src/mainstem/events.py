@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET
 from msgspec.structs import force_setattr
 
-from mainstem.errors import InvalidInput
+from mainstem.errors import DecodeError, InvalidInput
 
 if TYPE_CHECKING:
     from mainstem.codec import Codec
@@ -106,8 +106,21 @@ class RecordedEvent(msgspec.Struct, frozen=True, eq=False, gc=False):
 
     @property
     def metadata(self) -> dict[str, Any] | None:
-        """The metadata, a new dictionary each time; None where the event has none."""
-        return None if self.metadata_json is None else _decode_metadata(self.metadata_json)
+        """The metadata, a new dictionary each time; None where the event has none.
+
+        Raises `DecodeError` for what another program has written in its place.
+        """
+        if self.metadata_json is None:
+            return None
+        try:
+            return _decode_metadata(self.metadata_json)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise DecodeError(
+                self.stream_id,
+                self.event_id,
+                self.name,
+                f"its metadata is no JSON object ({error}).",
+            ) from error
 
     @property
     def recorded_at(self) -> datetime:

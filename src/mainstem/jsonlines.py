@@ -7,17 +7,22 @@ One event is one object on one line::
      "metadata":{"by":"Ada"},"commit_id":"v4fQ…","position":17,"partition":0}
 
 ``recorded_at`` is UTC; ``metadata`` stands where the event has some. In place of ``payload``,
-``payload_base64`` has the bytes of a codec other than JSON. When lines are read, ``commit_id``,
-``metadata``, ``position`` and ``partition`` may be missing, and the last two are not looked at.
+``payload_base64`` has the bytes of a codec other than JSON. When lines are read, ``commit_id`` and
+``metadata`` may be missing or null; any other field, ``position`` and ``partition`` among them, is not
+looked at.
+
+Whatever a store holds makes one line that can be read again, also what another program has written
+past Mainstem: text that is no JSON is exported as its bytes, text in the place of metadata under the
+key ``$text``, and an event without a commit id without one.
 """
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode, urlsafe_b64encode
+import re
+from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable
 from datetime import datetime
-from hashlib import blake2b
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -27,6 +32,7 @@ from mainstem.errors import InvalidInput, InvalidLine
 from mainstem.events import EncodedEvent, RecordedEvent, microseconds
 from mainstem.port import ImportedEvent
 from mainstem.positions import EventId
+from mainstem.restoring import metadata_to_export, own_commit_id, payload_problem
 
 BEGINNING_OF_LINE: Final = b'{"stream_id":"'
 """What each line that `encode_line` makes begins with."""
@@ -35,6 +41,8 @@ _MOST_EVENT_ID: Final = 2**63 - 1
 
 
 class _Line(msgspec.Struct, gc=False):
+    """What is read from a line."""
+
     stream_id: str
     event_id: Annotated[int, Meta(ge=0, le=_MOST_EVENT_ID)]
     event_name: str
@@ -42,7 +50,10 @@ class _Line(msgspec.Struct, gc=False):
     payload: Raw | UnsetType = UNSET
     payload_base64: str | UnsetType = UNSET
     metadata: Raw | UnsetType = UNSET
-    commit_id: str | UnsetType = UNSET
+    commit_id: str | UnsetType | None = UNSET
+
+
+class _WrittenLine(_Line, gc=False):
     position: int | UnsetType = UNSET
     partition: int | UnsetType = UNSET
 
@@ -50,20 +61,22 @@ class _Line(msgspec.Struct, gc=False):
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Line).decode
 _format = msgspec.json.format
+_has_line_end = re.compile(rb"[\n\r]").search
 
 
 def encode_line(event: RecordedEvent) -> bytes:
-    """The event as one line, its end included. The payload is copied as it is stored."""
-    data, metadata = event.data, event.metadata_json
-    line = _Line(
+    """The event as one line, its end included. A payload that is JSON is copied as it is stored."""
+    data, metadata = event.data, metadata_to_export(event.metadata_json)
+    is_json = isinstance(data, str) and payload_problem(data) is None
+    line = _WrittenLine(
         event.stream_id,
         event.event_id,
         event.name,
         event.recorded_at,
-        Raw(_one_line(data).encode()) if isinstance(data, str) else UNSET,
-        b64encode(data).decode() if isinstance(data, bytes) else UNSET,
-        UNSET if metadata is None else Raw(metadata.encode()),
-        event.commit_id,
+        _one_line(data) if is_json else UNSET,
+        UNSET if is_json else b64encode(_bytes(data)).decode(),
+        UNSET if metadata is None else _one_line(metadata),
+        event.commit_id or UNSET,
         UNSET if event.position is None else event.position,
         UNSET if event.partition is None else event.partition,
     )
@@ -82,9 +95,9 @@ def decode_line(text: bytes, commit_of: Callable[[Any], str] | None = None) -> I
         line = _decode(text)
         data = _data(line)
         commit_id = line.commit_id
-        if commit_id is UNSET:
+        if not isinstance(commit_id, str):
             if commit_of is None:
-                commit_id = _own_commit_id(line.stream_id, line.event_id)
+                commit_id = own_commit_id(line.stream_id, line.event_id)
             else:
                 commit_id = commit_of(msgspec.json.decode(data))
         metadata = None if line.metadata is UNSET else _metadata(line.metadata)
@@ -134,17 +147,17 @@ def _metadata(raw: Raw) -> str | None:
     return text
 
 
-def _one_line(text: str) -> str:
-    """A codec of the user's own may have laid its JSON out over several lines."""
-    return _compact(Raw(text.encode())) if "\n" in text else text
+def _one_line(data: Any) -> Raw:
+    """JSON, which a codec of the user's own, or another program, may have laid out over several lines."""
+    encoded = _bytes(data)
+    return Raw(_format(encoded, indent=-1) if _has_line_end(encoded) else encoded)
+
+
+def _bytes(data: str | bytes) -> bytes:
+    return data if isinstance(data, bytes) else data.encode()
 
 
 def _compact(raw: Any) -> str:
     """The JSON text without blanks between its parts, as the default codec writes it."""
     text: str = _format(raw, indent=-1).decode()
     return text
-
-
-def _own_commit_id(stream_id: str, event_id: int) -> str:
-    digest = blake2b(f"{event_id} {stream_id}".encode(), digest_size=12).digest()
-    return urlsafe_b64encode(digest).decode()

@@ -54,6 +54,8 @@ class Limits:
     """Events in one commit, over all its streams."""
     commit_streams: int
     """Streams in one commit."""
+    commit_bytes: int = 128 * 1024 * 1024
+    """All events of one commit together, counted as ``event_bytes``. A commit is held in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +263,21 @@ class Adapter(Protocol):
         """Move the checkpoint, in either direction.
 
         Raises `CheckpointLost` if the claim is not the newest.
+        """
+        ...
+
+    def check_claim(self, claim: Claim, position: Position) -> Op[None]:
+        """See whether the claim is still the newest, before what is at a position is handed out.
+
+        Raises `CheckpointLost` if it isn't.
+        """
+        ...
+
+    def set_checkpoint(
+        self, subscription: str, partition: Partition, position: Position
+    ) -> Op[StoredCheckpoint]:
+        """Put a checkpoint where it is told, whoever reads there: in one step every claim is lost, and
+        the next one finds this position.
         """
         ...
 

@@ -4,12 +4,17 @@ be written as it is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
+from hashlib import blake2b
 from typing import Any, Final
 
 import msgspec
 
+from mainstem.codec import TOO_DEEP, is_too_deep
+from mainstem.equality import same
 from mainstem.errors import EncodeError, ImportConflict, InvalidInput, TooLarge
 from mainstem.events import (
     EncodedEvent,
@@ -26,6 +31,12 @@ _LAST_US: Final = microseconds(datetime.max.replace(tzinfo=UTC))
 # Decoded as a reader will, so that nothing gets in which could never be read, such as 1e999.
 _check_json = msgspec.json.Decoder().decode
 _check_json_object = msgspec.json.Decoder(dict[str, Any]).decode
+# For comparing: as floats, two numbers that differ could be equal.
+_decode_exactly = msgspec.json.Decoder(float_hook=Decimal).decode
+
+NO_METADATA_KEY: Final = "$text"
+"""The metadata key under which text stands that some other program wrote in place of metadata. It is
+stored with imported events, so it cannot be changed."""
 
 
 def restore(adapter: Adapter, events: Sequence[ImportedEvent]) -> Op[ImportCounts]:
@@ -44,7 +55,6 @@ def check_imported(limits: Limits, imported: ImportedEvent) -> None:
         raise InvalidInput(f"{imported!r:.80} is not an ImportedEvent with an EncodedEvent in it.")
     stream_id, event_id, event, recorded_us, commit_id = imported
     check_stream_id(stream_id)
-    check_event_name(event.name)
     check_commit_id(commit_id)
     if not _is_whole(event_id) or event_id < 0:
         raise InvalidInput(
@@ -55,7 +65,7 @@ def check_imported(limits: Limits, imported: ImportedEvent) -> None:
             f"recorded_us={recorded_us!r:.80} of event {event_id} in stream {stream_id!r}: give "
             "microseconds since 1970-01-01 UTC, within the years 1 to 9999."
         )
-    _check_encoded(event)
+    check_encoded(event)
     if event.is_larger_than(limits.event_bytes):
         raise TooLarge(
             f"Event {event_id} of stream {stream_id!r}",
@@ -66,27 +76,66 @@ def check_imported(limits: Limits, imported: ImportedEvent) -> None:
         )
 
 
-def _check_encoded(event: EncodedEvent) -> None:
+def payload_problem(text: str) -> str | None:
+    """Why text can't be the JSON of a payload; None where it can."""
+    return _problem(text, _check_json)
+
+
+def metadata_problem(text: str) -> str | None:
+    """Why text can't be the JSON of metadata; None where it can."""
+    return _problem(text, _check_json_object)
+
+
+def metadata_to_export(metadata: str | None) -> str | None:
+    """The metadata as an object, whatever another program has written in its place."""
+    if metadata is None or metadata_problem(metadata) is None:
+        return metadata
+    return msgspec.json.encode({NO_METADATA_KEY: metadata}).decode()
+
+
+def own_commit_id(stream_id: str, event_id: int) -> str:
+    """The commit id of an imported event that has none: it follows from stream and event id, so that
+    it is the same each time. It is stored, so it cannot be changed.
+    """
+    digest = blake2b(f"{event_id} {stream_id}".encode(), digest_size=12).digest()
+    return urlsafe_b64encode(digest).decode()
+
+
+def check_encoded(event: Any) -> None:
+    """Raise `InvalidInput` for what is no `EncodedEvent`, and `EncodeError` where it can't be stored, or
+    not be exported and imported again: a codec of the user's own may answer anything.
+    """
+    if not isinstance(event, EncodedEvent):
+        raise InvalidInput(
+            f"The codec has made {event!r:.80} of an event, which is no EncodedEvent."
+        )
+    check_event_name(event.name)
     data, metadata = event.data, event.metadata
     if isinstance(data, str):
-        _check_text(event.name, "data", data, _check_json)
+        _check_text(event.name, "data", payload_problem(data))
     elif not isinstance(data, bytes):
         raise EncodeError(event.name, "its data is neither JSON text nor bytes.")
     if isinstance(metadata, str):
-        _check_text(event.name, "metadata", metadata, _check_json_object)
+        _check_text(event.name, "metadata", metadata_problem(metadata))
     elif metadata is not None:
         raise EncodeError(event.name, "its metadata is not JSON text.")
 
 
-def _check_text(event_name: str, what: str, text: str, check: Any) -> None:
+def _check_text(event_name: str, what: str, problem: str | None) -> None:
+    if problem is not None:
+        raise EncodeError(event_name, f"its {what} is not the JSON it has to be: {problem}.")
+
+
+def _problem(text: str, check: Callable[[str], Any]) -> str | None:
     if utf8_length(text) < 0:
-        raise EncodeError(event_name, f"its {what} has a lone surrogate, so it is not UTF-8.")
+        return "it has a lone surrogate, so it is not UTF-8"
+    if is_too_deep(text):
+        return f"it {TOO_DEEP}"
     try:
         check(text)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise EncodeError(
-            event_name, f"its {what} is not the JSON it has to be ({error})."
-        ) from error
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        return str(error)
+    return None
 
 
 def _is_whole(value: object) -> bool:
@@ -105,15 +154,15 @@ def check_due(imported: ImportedEvent, version: int) -> None:
 
 
 def compare(ours: ImportedEvent, theirs: ImportedEvent) -> None:
-    """Raise `ImportConflict` unless both have the same contents."""
-    for what, our, their in (
-        ("name", ours.event.name, theirs.event.name),
-        ("payload", ours.event.data, theirs.event.data),
-        ("metadata", ours.event.metadata, theirs.event.metadata),
-        ("recorded_at", ours.recorded_us, theirs.recorded_us),
-        ("commit_id", ours.commit_id, theirs.commit_id),
+    """Raise `ImportConflict` unless both have the same contents, in value and type."""
+    for what, are_same in (
+        ("name", ours.event.name == theirs.event.name),
+        ("payload", _same_payload(ours.event.data, theirs.event.data)),
+        ("metadata", _same_metadata(ours.event.metadata, theirs.event.metadata)),
+        ("recorded_at", ours.recorded_us == theirs.recorded_us),
+        ("commit_id", _same_commit_id(ours, theirs)),
     ):
-        if our != their and not (what in ("payload", "metadata") and _same_json(our, their)):
+        if not are_same:
             raise ImportConflict(
                 theirs.stream_id,
                 theirs.event_id,
@@ -122,7 +171,29 @@ def compare(ours: ImportedEvent, theirs: ImportedEvent) -> None:
             )
 
 
-def _same_json(ours: object, theirs: object) -> bool:
-    if not isinstance(ours, str) or not isinstance(theirs, str):
+def _same_payload(ours: str | bytes, theirs: str | bytes) -> bool:
+    if ours == theirs:
+        return True
+    if isinstance(ours, str) and isinstance(theirs, str):
+        return _same_json(ours, theirs)
+    if isinstance(ours, str) and isinstance(theirs, bytes):
+        # Text of another program that is no JSON is exported as bytes.
+        return ours.encode() == theirs and payload_problem(ours) is not None
+    return False
+
+
+def _same_metadata(ours: str | None, theirs: str | None) -> bool:
+    ours = metadata_to_export(ours)
+    return ours == theirs or (ours is not None and theirs is not None and _same_json(ours, theirs))
+
+
+def _same_commit_id(ours: ImportedEvent, theirs: ImportedEvent) -> bool:
+    # Events that another program has written may have none.
+    return (ours.commit_id or own_commit_id(ours.stream_id, ours.event_id)) == theirs.commit_id
+
+
+def _same_json(ours: str, theirs: str) -> bool:
+    try:
+        return same(_decode_exactly(ours), _decode_exactly(theirs))
+    except (msgspec.MsgspecError, ArithmeticError, ValueError, RecursionError):
         return False
-    return bool(msgspec.json.decode(ours) == msgspec.json.decode(theirs))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -29,13 +30,12 @@ from mainstem.cli.output import (
     report_of,
     say,
     standard_output,
-    writing,
 )
 from mainstem.cli.store import Place, pass_place
 from mainstem.jsonlines import commit_by
 from mainstem.printable import printable, quoted
 from mainstem.transfer import ImportSummary, export_events, import_events
-from mainstem.transfer.compression import by_name
+from mainstem.transfer.compression import COMPRESSIONS, Compression, by_name
 from mainstem.transfer.exporting import open_for_export
 
 
@@ -64,23 +64,23 @@ def import_(
     store has already are compared and left alone: importing a file again changes nothing, and an
     import that broke off is finished by the same command. The store is made if there is none.
     """
-    total = ImportSummary()
+    begun: list[ImportSummary] = []
     commit_of = _commit_of(commit_by)
     for name in files:
         _check_readable(name)
     try:
         if dry_run:
-            _import(None, files, commit_of, total)
+            _import(None, files, commit_of, begun)
         else:
             with place.open(create=True) as store:
-                _import(store, files, commit_of, total)
+                _import(store, files, commit_of, begun)
     except BaseException:
-        if total.lines:
+        if begun:  # a call that was wrong has nothing to count
             with suppress(OutputFailed):  # the exit code is that of what went wrong first
-                _print_summary(total, dry_run=dry_run, for_programs=for_programs)
+                _print_summary(begun, dry_run=dry_run, for_programs=for_programs)
         raise
     with report_of("All of it is imported." if not dry_run else ""):
-        _print_summary(total, dry_run=dry_run, for_programs=for_programs)
+        _print_summary(begun, dry_run=dry_run, for_programs=for_programs)
 
 
 def _commit_of(path: str | None) -> Callable[[Any], str] | None:
@@ -91,8 +91,9 @@ def _import(
     store: mainstem.Store | None,
     files: tuple[str, ...],
     commit_of: Callable[[Any], str] | None,
-    total: ImportSummary,
+    begun: list[ImportSummary],
 ) -> None:
+    """Import file after file; ``begun`` is given what becomes of each."""
     with Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -102,7 +103,7 @@ def _import(
     ) as bars:
         for name in files:
             with _opened(name) as file:
-                size = None if name == "-" else Path(name).stat().st_size
+                size = _size(file)
                 bar = bars.add_task(name, total=size)
 
                 def advance(
@@ -111,19 +112,25 @@ def _import(
                     if size is not None:
                         bars.update(bar, completed=file.tell())
 
-                summary = ImportSummary()
-                try:
-                    import_events(
-                        store,
-                        file,
-                        name=name,
-                        commit_of=commit_of,
-                        summary=summary,
-                        progress=advance,
-                    )
-                finally:
-                    total.add(summary)
+                begun.append(ImportSummary())
+                import_events(
+                    store,
+                    file,
+                    name=name,
+                    commit_of=commit_of,
+                    summary=begun[-1],
+                    progress=advance,
+                )
                 advance()
+
+
+def _size(file: IO[bytes]) -> int | None:
+    """Bytes of a regular file. A pipe or a device has no size, and no place to be at."""
+    try:
+        status = os.fstat(file.fileno())
+    except OSError:
+        return None  # no file at all, where a program has replaced standard input
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def _check_readable(name: str) -> None:
@@ -146,6 +153,8 @@ def _check_readable(name: str) -> None:
 @contextmanager
 def _opened(name: str) -> Iterator[IO[bytes]]:
     if name == "-":
+        if sys.stdin is None:
+            raise click.UsageError("Standard input is closed, so nothing can be imported from it.")
         yield sys.stdin.buffer
         return
     try:
@@ -156,7 +165,10 @@ def _opened(name: str) -> Iterator[IO[bytes]]:
         yield file
 
 
-def _print_summary(total: ImportSummary, *, dry_run: bool, for_programs: bool) -> None:
+def _print_summary(begun: list[ImportSummary], *, dry_run: bool, for_programs: bool) -> None:
+    total = ImportSummary()
+    for summary in begun:
+        total.add(summary)
     if for_programs:
         print_json(
             {
@@ -177,35 +189,50 @@ def _print_summary(total: ImportSummary, *, dry_run: bool, for_programs: bool) -
 @log_options
 @click.option("--resume", is_flag=True, help="Go on with an export that broke off.")
 @click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
+@click.option(
+    "--compression",
+    type=click.Choice(COMPRESSIONS),
+    help="How to compress, where the name's ending does not tell.",
+)
 @json_option
 @pass_place
 def export(
-    place: Place, /, file: str, *, resume: bool, force: bool, for_programs: bool, **wanted: Any
+    place: Place,
+    /,
+    file: str,
+    *,
+    resume: bool,
+    force: bool,
+    compression: Compression | None,
+    for_programs: bool,
+    **wanted: Any,
 ) -> None:
     """Write every event to FILE, in the order of the log, a JSON object on each line.
 
-    A FILE that ends with .gz or .zst is compressed; - is standard output. To go on with an export
-    that broke off, give --resume and the same filters.
+    A FILE that ends with .gz or .zst is compressed, one that ends with .jsonl is not; - is standard
+    output. To go on with an export that broke off, give --resume and the same filters.
     """
     if file == "-" and (resume or force or for_programs):
         raise click.UsageError("Standard output goes with neither --resume, --force nor --json.")
     if resume and force:
         raise click.UsageError("Give --resume or --force, not both.")
+    path = Path(file)
+    if compression is None:
+        compression = "none" if file == "-" else by_name(path)
     with place.open() as store:
         store.read_all(**wanted)  # refuses what it can't take before the file is touched
         if file == "-":
-            export_events(store, standard_output(), **wanted)
+            export_events(store, standard_output(), compression=compression, **wanted)
             return
-        path = Path(file)
         with (
-            writing(path),
+            _written_to(path),
             _writable(path, resume=resume, force=force) as target,
             _bar(store, wanted) as advance,
         ):
             counts = export_events(
                 store,
                 target,
-                compression=by_name(path),
+                compression=compression,
                 resume=resume,
                 progress=advance,
                 **wanted,
@@ -218,6 +245,22 @@ def export(
         else:
             before = f", {counts.already:,} were there already" if counts.already else ""
             say(f"{events_shown(counts.written)} written to {printable(file)}{before}.")
+
+
+@contextmanager
+def _written_to(path: Path) -> Iterator[None]:
+    """Says which file it is that can't be written any further, and what it is good for."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # nobody wants to read any more
+    except OSError as error:
+        what = f"{printable(str(path))} can't be written any further: {error.strerror}"
+        if path.is_file():
+            what += (
+                ". What is whole in it is kept: mend the cause and repeat the export with --resume"
+            )
+        raise OSError(what) from error
 
 
 def _writable(path: Path, *, resume: bool, force: bool) -> IO[bytes]:

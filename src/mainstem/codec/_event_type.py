@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import is_dataclass
 from typing import Any, Final
 
 import msgspec
 
 from mainstem.codec._shape import Shape, shape_of
+from mainstem.equality import is_record
 from mainstem.events import NewEvent
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
@@ -46,6 +46,14 @@ class EventType:
         self.upcasters: dict[int, Upcaster] = {}
         self._shape: Shape | None = None
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Without the shape, which holds parsers of this process.
+        return (
+            EventType,
+            (self.kind, self.name, self.version),
+            (None, {"upcasters": self.upcasters}),
+        )
+
     @property
     def shape(self) -> Shape:
         """Made when it is first needed: until then a class may name others that come after it."""
@@ -56,11 +64,4 @@ class EventType:
 
 def has_fields(kind: type) -> bool:
     """Whether objects of the class are records, so that they can be events of their own."""
-    if issubclass(kind, tuple):
-        return hasattr(kind, "_fields")
-    return kind is not NewEvent and (
-        issubclass(kind, msgspec.Struct)
-        or is_dataclass(kind)
-        or hasattr(kind, "__attrs_attrs__")
-        or hasattr(kind, "__pydantic_validator__")
-    )
+    return kind is not NewEvent and is_record(kind)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Collection, Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 import msgspec
 
+from mainstem.codec._nesting import TOO_DEEP, is_too_deep
+from mainstem.codec._numbers import WrittenNumber, decode_exactly, encode_exactly
 from mainstem.errors import DecodeError, EncodeError, InvalidInput
 from mainstem.events import EncodedEvent, NewEvent, check_event_name
 
@@ -17,7 +24,9 @@ if TYPE_CHECKING:
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
-_check_json = msgspec.json.Decoder(msgspec.Raw).decode
+_MINUTE: Final = timedelta(minutes=1)
+_NOTHING: Final = timedelta()
+_time_with_offset = re.compile(rb'(Z|[+-][0-9]{2}:[0-9]{2})"').search
 
 
 class JsonCodec:
@@ -25,8 +34,9 @@ class JsonCodec:
 
     Dates and times are written as ISO 8601, UUIDs and decimals as text, bytes as base64, enums as
     their values, sets and tuples as lists, and non-text keys as text: they come back as what they
-    were written as. To get the types back, register classes with a `TypedCodec`. NaN and the
-    infinities, which JSON does not have, are refused.
+    were written as. To get the types back, register classes with a `TypedCodec`. What would come back
+    as less than it was is refused: NaN and the infinities, which JSON does not have, keys that are the
+    same as text, UTC offsets with seconds, and more than 100 levels of nesting.
     """
 
     def encode(self, event: Any) -> EncodedEvent:
@@ -55,14 +65,22 @@ class JsonCodec:
             raise undecodable(event, f"the stored payload is not JSON ({error})") from error
 
 
-def encode_json(event_name: str, value: Any, what: str = "payload") -> str:
-    """JSON text of a value. Raises `EncodeError` for one that JSON can't hold without loss."""
+def encode_json(event_name: str, value: Any, what: str = "payload", *, exact: bool = False) -> str:
+    """JSON text of a value. Raises `EncodeError` for one that JSON can't hold without loss.
+
+    ``exact``: the value comes from `decode_exactly`, so that numbers are written as they were.
+    """
     try:
-        data = _encode(value)
-        _check_json(data)  # a msgspec.Raw in it is copied as it is
-        if b"null" in data and not is_finite(value):
-            raise EncodeError(event_name, f"the {what} {NOT_FINITE}.")
-        return data.decode()
+        data = encode_exactly(value) if exact else _encode(value)
+        text = data.decode()
+        if is_too_deep(text):
+            raise EncodeError(event_name, f"the {what} {TOO_DEEP}.")
+        read = decode_exactly(data) if exact else _decode(data)
+        # By far most payloads are plain JSON, and come back equal.
+        problem = None if _is_equal(read, value) else _loss(value, data, read)
+        if problem is None:
+            return text
+        problem = f"the {what} {problem}."
     except EncodeError:
         raise
     except RecursionError:
@@ -72,6 +90,36 @@ def encode_json(event_name: str, value: Any, what: str = "payload") -> str:
     except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
         problem = f"{error}. The {what} must be what JSON can hold; convert it first, or use a TypedCodec."
     raise EncodeError(event_name, problem)
+
+
+def _is_equal(read: Any, value: Any) -> bool:
+    try:
+        return bool(read == value)
+    except Exception:  # a class may compare in a way of its own
+        return False
+
+
+def _loss(value: Any, data: bytes, read: Any) -> str | None:
+    """What the JSON text has lost of a value that holds more than JSON knows; None where it has all."""
+    if b"null" in data and not is_finite(value):
+        return NOT_FINITE
+    # Rounded to minutes, an offset of some seconds can be Z, too.
+    if _time_with_offset(data) and has_odd_offset(value):
+        return ODD_OFFSET
+    if len(_encode(read)) != len(data) and _has_double_key(data):
+        return "has two keys that are the same as text, of which only one would come back"
+    return None
+
+
+def _has_double_key(data: bytes) -> bool:
+    found = False
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        nonlocal found
+        found = found or len(dict(pairs)) != len(pairs)
+
+    json.loads(data, object_pairs_hook=look)
+    return found
 
 
 def encode_metadata(event_name: str, metadata: Any) -> str | None:
@@ -94,11 +142,16 @@ def add_metadata(event: EncodedEvent, metadata: Mapping[str, Any]) -> EncodedEve
     """The event with more metadata; its own wins where both have a key. Raises `EncodeError`."""
     added = encode_metadata(event.name, metadata)
     if event.metadata is not None and added is not None:
-        added = encode_json(event.name, {**_decode(added), **_decode(event.metadata)}, "metadata")
+        both = {**decode_exactly(added), **decode_exactly(event.metadata)}
+        added = encode_json(event.name, both, "metadata", exact=True)
     return msgspec.structs.replace(event, metadata=added)
 
 
 NOT_FINITE: Final = "has a NaN or an infinity, which JSON does not have"
+ODD_OFFSET: Final = (
+    "has a time whose UTC offset has seconds, which ISO 8601 can't say; give it in UTC, for example"
+    " by .astimezone(UTC)"
+)
 
 # In MessagePack a float is the byte CB and the number as IEEE 754, most significant byte first. NaN
 # and the infinities are those with an exponent of ones only.
@@ -120,6 +173,30 @@ def is_finite(value: Any) -> bool:
     return _is_finite(msgspec.to_builtins(value, enc_hook=_parts_of))
 
 
+_WITHOUT_OFFSET: Final = frozenset(
+    {bool, bytes, date, Decimal, float, int, str, timedelta, type(None), UUID}
+)
+
+
+def has_odd_offset(value: Any) -> bool:
+    """Whether a time in the value has a UTC offset with seconds, which would be rounded."""
+    kind = type(value)
+    if kind in _WITHOUT_OFFSET:
+        return False
+    if kind is dict:
+        return any(map(has_odd_offset, value.values())) or any(map(has_odd_offset, value))
+    if kind in (list, tuple, set, frozenset):
+        return any(map(has_odd_offset, value))
+    if isinstance(value, (datetime, time)):
+        offset = None if value.tzinfo is UTC else value.utcoffset()
+        return offset is not None and offset % _MINUTE != _NOTHING
+    if isinstance(value, (Enum, WrittenNumber, msgspec.Raw)):
+        return False
+    # An object of a class: what it has in it, all the way down.
+    parts = msgspec.to_builtins(value, builtin_types=(datetime, time), enc_hook=_parts_of)
+    return type(parts) in (dict, list) and has_odd_offset(parts)
+
+
 def _is_finite(value: Any) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
@@ -130,10 +207,13 @@ def _is_finite(value: Any) -> bool:
 
 def _parts_of(value: Any) -> Any:
     """What an object that msgspec does not know has in it: pydantic models, and what they may hold."""
+    if isinstance(value, WrittenNumber):
+        return value.text
     if isinstance(value, float):
         return float(value)
     if hasattr(value, "__pydantic_serializer__"):
-        return {**vars(value), **(value.__pydantic_extra__ or {})}
+        extra = getattr(value, "__pydantic_extra__", None)
+        return {**getattr(value, "__dict__", {}), **(extra or {})}
     if isinstance(value, Mapping):
         return list(value.values())
     return list(value) if isinstance(value, Collection) else None

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from os import urandom
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
+from weakref import WeakValueDictionary
 
 import msgspec
 
 from mainstem.codec._event_type import VERSION_KEY, EventType, Upcaster, has_fields, payload_version
 from mainstem.codec._json import JsonCodec, encode_json, encode_metadata, undecodable
+from mainstem.codec._nesting import TOO_DEEP, is_too_deep
+from mainstem.codec._numbers import decode_exactly
+from mainstem.equality import lost
 from mainstem.errors import EncodeError, InvalidInput
 from mainstem.events import EncodedEvent, NewEvent, check_event_name
 
@@ -33,17 +39,18 @@ class TypedCodec:
         store.append("order-1", [OrderPlaced(Decimal("9.50"))], expected=0)
 
     What is read back is an object of the class again, each field of the type that it is declared
-    with: dates and times, UUIDs, decimals, bytes, enums, sets, tuples, other classes. What a field
-    does not declare can't come back: the values of an ``Any`` are plain JSON, and an object of a
-    subclass is one of the class that the field is declared with. An object that could not be read
-    back, because a field holds something else than it is declared with, is refused when it is
-    written.
+    with: dates and times, UUIDs, decimals, bytes, enums, sets, tuples, other classes. An object that
+    would not come back equal, in every field, is refused with `EncodeError` when it is written: where
+    a field holds something else than it is declared with, an object of a subclass, or under ``Any``
+    what plain JSON does not have, and where a private field is not written at all.
 
     A name that was not registered is refused when it is written. On reading, such a name, or a
     payload that does not fit its class, is a `DecodeError`. With ``undecodable="untyped"`` both are
     taken, and the payload is plain JSON values then.
 
-    Register everything before the codec is used; from then on it may be shared by threads.
+    Register everything before the codec is used; from then on it may be shared by threads. Events can
+    be sent to other processes by pickle, the codec with them, where the registered classes and
+    upcasters can: those that a module has at its top level.
     """
 
     def __init__(self, *, undecodable: Literal["error", "untyped"] = "error") -> None:
@@ -53,6 +60,23 @@ class TypedCodec:
         self._by_name: dict[str, EventType] = {}
         self._by_kind: dict[type, EventType] = {}
         self._json = JsonCodec()
+        self._token = urandom(12)
+        """Tells this codec in other processes: of thousands of events that are sent there, each brings
+        its codec, and one is enough."""
+        _codecs[self._token] = self
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _found_or_new, (type(self), self._token), vars(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if not vars(self):
+            vars(self).update(state)
+
+    def __copy__(self) -> TypedCodec:
+        return self  # as a copy of an event has its codec
+
+    def __deepcopy__(self, memo: object) -> TypedCodec:
+        return self
 
     @overload
     def event(self, kind: Kind, /) -> Kind: ...
@@ -195,15 +219,24 @@ class TypedCodec:
             data = registered.shape.encode(payload)
         except Exception as error:  # classes may run code of their own
             raise EncodeError(name, f"{_said(error)}.") from error
+        if is_too_deep(data):
+            raise EncodeError(name, f"it {TOO_DEEP}.")
         # Classes check their fields when they are decoded, and most of them not when they are made.
         # Written as it is, such an event could never be read, and never be mended either.
         try:
-            registered.shape.decode(data)
+            read = registered.shape.decode(data)
+            path = lost(payload, read)
         except Exception as error:
             raise EncodeError(
                 name,
                 f"it could not be read back as {registered.kind.__name__}: {_said(error)}.",
             ) from error
+        if path is not None:
+            raise EncodeError(
+                name,
+                f"it would not come back as it is: {registered.kind.__name__}{path} would be another. "
+                "Declare the field as what it holds, leave it out of the class, or convert it first.",
+            )
         encoded_metadata = encode_metadata(name, metadata)
         if registered.version > 1:
             version = f'"{VERSION_KEY}":{registered.version}'
@@ -239,7 +272,10 @@ class TypedCodec:
                 f"it has version {version} of the payload and this program knows versions up to "
                 f"{registered.version}; use a newer release of the program",
             )
-        payload = self._json.decode(event)
+        try:
+            payload = decode_exactly(event.data)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            payload = self._json.decode(event)  # says what is wrong with it
         for step in range(version, registered.version):
             upcaster = registered.upcasters.get(step)
             if upcaster is None:
@@ -254,7 +290,7 @@ class TypedCodec:
                 reason = f"the upcaster from version {step} failed: {error!r}"
                 return self._untyped(event, reason, error)
         try:
-            data = encode_json(event.name, payload)
+            data = encode_json(event.name, payload, exact=True)
         except EncodeError as error:
             reason = f"what the upcasters made of it is no payload. {error}".rstrip(".")
             return self._untyped(event, reason, error)
@@ -272,3 +308,18 @@ def _said(error: Exception) -> str:
     """An error's message; its type besides where that says more."""
     plain = isinstance(error, (ValueError, TypeError, NameError, msgspec.MsgspecError))
     return str(error) if plain else repr(error)
+
+
+_codecs: Final[WeakValueDictionary[bytes, TypedCodec]] = WeakValueDictionary()
+_lately_received: Final[deque[TypedCodec]] = deque(maxlen=8)
+"""Kept a while, so that events that come one by one do not make their codec anew each time."""
+
+
+def _found_or_new(kind: type[TypedCodec], token: bytes) -> TypedCodec:
+    """The codec of a pickled event: the very one where it is of this process, or came before."""
+    codec = _codecs.get(token)
+    if codec is None:
+        codec = kind.__new__(kind)
+        _codecs[token] = codec
+        _lately_received.append(codec)
+    return codec

@@ -7,17 +7,17 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from mainstem.errors import OutcomeUnknown, StoreBusy, StoreClosed, StoreError
-from mainstem.sqlite.connections import Settings, begin, connect, connect_for_writing
-from mainstem.sqlite.faults import translate
+from mainstem.sqlite.connections import begin, connect_for_writing
+from mainstem.sqlite.faults import FAULTS, primary_code, translate
+from mainstem.sqlite.files import StoreFile
+from mainstem.sqlite.readers import Readers
+from mainstem.sqlite.settings import Settings
 
 T = TypeVar("T")
 Work: TypeAlias = Callable[[sqlite3.Connection], Any]
-
-_MOST_IDLE: Final = 16
-"""Connections kept for the next reads."""
 
 
 class Outcome(NamedTuple):
@@ -44,11 +44,12 @@ class Engine:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._write_lock = threading.Lock()
-        self._idle_readers: list[sqlite3.Connection] = []
         self._inherited: list[sqlite3.Connection] = []
         self._closed = False
         self._pid = os.getpid()
-        self._writer = connect_for_writing(self.settings)
+        self._file = StoreFile(settings)
+        self._writer = connect_for_writing(settings, self._file)
+        self._readers = Readers(settings, self._file)
 
     def write(self, works: Sequence[Work]) -> list[Outcome]:
         """Run the works in one transaction that holds the write lock, and commit it.
@@ -61,6 +62,7 @@ class Engine:
         self._take_write_lock()
         try:
             connection = self._current_writer()
+            self._file.check()
             try:
                 begin(connection, deadline)
                 if len(works) == 1:
@@ -72,7 +74,7 @@ class Engine:
                 _roll_back(connection)
                 raise
             return outcomes
-        except sqlite3.Error as error:
+        except FAULTS as error:
             raise self._translated(error) from error
         finally:
             self._write_lock.release()
@@ -83,17 +85,19 @@ class Engine:
             self._take_write_lock()
             try:
                 return work(self._current_writer())
-            except sqlite3.Error as error:
+            except FAULTS as error:
                 raise self._translated(error) from error
             finally:
                 self._write_lock.release()
-        connection = self._borrow_reader()
+        if self._closed:
+            raise StoreClosed
+        if os.getpid() != self._pid:
+            with self._write_lock:
+                self._current_writer()
         try:
-            return work(connection)
-        except sqlite3.Error as error:
+            return self._readers.read(work)
+        except FAULTS as error:
             raise self._translated(error) from error
-        finally:
-            self._give_back(connection)
 
     def close(self) -> None:
         """Close every connection. Later calls raise `StoreClosed`; closing again does nothing."""
@@ -103,14 +107,13 @@ class Engine:
             self._closed = True
             if os.getpid() != self._pid:
                 return  # forked, and never used since: these connections are the parent's
-            self._writer.close()
-            while self._idle_readers:
-                self._idle_readers.pop().close()
+            self._readers.close()
+            self._file.close(self._writer)
 
     def _attempt(self, connection: sqlite3.Connection, work: Work) -> Outcome:
         try:
             return Outcome(work(connection), None)
-        except sqlite3.Error as error:
+        except FAULTS as error:
             _roll_back(connection)
             return Outcome(None, self._translated(error))
         except Exception as error:
@@ -125,7 +128,7 @@ class Engine:
             if not connection.in_transaction:
                 raise  # SQLite has rolled back everything, as it does when the disk is full
             connection.execute("ROLLBACK TO work")
-            known = self._translated(error) if isinstance(error, sqlite3.Error) else error
+            known = self._translated(error) if isinstance(error, FAULTS) else error
             outcome = Outcome(None, known)
         connection.execute("RELEASE work")
         return outcome
@@ -136,7 +139,7 @@ class Engine:
         try:
             connection.execute("COMMIT")
         except sqlite3.Error as error:
-            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_IOERR:
+            if primary_code(error) == sqlite3.SQLITE_IOERR:
                 # After a crash the transaction may be there or not.
                 raise OutcomeUnknown(
                     f"the last change of {self.settings.place}",
@@ -144,8 +147,8 @@ class Engine:
                 ) from error
             raise
 
-    def _translated(self, error: sqlite3.Error) -> StoreError:
-        return translate(error, self.settings.place, self.settings.timeout)
+    def _translated(self, error: Exception) -> StoreError:
+        return translate(error, self.settings)
 
     def _take_write_lock(self) -> None:
         if not self._write_lock.acquire(timeout=self.settings.timeout):
@@ -161,23 +164,6 @@ class Engine:
             self._leave_parent()
         return self._writer
 
-    def _borrow_reader(self) -> sqlite3.Connection:
-        if self._closed:
-            raise StoreClosed
-        if os.getpid() != self._pid:
-            with self._write_lock:
-                self._current_writer()
-        try:
-            return self._idle_readers.pop()
-        except IndexError:
-            return connect(self.settings)
-
-    def _give_back(self, connection: sqlite3.Connection) -> None:
-        if self._closed or len(self._idle_readers) >= _MOST_IDLE:
-            connection.close()
-        else:
-            self._idle_readers.append(connection)
-
     def _leave_parent(self) -> None:
         """Open connections of this process's own. The parent's are kept, unused and unclosed:
         closing them here could release or undo what the parent holds.
@@ -187,9 +173,10 @@ class Engine:
                 "A store in memory lives in the process that made it; this is a forked child. "
                 "Use a file to share a store between processes."
             )
-        self._inherited += [self._writer, *self._idle_readers]
-        self._idle_readers = []
-        self._writer = connect_for_writing(self.settings)
+        self._inherited.append(self._writer)
+        self._readers.leave_parent()
+        self._file.leave_parent()
+        self._writer = connect_for_writing(self.settings, self._file)
         self._pid = os.getpid()
 
 

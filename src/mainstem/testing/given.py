@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from mainstem.codec import Codec, JsonCodec
 from mainstem.decider import Decider
+from mainstem.equality import same, same_by_class
 from mainstem.events import RecordedEvent, microseconds
 from mainstem.positions import EventId, Partition, Position
 
@@ -103,7 +104,10 @@ class When(Generic[State, Command]):
         self._error = error
 
     def then(self, *expected: Any) -> When[State, Command]:
-        """Exactly these events follow, in this order: names, payloads and, where given, metadata."""
+        """Exactly these events follow, in this order: names, payloads and, where given, metadata.
+
+        Values must be equal in type, too: ``True`` is not ``1``, and ``1`` is not ``1.0``.
+        """
         self._raise_error()
         wanted = _record(expected, self._codec)
         if not _same(wanted, self._events):
@@ -137,7 +141,7 @@ class When(Generic[State, Command]):
         self._raise_error()
         # From the beginning, so that a decider that changes its state in place is told the truth too.
         state = self._decider.fold(self._decider.initial(), [*self._before, *self._events])
-        if state != expected:
+        if state != expected or not same_by_class(state, expected):
             raise AssertionError(f"The state is {state!r}, not the expected {expected!r}.")
         return self
 
@@ -165,8 +169,8 @@ def _alike(wanted: RecordedEvent, got: RecordedEvent) -> bool:
     # Equal payloads may differ as text: in the order of their keys, or of a set's members.
     return (
         wanted.name == got.name
-        and (wanted.data == got.data or wanted.payload == got.payload)
-        and (wanted.metadata is None or wanted.metadata == got.metadata)
+        and (wanted.data == got.data or same(wanted.payload, got.payload))
+        and (wanted.metadata is None or same(wanted.metadata, got.metadata))
     )
 
 

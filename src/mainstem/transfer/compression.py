@@ -1,42 +1,56 @@
-"""Gzip and zstd: told apart by content when read; written in pieces that stand on their own."""
+"""Gzip and zstd: what tells them apart, and pieces that stand on their own. Reading is in `contents`."""
 
 from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 from mainstem.errors import InvalidInput
 
 Compression = Literal["none", "gzip", "zstd"]
 
+COMPRESSIONS: Final[tuple[Compression, ...]] = ("none", "gzip", "zstd")
+_BY_ENDING: Final[dict[str, Compression]] = {
+    ".gz": "gzip",
+    ".gzip": "gzip",
+    ".zst": "zstd",
+    ".zstd": "zstd",
+    **dict.fromkeys(("", ".jsonl", ".ndjson", ".json", ".txt"), "none"),
+}
 _MAGIC: Final[dict[Compression, bytes]] = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
 _ZSTD_SKIPPABLE: Final = b"\x2a\x4d\x18"
-"""Behind one byte of any value: a frame without content, which some tools write first."""
-_READ: Final = 128 * 1024
-"""Compressed bytes taken at a time. Few, since they may stand for a thousand times as many."""
-_LONGEST_LINE: Final = 128 * 1024 * 1024
-
-
-class CutOff(Exception):
-    """A file ends in the middle of its compressed data, or is damaged there."""
-
-
-class Piece(NamedTuple):
-    """A whole piece of a compressed file: a gzip member or a zstd frame."""
-
-    end: int
-    """The place in the file behind it."""
-    lines: int
-    last_line: bytes
+"""Behind a byte from 50 to 5F: a frame without content, which some tools write first."""
 
 
 def by_name(path: Path) -> Compression:
-    """How a file of that name is to be written."""
-    endings: dict[str, Compression] = {".gz": "gzip", ".zst": "zstd"}
-    return endings.get(path.suffix, "none")
+    """How a file of that name is to be written. Raises `InvalidInput` for an ending that tells nothing:
+    what a user takes for a compressed file would be a plain one.
+    """
+    found = _BY_ENDING.get(path.suffix.lower())
+    if found is None:
+        raise InvalidInput(
+            f"{path.name} ends in {path.suffix}, which is none of .jsonl, .jsonl.gz and .jsonl.zst. Give "
+            "it such an ending, or say with --compression how it is to be written."
+        )
+    return found
+
+
+def by_content(head: bytes) -> Compression:
+    """How data that begins with these bytes, at least four if it has so many, is compressed."""
+    for compression, magic in _MAGIC.items():
+        if head.startswith(magic):
+            return compression
+    if head[1:4] == _ZSTD_SKIPPABLE and 0x50 <= head[0] <= 0x5F:
+        return "zstd"
+    return "none"
+
+
+def may_be(head: bytes, compression: Compression) -> bool:
+    """Whether a file that begins with these bytes, perhaps only its first few, is one of that kind."""
+    magic = _MAGIC.get(compression, b"")
+    return head[: len(magic)] == magic[: len(head)]
 
 
 def compress(data: bytes, compression: Compression) -> bytes:
@@ -49,106 +63,47 @@ def compress(data: bytes, compression: Compression) -> bytes:
     return data
 
 
-def lines(file: IO[bytes]) -> Iterator[bytes]:
-    """The file's lines without their ends, decompressed where it is compressed.
-
-    Raises `CutOff` behind the last whole line where a compressed file is cut off or damaged.
+class Decompressor:
+    """One piece: a gzip member or a zstd frame. Gives out at most so much at a time, since a few bytes
+    may stand for a thousand times as many.
     """
-    parts: list[bytes] = []
-    for data in contents(file):
-        *whole, rest = data.split(b"\n")
-        if whole:
-            whole[0] = b"".join([*parts, whole[0]])
-            yield from whole
-            parts = []
-        parts.append(rest)
-        if not whole and sum(map(len, parts)) > _LONGEST_LINE:
-            raise CutOff(f"it has a line of over {_LONGEST_LINE:,} bytes")
-    if rest := b"".join(parts):
-        yield rest
 
+    def __init__(self, compression: Compression, most: int) -> None:
+        self._most = most
+        self._is_gzip = compression == "gzip"
+        self._inner: Any
+        self._inner = zlib.decompressobj(wbits=31) if self._is_gzip else _zstd().ZstdDecompressor()
+        self._left = b""
+        self._has_more = False
 
-def contents(file: IO[bytes]) -> Iterator[bytes]:
-    """What the file holds, part by part, decompressed where it is compressed."""
-    blocks = _blocks(file)
-    head = next(blocks, b"")
-    for compression, magic in _MAGIC.items():
-        if head.startswith(magic) or (compression == "zstd" and head[1:4] == _ZSTD_SKIPPABLE):
-            return _decompressed(head, blocks, compression)
-    return _plain(head, blocks)
+    def decompress(self, data: bytes) -> bytes:
+        """The next of its content: where `needs_input` of that data, or else of what it was given
+        before. Raises whatever the library raises for data that is damaged.
+        """
+        if self._is_gzip:
+            found: bytes = self._inner.decompress(self._left + data, self._most)
+            self._left = self._inner.unconsumed_tail
+            self._has_more = bool(self._left) or len(found) == self._most
+        else:
+            found = self._inner.decompress(data, self._most)
+            self._has_more = not self._inner.eof and not self._inner.needs_input
+        return found
 
+    @property
+    def needs_input(self) -> bool:
+        """Whether all that it was given is given out."""
+        return not self._has_more
 
-def may_be(head: bytes, compression: Compression) -> bool:
-    """Whether a file that begins with these bytes, perhaps only its first few, is one of that kind."""
-    magic = _MAGIC.get(compression, b"")
-    return head[: len(magic)] == magic[: len(head)]
+    @property
+    def ended(self) -> bool:
+        """Whether the piece is whole, and all of it given out."""
+        return bool(self._inner.eof)
 
-
-def whole_pieces(file: IO[bytes], compression: Compression) -> Iterator[Piece]:
-    """Each whole piece of a compressed file, up to where it is cut off or damaged."""
-    decompressor, count, tail, end = _decompressor(compression), 0, b"", 0
-    for block in _blocks(file):
-        rest = block
-        while rest:
-            try:
-                data = decompressor.decompress(rest)
-            except Exception:
-                return
-            count += data.count(b"\n")
-            tail += data
-            tail = tail[tail.rfind(b"\n", 0, -1) + 1 :]
-            end += len(rest)
-            if not decompressor.eof:
-                break
-            rest = decompressor.unused_data
-            end -= len(rest)
-            yield Piece(end, count, tail)
-            decompressor, count, tail = _decompressor(compression), 0, b""
-
-
-def _blocks(file: IO[bytes]) -> Iterator[bytes]:
-    """The file's bytes as they come; the first block has at least four of them, if the file has."""
-    read = getattr(file, "read1", file.read)  # does not wait until a pipe has that many
-    head = b""
-    while len(head) < 4 and (block := read(_READ)):
-        head += block
-    if head:
-        yield head
-    while block := read(_READ):
-        yield block
-
-
-def _plain(head: bytes, blocks: Iterable[bytes]) -> Iterator[bytes]:
-    yield head
-    yield from blocks
-
-
-def _decompressed(
-    head: bytes, blocks: Iterable[bytes], compression: Compression
-) -> Iterator[bytes]:
-    decompressor, fresh = _decompressor(compression), True
-    for block in _plain(head, blocks):
-        rest = block
-        while rest:
-            try:
-                data = decompressor.decompress(rest)
-            except Exception as error:
-                raise CutOff(str(error)) from error
-            fresh = False
-            if data:
-                yield data
-            if not decompressor.eof:
-                break
-            rest = decompressor.unused_data
-            decompressor, fresh = _decompressor(compression), True
-    if not fresh:
-        raise CutOff("it ends in the middle of its compressed data")
-
-
-def _decompressor(compression: Compression) -> Any:
-    if compression == "gzip":
-        return zlib.decompressobj(wbits=31)
-    return _zstd().ZstdDecompressor()
+    @property
+    def behind(self) -> bytes:
+        """What it was given beyond its end."""
+        unused: bytes = self._inner.unused_data
+        return unused
 
 
 def _zstd() -> Any:

@@ -15,14 +15,8 @@ from mainstem.errors import InvalidInput
 from mainstem.events import RecordedEvent
 from mainstem.jsonlines import BEGINNING_OF_LINE, encode_line
 from mainstem.store import Store
-from mainstem.transfer.compression import (
-    Compression,
-    CutOff,
-    compress,
-    contents,
-    may_be,
-    whole_pieces,
-)
+from mainstem.transfer.compression import Compression, compress, may_be
+from mainstem.transfer.contents import Unreadable, contents, whole_pieces
 
 PIECE: Final = 10_000
 """Events in one piece of a compressed file: a gzip member or a zstd frame."""
@@ -97,11 +91,24 @@ def export_events(
         written += count
         if progress is not None:
             progress(already + written)
+    if not already and not written:
+        # No events are a whole file, too: tools take one of no bytes for a compressed one cut off.
+        file.write(compress(b"", compression))
+        file.flush()
     return ExportCounts(written, already)
 
 
 def open_for_export(path: Path, *, resume: bool, force: bool) -> IO[bytes]:
-    """The file to write to. Raises `InvalidInput` for one that exists, unless told what to do."""
+    """The file to write to. Raises `InvalidInput` for one that exists, unless told what to do; a pipe or
+    a device has no contents that could be overwritten, or gone on with.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        if resume:
+            raise InvalidInput(
+                f"{path} is a pipe or a device, so an export into it can't be gone on with. Leave out "
+                "--resume, or export into a file."
+            )
+        return path.open("wb")
     if resume:
         return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
     try:
@@ -181,7 +188,7 @@ def _check_beginning(file: IO[bytes], compression: Compression) -> None:
         file.seek(0)
         try:
             first = next(contents(file), b"")
-        except CutOff:
+        except Unreadable:
             return  # nothing can be got out of it
     if first[: len(BEGINNING_OF_LINE)] != BEGINNING_OF_LINE[: len(first)]:
         raise _not_resumable("it does not begin with an event")

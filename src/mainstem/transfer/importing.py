@@ -13,12 +13,12 @@ from mainstem.jsonlines import decode_line
 from mainstem.port import ImportedEvent, Limits
 from mainstem.restoring import check_imported
 from mainstem.store import Store
-from mainstem.transfer.compression import CutOff, lines
+from mainstem.transfer.contents import CutOff, Unreadable, lines
 
 CHUNK: Final = 2000
 """Events that are written in one transaction, unless a single commit has more."""
 CHUNK_SIZE: Final = 16 * 1024 * 1024
-"""A transaction ends with the commit that brings its payloads to so many characters or bytes."""
+"""A transaction ends with the commit that brings its events to so many bytes."""
 
 
 @dataclass
@@ -85,28 +85,37 @@ def _events(
 ) -> Iterator[Numbered]:
     number = 0
     try:
-        for number, line in enumerate(lines(file), 1):
-            if not line.strip():
-                continue
+        for number, text in lines(file):
             try:
-                event = decode_line(line, commit_of)
+                event = decode_line(text, commit_of)
             except InvalidLine as error:
                 raise InvalidLine(error.problem, name, number) from error
             yield number, event
     except CutOff as error:
         raise InvalidLine(f"the file is cut off or damaged: {error}.", name, number + 1) from error
+    except Unreadable as error:
+        raise InvalidLine(f"{error}.", name, number + 1) from error
 
 
-def _commits(events: Iterable[Numbered], most: int = sys.maxsize) -> Iterator[list[Numbered]]:
+def _commits(
+    events: Iterable[Numbered], most: int = sys.maxsize, most_bytes: int = sys.maxsize
+) -> Iterator[list[Numbered]]:
     """Consecutive events of one commit id. Where the file breaks off, its last commit may be in
-    part, so it is not given out. One of over ``most`` events is given out as soon as it is that long.
+    part, so it is not given out. One of over ``most`` events or ``most_bytes`` is given out as soon as
+    it is that long.
     """
     commit: list[Numbered] = []
+    size = 0
     for numbered in events:
-        if commit and (commit[-1][1].commit_id != numbered[1].commit_id or len(commit) > most):
+        if commit and (
+            commit[-1][1].commit_id != numbered[1].commit_id
+            or len(commit) > most
+            or size > most_bytes
+        ):
             yield commit
-            commit = []
+            commit, size = [], 0
         commit.append(numbered)
+        size += numbered[1].event.size
     if commit:
         yield commit
 
@@ -116,20 +125,13 @@ def _chunks(events: Iterable[Numbered], limits: Limits, name: str) -> Iterator[l
     chunk: list[Numbered] = []
     size = 0
     try:
-        for commit in _commits(events, limits.commit_events):
-            if len(commit) > limits.commit_events:
-                number, event = commit[0]
-                raise InvalidLine(
-                    f"commit {event.commit_id!r} begins here and has over {limits.commit_events:,} events, "
-                    "the most that the store takes.",
-                    name,
-                    number,
-                )
+        for commit in _commits(events, limits.commit_events, limits.commit_bytes):
+            _check_commit(commit, limits, name)
             if chunk and (len(chunk) + len(commit) > CHUNK or size >= CHUNK_SIZE):
                 yield chunk
                 chunk, size = [], 0
             chunk += commit
-            size += sum(len(event.event.data) for _, event in commit)
+            size += _size(commit)
     except InvalidLine:
         # The commits before the bad line are good, and shall not wait for the file to be mended.
         if chunk:
@@ -137,6 +139,26 @@ def _chunks(events: Iterable[Numbered], limits: Limits, name: str) -> Iterator[l
         raise
     if chunk:
         yield chunk
+
+
+def _check_commit(commit: list[Numbered], limits: Limits, name: str) -> None:
+    """Raise `InvalidLine` for one that no store takes, so that it need not be held any longer."""
+    number, event = commit[0]
+    if len(commit) > limits.commit_events:
+        too_long = f"over {limits.commit_events:,} events"
+    elif _size(commit) > limits.commit_bytes:
+        too_long = f"over {limits.commit_bytes:,} bytes"
+    else:
+        return
+    raise InvalidLine(
+        f"commit {event.commit_id!r} begins here and has {too_long}, the most that the store takes.",
+        name,
+        number,
+    )
+
+
+def _size(commit: list[Numbered]) -> int:
+    return sum(event.event.size for _, event in commit)
 
 
 def _write(store: Store, chunk: list[Numbered], name: str, summary: ImportSummary) -> None:
