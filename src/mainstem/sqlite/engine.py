@@ -1,198 +1,181 @@
-"""Transactions on one file: a single writer at a time, readers beside it, and what a fork needs."""
+"""One database: the thread that writes it, the connections that read it, and what a fork needs."""
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+from _thread import get_ident
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+from weakref import WeakSet, finalize
 
-from mainstem.errors import OutcomeUnknown, StoreBusy, StoreClosed, StoreError
-from mainstem.sqlite.connections import Settings, begin, connect, connect_for_writing
+from mainstem.errors import StoreBusy, StoreError
+from mainstem.sqlite import forks
+from mainstem.sqlite.connections import Settings, connect, connect_for_writing
 from mainstem.sqlite.faults import translate
+from mainstem.sqlite.group_commit import GroupCommit
+from mainstem.sqlite.tickets import Ticket
 
 T = TypeVar("T")
-Work: TypeAlias = Callable[[sqlite3.Connection], Any]
 
 _MOST_IDLE: Final = 16
 """Connections kept for the next reads."""
 
+_LOOK: Final = 0.001
+"""Seconds between two looks whether a fork is over."""
 
-class Outcome(NamedTuple):
-    """What became of one work: its result, or its error."""
 
-    result: Any
-    error: Exception | None
+class _Reader:
+    """A connection for reading, so that it is known while anybody has it."""
 
-    def answer(self) -> Any:
-        """The result. Raises the error."""
-        if self.error is not None:
-            raise self.error
-        return self.result
+    __slots__ = ("__weakref__", "connection", "thread")
+
+    connection: sqlite3.Connection
+
+    def __init__(self) -> None:
+        self.thread = get_ident()
+        """Who used it last."""
 
 
 class Engine:
-    """Runs functions on connections of one database. Safe to share between threads.
+    """Runs functions on connections of one database. Safe to share between threads, and with signal
+    handlers.
 
-    A file has one connection for writing and as many for reading as are in use at once. A
-    database in memory lives in its one connection, which everybody shares in turn. After a fork
-    the child opens connections of its own, since SQLite's must not be carried over.
+    A file has one connection for writing, used by the writing thread alone, and as many for reading as
+    are in use at once. A database in memory lives in its one connection, which the writing thread reads,
+    too. After a fork, parent and child open connections of their own.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._write_lock = threading.Lock()
-        self._idle_readers: list[sqlite3.Connection] = []
-        self._inherited: list[sqlite3.Connection] = []
-        self._closed = False
-        self._pid = os.getpid()
-        self._writer = connect_for_writing(self.settings)
-
-    def write(self, works: Sequence[Work]) -> list[Outcome]:
-        """Run the works in one transaction that holds the write lock, and commit it.
-
-        A work that raises is rolled back and has its error as outcome; the others are not touched.
-        Raises `StoreBusy` where the lock was not to be had within the timeout, or another
-        `StoreError`; then nothing of any work was written.
-        """
-        deadline = time.monotonic() + self.settings.timeout
-        self._take_write_lock()
-        try:
-            connection = self._current_writer()
-            try:
-                begin(connection, deadline)
-                if len(works) == 1:
-                    outcomes = [self._attempt(connection, works[0])]
-                else:
-                    outcomes = [self._attempt_with_others(connection, work) for work in works]
-                self._commit(connection)
-            except BaseException:
-                _roll_back(connection)
-                raise
-            return outcomes
-        except sqlite3.Error as error:
-            raise self._translated(error) from error
-        finally:
-            self._write_lock.release()
+        if forks.is_carried_over(self.place):
+            raise forked_in_use(settings.place)
+        self.commits = GroupCommit(settings, connect_for_writing(settings))
+        self._idle_readers: list[_Reader] = []
+        self._readers: WeakSet[_Reader] = WeakSet()
+        """Those that are in use or idle."""
+        self._forker: int | None = None
+        """The thread that is forking this process at the moment."""
+        # The thread holds what it needs and not this, so that a store that nobody uses ends it.
+        finalize(self, self.commits.finish).atexit = False
+        forks.register(self)
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``work``, which only reads. It sees everything committed before it began."""
         if self.settings.path is None:
-            self._take_write_lock()
-            try:
-                return work(self._current_writer())
-            except sqlite3.Error as error:
-                raise self._translated(error) from error
-            finally:
-                self._write_lock.release()
-        connection = self._borrow_reader()
+            answer: T = self.commits.carry_out(Ticket(work, writes=False))
+            return answer
+        reader = self._borrow_reader()
         try:
-            return work(connection)
+            result = work(reader.connection)
         except sqlite3.Error as error:
-            raise self._translated(error) from error
-        finally:
-            self._give_back(connection)
+            reader.connection.close()
+            raise translate(error, self.settings.place, self.settings.timeout) from error
+        except BaseException:
+            reader.connection.close()
+            raise
+        self._give_back(reader)
+        return result
 
     def close(self) -> None:
-        """Close every connection. Later calls raise `StoreClosed`; closing again does nothing."""
-        with self._write_lock:
-            if self._closed:
-                return
-            self._closed = True
-            if os.getpid() != self._pid:
-                return  # forked, and never used since: these connections are the parent's
-            self._writer.close()
-            while self._idle_readers:
-                self._idle_readers.pop().close()
-
-    def _attempt(self, connection: sqlite3.Connection, work: Work) -> Outcome:
-        try:
-            return Outcome(work(connection), None)
-        except sqlite3.Error as error:
-            _roll_back(connection)
-            return Outcome(None, self._translated(error))
-        except Exception as error:
-            _roll_back(connection)
-            return Outcome(None, error)
-
-    def _attempt_with_others(self, connection: sqlite3.Connection, work: Work) -> Outcome:
-        connection.execute("SAVEPOINT work")
-        try:
-            outcome = Outcome(work(connection), None)
-        except Exception as error:
-            if not connection.in_transaction:
-                raise  # SQLite has rolled back everything, as it does when the disk is full
-            connection.execute("ROLLBACK TO work")
-            known = self._translated(error) if isinstance(error, sqlite3.Error) else error
-            outcome = Outcome(None, known)
-        connection.execute("RELEASE work")
-        return outcome
-
-    def _commit(self, connection: sqlite3.Connection) -> None:
-        if not connection.in_transaction:
-            return  # the only work was rolled back
-        try:
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_IOERR:
-                # After a crash the transaction may be there or not.
-                raise OutcomeUnknown(
-                    f"the last change of {self.settings.place}",
-                    f"the disk failed while it was written: {error}",
-                ) from error
-            raise
-
-    def _translated(self, error: sqlite3.Error) -> StoreError:
-        return translate(error, self.settings.place, self.settings.timeout)
-
-    def _take_write_lock(self) -> None:
-        if not self._write_lock.acquire(timeout=self.settings.timeout):
-            raise StoreBusy(
-                f"Other threads kept {self.settings.place} for all of {self.settings.timeout:g} seconds. "
-                "Nothing was written; try again."
-            )
-
-    def _current_writer(self) -> sqlite3.Connection:
-        if self._closed:
-            raise StoreClosed
-        if os.getpid() != self._pid:
-            self._leave_parent()
-        return self._writer
-
-    def _borrow_reader(self) -> sqlite3.Connection:
-        if self._closed:
-            raise StoreClosed
-        if os.getpid() != self._pid:
-            with self._write_lock:
-                self._current_writer()
-        try:
-            return self._idle_readers.pop()
-        except IndexError:
-            return connect(self.settings)
-
-    def _give_back(self, connection: sqlite3.Connection) -> None:
-        if self._closed or len(self._idle_readers) >= _MOST_IDLE:
-            connection.close()
-        else:
-            self._idle_readers.append(connection)
-
-    def _leave_parent(self) -> None:
-        """Open connections of this process's own. The parent's are kept, unused and unclosed:
-        closing them here could release or undo what the parent holds.
+        """Carry out what was asked for before, and close every connection. Later calls raise
+        `StoreClosed`; closing again does nothing.
         """
+        self.commits.close()
+        self._close_idle()
+
+    # Forks
+
+    @property
+    def place(self) -> Path | None:
+        """The same for all that use the same file."""
+        return self.settings.path
+
+    def rest(self, seconds: float) -> bool:
+        """Close every connection of a file, as soon as nobody uses it. False: it did not come to that."""
+        self._forker = get_ident()
+        until = time.monotonic() + seconds
+        resting = self.commits.rest(seconds)
+        while True:
+            self._close_idle()
+            # What this very thread reads does not end while it waits: a signal handler is forking.
+            others = [each for each in self._readers if each.thread != self._forker]
+            if not others or time.monotonic() >= until:
+                return resting and not self._readers
+            time.sleep(_LOOK)
+
+    def resume(self) -> None:
+        """Go on in the same process."""
+        self._forker = None
+        self.commits.resume()
+
+    def leave_parent(self, *, rested: bool) -> None:
+        """Go on in a forked child: the connections are its own, or it says that it has none."""
+        self._forker = None
+        refusal: Callable[[], StoreError] | None = None
         if self.settings.path is None:
-            raise StoreError(
-                "A store in memory lives in the process that made it; this is a forked child. "
-                "Use a file to share a store between processes."
-            )
-        self._inherited += [self._writer, *self._idle_readers]
-        self._idle_readers = []
-        self._writer = connect_for_writing(self.settings)
-        self._pid = os.getpid()
+            refusal = _left_in_the_parent
+        elif not rested:
+            refusal = partial(forked_in_use, self.settings.place)
+        if refusal is not None:
+            # Neither used nor closed: that could undo what the parent has.
+            forks.keep(self.commits.connection, self._idle_readers)
+            self.commits.connection = None
+            self._idle_readers = []
+        self.commits.leave_parent(refusal)
+
+    # Connections for reading
+
+    def _borrow_reader(self) -> _Reader:
+        if self.commits.refusal is not None:
+            raise self.commits.refusal()
+        self._wait_for_fork()
+        try:
+            reader = self._idle_readers.pop()
+            reader.thread = get_ident()
+        except IndexError:
+            reader = _Reader()
+            self._readers.add(reader)  # before there is anything that a fork could carry over
+            reader.connection = connect(self.settings)
+        return reader
+
+    def _give_back(self, reader: _Reader) -> None:
+        if (
+            self.commits.is_closed
+            or self._forker is not None
+            or len(self._idle_readers) >= _MOST_IDLE
+        ):
+            reader.connection.close()
+        else:
+            self._idle_readers.append(reader)
+
+    def _close_idle(self) -> None:
+        while self._idle_readers:
+            self._idle_readers.pop().connection.close()
+
+    def _wait_for_fork(self) -> None:
+        until = time.monotonic() + self.settings.timeout
+        while self._forker is not None:
+            if self._forker == get_ident() or time.monotonic() >= until:
+                raise StoreBusy(
+                    f"{self.settings.place} can't be read while this process is being forked. Try again."
+                )
+            time.sleep(_LOOK)
 
 
-def _roll_back(connection: sqlite3.Connection) -> None:
-    if connection.in_transaction:
-        connection.execute("ROLLBACK")
+def _left_in_the_parent() -> StoreError:
+    return StoreError(
+        "A store in memory lives in the process that made it; this is a forked child. "
+        "Use a file to share a store between processes."
+    )
+
+
+def forked_in_use(place: str) -> StoreError:
+    """Why a child can't use a file."""
+    return StoreError(
+        f"This process was forked while a long read or write of {place} was under way, so SQLite can't be "
+        "used safely for it here. Nothing was written. Fork when the store is idle, or start processes "
+        "by spawning (multiprocessing.set_start_method('spawn')) and connect in each."
+    )
