@@ -213,7 +213,11 @@ class GroupCommit:
         self._bell.put(None)
         if not self._alive.locked():
             self._start()
-        return farewell.acquire(timeout=seconds)
+        until = time.monotonic() + seconds
+        while not farewell.acquire(timeout=_LOOK):  # in slices, for the sake of signals
+            if time.monotonic() >= until:
+                return False
+        return True
 
     def _is_put_away(self) -> bool:
         return self.connection is None or self._settings.path is None

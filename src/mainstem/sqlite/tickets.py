@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from _thread import allocate_lock
 from collections.abc import Callable
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
@@ -20,6 +21,10 @@ Work: TypeAlias = Callable[[sqlite3.Connection], Any]
 
 _WRITER: Final = "writer"
 _CALLER: Final = "caller"
+
+_SLICE: Final = 0.05
+"""Seconds that a caller waits without a look around. An exception that is thrown into a thread, and a
+signal that comes just before it begins to wait, are seen only when the wait is over."""
 
 
 class Outcome(NamedTuple):
@@ -78,7 +83,13 @@ class Ticket:
 
     def wait(self, seconds: float) -> bool:
         """Wait for the answer; False where it did not come in that time. For one thread."""
-        return self.outcome is not None or self._done.acquire(timeout=seconds)
+        if self.outcome is not None or self._done.acquire(timeout=min(seconds, _SLICE)):
+            return True
+        until = time.monotonic() + seconds - _SLICE
+        while (left := until - time.monotonic()) > 0:
+            if self._done.acquire(timeout=min(left, _SLICE)):
+                return True
+        return False
 
     def is_interruption(self, error: BaseException) -> bool:
         """Whether the error came from outside while the work was asked for, and is not its outcome."""
