@@ -1,4 +1,4 @@
-"""Forks: the embedded store in a child works, or says at once that it can't, and nothing is lost or doubled."""
+"""Forks: the embedded store works in a child, or says at once that it can't; nothing is lost or doubled."""
 
 from __future__ import annotations
 
@@ -127,7 +127,6 @@ for thread in threads:
     thread.start()
 for child in range(15):
     def work_of_child():
-        faulthandler.dump_traceback_later(30, exit=True)
         store.append("a", [NewEvent("X", f"child-{child}")], expected=ANY)
         store.append("a", [NewEvent("X", f"child-{child}-2")] * 2, expected=ANY)
     assert in_child(work_of_child) == 0
@@ -150,7 +149,7 @@ def test_processes_of_multiprocessing_share_a_store_that_was_opened_before(tmp_p
     script = """
 import multiprocessing
 def work(number):
-    return store.append("a", [NewEvent("X", number)], expected=ANY).position
+    return store.append("a", [NewEvent("X", number)], expected=ANY).first_position
 with multiprocessing.get_context("fork").Pool(3) as pool:
     positions = pool.map(work, range(30), chunksize=1)
 print(sorted(positions) == list(range(1, 31)), store.version("a"))
@@ -230,36 +229,35 @@ store.close()
     assert out == "refused True\n" * 3 + "0\n"
 
 
-def test_a_signal_handler_that_forks_leaves_the_append_to_the_parent(tmp_path: Path) -> None:
+def test_a_signal_handler_that_forks_leaves_the_append_under_way_to_the_parent(
+    tmp_path: Path,
+) -> None:
+    """The child is told so; one that was not yet asked for is the child's own, too."""
     script = """
-import faulthandler, random, signal
-faulthandler.dump_traceback_later(50, exit=True)
-children = []
+import signal
+children, is_child = [], []
 def handler(*_):
     pid = os.fork()
-    if pid:
-        children.append(pid)
-    else:
-        faulthandler.dump_traceback_later(20, exit=True)
-        in_parent.clear()
-in_parent = [True]
+    (children if pid else is_child).append(pid)
 signal.signal(signal.SIGALRM, handler)
-moments = random.Random(3)
-version = 1
+number = 0
 while len(children) < 20:
-    signal.setitimer(signal.ITIMER_REAL, moments.uniform(0.0001, 0.003))
+    signal.setitimer(signal.ITIMER_REAL, 0.0002 + number % 7 * 0.0003)
+    number += 1
+    name = f"append-{number}"
     try:
-        version = store.append("a", [NewEvent("X", version)] * 2, expected=version).version
-    except (mainstem.StoreError, mainstem.VersionConflict, mainstem.OutcomeUnknown):
-        assert not in_parent
-    if not in_parent:
+        store.append("a", [NewEvent("X", name)] * 2, expected=ANY)
+    except mainstem.StoreError as error:
+        assert is_child and "forked while" in str(error), error
+    if is_child:
         os._exit(0)
 signal.setitimer(signal.ITIMER_REAL, 0)
 codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+from collections import Counter
 from mainstem.testing.invariants import check_invariants
 check_invariants(store)
-payloads = [event.payload for event in store.read("a")][1:]
-assert payloads == [n for n in range(1, len(payloads) + 1, 2) for _ in range(2)], payloads
+found = Counter(event.payload for event in store.read("a"))
+assert all(found[f"append-{n}"] in (2, 4) for n in range(1, number + 1)), found
 print(set(codes))
 store.close()
 """

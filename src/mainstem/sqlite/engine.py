@@ -32,9 +32,8 @@ class _Reader:
 
     __slots__ = ("__weakref__", "connection", "thread")
 
-    connection: sqlite3.Connection
-
     def __init__(self) -> None:
+        self.connection: sqlite3.Connection | None = None
         self.thread = get_ident()
         """Who used it last."""
 
@@ -68,13 +67,14 @@ class Engine:
             answer: T = self.commits.carry_out(Ticket(work, writes=False))
             return answer
         reader = self._borrow_reader()
+        assert reader.connection is not None
         try:
             result = work(reader.connection)
         except sqlite3.Error as error:
-            reader.connection.close()
+            self._close_reader(reader)
             raise translate(error, self.settings.place, self.settings.timeout) from error
         except BaseException:
-            reader.connection.close()
+            self._close_reader(reader)
             raise
         self._give_back(reader)
         return result
@@ -101,9 +101,11 @@ class Engine:
         while True:
             self._close_idle()
             # What this very thread reads does not end while it waits: a signal handler is forking.
-            others = [each for each in self._readers if each.thread != self._forker]
+            in_use = list(self._readers)
+            others = [each for each in in_use if each.thread != self._forker]
             if not others or time.monotonic() >= until:
-                return resting and not self._readers
+                return resting and not in_use
+            del in_use, others
             time.sleep(_LOOK)
 
     def resume(self) -> None:
@@ -129,15 +131,21 @@ class Engine:
     # Connections for reading
 
     def _borrow_reader(self) -> _Reader:
-        if self.commits.refusal is not None:
-            raise self.commits.refusal()
-        self._wait_for_fork()
-        try:
-            reader = self._idle_readers.pop()
-            reader.thread = get_ident()
-        except IndexError:
-            reader = _Reader()
-            self._readers.add(reader)  # before there is anything that a fork could carry over
+        while True:
+            if self.commits.refusal is not None:
+                raise self.commits.refusal()
+            try:
+                reader = self._idle_readers.pop()
+                reader.thread = get_ident()
+            except IndexError:
+                reader = _Reader()
+                self._readers.add(reader)
+            # A fork that begins from here on waits for this reader; one that has begun does not see it.
+            if self._forker is None:
+                break
+            self._close_reader(reader)
+            self._wait_for_fork()
+        if reader.connection is None:
             reader.connection = connect(self.settings)
         return reader
 
@@ -147,13 +155,18 @@ class Engine:
             or self._forker is not None
             or len(self._idle_readers) >= _MOST_IDLE
         ):
-            reader.connection.close()
+            self._close_reader(reader)
         else:
             self._idle_readers.append(reader)
 
+    def _close_reader(self, reader: _Reader) -> None:
+        if reader.connection is not None:
+            reader.connection.close()
+        self._readers.discard(reader)  # not before: a fork waits until it is closed
+
     def _close_idle(self) -> None:
         while self._idle_readers:
-            self._idle_readers.pop().connection.close()
+            self._close_reader(self._idle_readers.pop())
 
     def _wait_for_fork(self) -> None:
         until = time.monotonic() + self.settings.timeout
