@@ -29,6 +29,10 @@ class Answer(NamedTuple):
     """Say nothing, but close the connection afterwards."""
     raw: bytes | None = None
     """Instead of HTTP."""
+    drip: float | None = None
+    """Send the reply a byte at a time, so many seconds apart, until nobody listens."""
+    more: bytes = b""
+    """Bytes that nobody asked for, right behind the reply."""
 
 
 HANG_UP = Answer(sent=0)
@@ -125,5 +129,9 @@ def _reply(connection: socket.socket, answer: Answer) -> bool:
         f"Content-Type: application/x-amz-json-1.0\r\nContent-Length: {len(answer.body)}\r\n\r\n"
     )
     whole = head.encode() + answer.body if answer.raw is None else answer.raw
-    connection.sendall(whole[: answer.sent])
+    if answer.drip is not None:
+        for byte in whole:
+            connection.sendall(bytes([byte]))
+            time.sleep(answer.drip)
+    connection.sendall(whole[: answer.sent] + answer.more)
     return answer.sent is None and not answer.then_close and answer.raw is None

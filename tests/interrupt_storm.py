@@ -16,6 +16,7 @@ from collections import Counter
 
 import mainstem
 from mainstem import ANY, AppendOutcomeUnknown, NewEvent, Store, VersionConflict
+from mainstem.positions import Expected
 from mainstem.testing.invariants import check_invariants
 
 PATIENCE = 100
@@ -48,7 +49,8 @@ class Writer:
         # Without an id of its own a second writing could not be taken for a repeat.
         commit_id = self.random.choice([key, None])
         try:
-            expected = self.random.choice([ANY, self.store.version(stream)])
+            version = self.store.version(stream)
+            expected: Expected = ANY if self.random.random() < 0.5 else version
             self.store.append(stream, events, expected=expected, commit_id=commit_id)
             self.told[key] = {1}
         except VersionConflict:

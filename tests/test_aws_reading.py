@@ -17,11 +17,11 @@ from aws_help import (
     record,
     records_of,
 )
-from mainstem import BEGINNING, END, Batch, InvalidInput, JsonCodec, Position
+from mainstem import BEGINNING, END, Batch, InvalidInput, JsonCodec, Partition, Position
 from mainstem.aws import projection_handler
 from mainstem.aws.reading import Reading, Subscribed
 from mainstem.aws.sequencing import Sequencing
-from mainstem.dynamodb.requests import Update
+from mainstem.dynamodb.requests import Get, Update
 from mainstem.streams import LogFilter
 from repair_help import Shop
 
@@ -190,11 +190,83 @@ def test_of_two_environments_the_earlier_one_steps_back(shop: Shop) -> None:
     shop.append("order-8", 2)
     sequenced(shop)
     record_ = batches_of_log(shop)[-1:]
-    # It has handled them, and may not say so: they come again, to whoever is asked.
+    # What it believes in is old: it is given nothing, and the records come again, to whoever is asked.
     assert failed(one.handle(event(record_), Time(shop))) == numbers(record_)
+    assert first.seen == ALL
     assert failed(one.handle(event(record_), Time(shop))) == []
     assert second.seen == [(0, 12), (0, 13)]
-    assert set(first.seen) == {(0, position) for position in range(16)}
+    assert first.seen == [*ALL, (0, 14), (0, 15)]
+
+
+def test_an_environment_that_was_asleep_never_goes_back(shop: Shop) -> None:
+    """An upsert, which leaves a repeat as it is, would otherwise end with the older of two events."""
+    model: dict[str, int] = {}
+
+    def upsert(batch: Batch, _: Any) -> Position:
+        model.update({each.stream_id: each.event_id for each in batch.events})
+        return batch.next_position
+
+    one, other = (reading(ShopPlace(shop), upsert, batch_size=1) for _ in range(2))
+    one.handle(event(batches_of_log(shop)), Time(shop))
+    for expected in range(4):
+        shop.append("order-9", 1, expected=expected)
+    sequenced(shop)
+    records = batches_of_log(shop)[-1:]
+    other.handle(event(records), Time(shop))
+    for _ in range(3):
+        one.handle(event(records), Time(shop))
+        assert model["order-9"] == 3
+
+
+def test_a_reset_subscription_is_read_again_by_whoever_is_warm(shop: Shop) -> None:
+    projection = Projection()
+    place = ShopPlace(shop)
+    function = reading(place, projection)
+    records = batches_of_log(shop)
+    function.handle(event(records), Time(shop))
+    shop.run(place.adapter.set_checkpoint("orders", Partition(0), Position(6)))
+    assert failed(function.handle(event(records), Time(shop))) == numbers(records)
+    assert failed(function.handle(event(records), Time(shop))) == []
+    assert projection.seen == ALL + ALL[6:]
+    shop.run(place.adapter.set_checkpoint("orders", Partition(0), Position(9)))
+    # Nobody sends what woke it again, so it begins anew at once.
+    assert failed(function.handle({}, Time(shop))) == []
+    assert projection.seen == ALL + ALL[6:] + ALL[9:]
+
+
+def test_each_batch_costs_one_look_at_the_claim(shop: Shop) -> None:
+    function = reading(ShopPlace(shop), Projection())
+    function.handle({}, Time(shop))
+    looks = [
+        request
+        for request in shop.asked
+        if isinstance(request, Get) and request.key.hash == "checkpoint#orders"
+    ]
+    assert len(looks) == len(ALL) / 3
+    assert all(look.consistent for look in looks)
+
+
+@pytest.mark.parametrize(
+    "start", [{0: 1}, {0: 1, 1: 2, 2: 0, 3: 0, 4: 0}, {0: 99, 1: 0, 2: 0, 3: 0}, 3]
+)
+def test_a_start_that_names_no_place_in_each_partition_is_refused(start: Any) -> None:
+    shop = Shop(partitions=4)
+    shop.fill(6, 2)
+    sequenced(shop)
+    projection = Projection()
+    with pytest.raises(InvalidInput, match="partition"):
+        reading(ShopPlace(shop), projection, start=start).handle({}, Time(shop))
+    assert projection.seen == []
+
+
+def test_it_starts_at_a_position_for_each_partition() -> None:
+    shop = Shop(partitions=2)
+    shop.fill(6, 2)
+    sequenced(shop)
+    projection = Projection()
+    reading(ShopPlace(shop), projection, start={0: 1, 1: 2}).handle({}, Time(shop))
+    assert min(place for place in projection.seen if place[0] == 0) == (0, 1)
+    assert min(place for place in projection.seen if place[0] == 1) == (1, 2)
 
 
 def test_each_partition_is_read_on_its_own() -> None:

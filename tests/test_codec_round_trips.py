@@ -7,10 +7,12 @@ import enum
 import io
 import json
 import math
+import sqlite3
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -26,6 +28,7 @@ from mainstem import (
     Decider,
     DecodeError,
     EncodeError,
+    InvalidInput,
     JsonCodec,
     NewEvent,
     RecordedEvent,
@@ -33,6 +36,7 @@ from mainstem import (
 )
 from mainstem.equality import lost, same
 from mainstem.events import EncodedEvent
+from mainstem.restoring import own_commit_id
 from mainstem.testing import recorded
 from mainstem.transfer import export_events, import_events
 from transfer_help import MEMORY
@@ -587,15 +591,11 @@ def test_metadata_that_was_written_before_keeps_its_digits_when_more_is_added() 
 
 
 class LaidOut:
-    """A codec that writes JSON over several lines, or what is no JSON at all."""
-
-    def __init__(self, indent: str | int = 2, data: str | None = None, metadata: str | None = None):
-        self.indent, self.data, self.metadata = indent, data, metadata
+    """A codec that writes JSON over several lines."""
 
     def encode(self, event: NewEvent) -> EncodedEvent:
-        laid_out = json.dumps(event.payload, indent=self.indent)
-        metadata = json.dumps(dict(event.metadata or {}), indent=self.indent)
-        return EncodedEvent(event.name, self.data or laid_out, self.metadata or metadata)
+        laid_out = json.dumps(event.payload, indent=2)
+        return EncodedEvent(event.name, laid_out, json.dumps(dict(event.metadata or {}), indent=2))
 
     def decode(self, event: RecordedEvent) -> Any:
         return json.loads(event.data)
@@ -614,6 +614,32 @@ def test_json_over_several_lines_makes_one_line(end: str) -> None:
         assert event.metadata == metadata
 
 
+def of_another_program(
+    folder: Path, data: str = "1", metadata: str | None = None, commit_id: str = "c-1"
+) -> str:
+    """The URL of a store with an event that was written past Mainstem."""
+    path = folder / "shop.db"
+    with mainstem.connect(f"sqlite:///{path}") as store:
+        store.append("a", [NewEvent("Tested", 1)], expected=0)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        values = (data, metadata, commit_id)
+        connection.execute("UPDATE events SET payload = ?, metadata = ?, commit_id = ?", values)
+    return f"sqlite:///{path}"
+
+
+def exported_and_imported(url: str) -> tuple[RecordedEvent, RecordedEvent]:
+    """The event, and what comes of it where an export of the store is imported."""
+    with mainstem.connect(url) as store, mainstem.connect(MEMORY) as copy:
+        file = io.BytesIO()
+        export_events(store, file)
+        assert len(file.getvalue().splitlines()) == 1
+        for target in (copy, store):
+            file.seek(0)
+            summary = import_events(target, file, name="export")
+            assert (summary.written, summary.already) == ((1, 0) if target is copy else (0, 1))
+        return store.read("a")[0], copy.read("a")[0]
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -628,21 +654,51 @@ def test_json_over_several_lines_makes_one_line(end: str) -> None:
         "a\nb\r\u2028",
     ],
 )
-def test_text_that_is_no_json_is_exported_as_its_bytes(text: str) -> None:
-    first, copied = everywhere(LaidOut(data=text or "\t"), NewEvent("Tested", None))
-    assert copied.data == (text or "\t").encode()
-    assert first.name == copied.name
-    msgspec.structs.force_setattr(copied, "codec", JsonCodec())
+def test_text_that_is_no_json_is_exported_as_its_bytes(tmp_path: Path, text: str) -> None:
+    own, copied = exported_and_imported(of_another_program(tmp_path, text))
+    assert own.data == text
+    assert copied.data == text.encode()
     with pytest.raises(DecodeError, match="codec other than JSON"):
         copied.payload  # noqa: B018
 
 
 @pytest.mark.parametrize("text", ["Ada", "[1]", "7", "null", "{", '"a"', '{"a":1e999}', "a\nb"])
-def test_text_in_the_place_of_metadata_is_exported_under_a_key(text: str) -> None:
-    first, copied = everywhere(LaidOut(metadata=text), NewEvent("Tested", 1))
+def test_text_in_the_place_of_metadata_is_exported_under_a_key(tmp_path: Path, text: str) -> None:
+    own, copied = exported_and_imported(of_another_program(tmp_path, metadata=text))
     assert copied.metadata == {"$text": text}
     with pytest.raises(DecodeError, match="metadata is no JSON object"):
-        first.metadata  # noqa: B018
+        own.metadata  # noqa: B018
+
+
+def test_an_event_without_a_commit_id_is_exported_without_one(tmp_path: Path) -> None:
+    own, copied = exported_and_imported(of_another_program(tmp_path, commit_id=""))
+    assert own.commit_id == ""
+    assert copied.commit_id == own_commit_id("a", 0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (EncodedEvent("Tested", "plain text", None), "its data is not the JSON"),
+        (EncodedEvent("Tested", "\ud800", None), "lone surrogate"),
+        (EncodedEvent("Tested", "[" * 101 + "]" * 101, None), "nested too deeply"),
+        (EncodedEvent("Tested", 7, None), "neither JSON text nor bytes"),  # type: ignore[arg-type]
+        (EncodedEvent("Tested", "1", "[1]"), "its metadata is not the JSON"),
+        (EncodedEvent("Tested", "1", b"{}"), "its metadata is not JSON text"),  # type: ignore[arg-type]
+        (EncodedEvent("", "1", None), "1 to 255 bytes"),
+        (NewEvent("Tested", 1), "no EncodedEvent"),
+        (None, "no EncodedEvent"),
+    ],
+)
+def test_what_a_codec_of_ones_own_makes_is_looked_at(answer: Any, problem: str) -> None:
+    class Careless(LaidOut):
+        def encode(self, event: NewEvent) -> EncodedEvent:
+            return answer  # type: ignore[no-any-return]
+
+    with mainstem.connect(MEMORY, codec=Careless()) as store:
+        with pytest.raises(InvalidInput, match=problem):
+            store.append("a", [NewEvent("Tested", 1)], expected=0)
+        assert store.head() == 0
 
 
 # Nesting

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pydantic
@@ -126,17 +127,144 @@ def test_conflicts_without_end_are_given_up(store: mainstem.Store) -> None:
     assert store.version("account-1") == 4  # the first event and three rivals'
 
 
-def test_only_what_is_new_is_loaded_after_a_conflict(store: mainstem.Store) -> None:
-    folded: list[int] = []
+def test_only_what_is_new_is_loaded_after_a_conflict(
+    store: mainstem.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[int] = []
+    read_stream = SqliteAdapter.read_stream
 
-    def counting(account: Account, event: RecordedEvent) -> Account:
-        folded.append(event.event_id)
-        return evolve(account, event)
+    def noting(self: SqliteAdapter, stream_id: str, codec: Any, **options: Any) -> Op[Any]:
+        page = yield from read_stream(self, stream_id, codec, **options)
+        loaded.extend(event.event_id for event in page.events)
+        return page
 
     rival = interrupted_by(store, 1)
     store.append("account-1", [NewEvent("Booked", {"amount": 100})] * 5, expected=0)
-    store.handle(Decider(Account, counting, rival.decide), "account-1", 1)
-    assert folded == [0, 1, 2, 3, 4, 5, 6]
+    monkeypatch.setattr(SqliteAdapter, "read_stream", noting)
+    store.handle(Decider(Account, evolve, rival.decide), "account-1", 1)
+    assert loaded == [0, 1, 2, 3, 4, 5, 6]
+
+
+def failing_on(amount: int) -> Decider[Account, int]:
+    def careful(account: Account, event: RecordedEvent) -> Account:
+        if event.payload["amount"] == amount:
+            raise ZeroDivisionError("evolve")
+        return evolve(account, event)
+
+    return Decider(Account, careful, decide)
+
+
+@pytest.mark.parametrize("commit_id", [None, "deposit-1"])
+@pytest.mark.parametrize("conflicts", [0, 2])
+def test_where_evolve_fails_on_a_new_event_nothing_is_written(
+    store: mainstem.Store, commit_id: str | None, conflicts: int
+) -> None:
+    rivals = interrupted_by(store, conflicts)
+    decider = Decider(Account, failing_on(7).evolve, rivals.decide)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError, match="evolve"):
+            store.handle(decider, "account-1", 7, commit_id=commit_id)
+    amounts = [event.payload["amount"] for event in store.read("account-1")]
+    assert 7 not in amounts
+    assert store.handle(decider, "account-1", 8, commit_id=commit_id).version == len(amounts) + 1
+
+
+class OneWay(JsonCodec):
+    """Writes what it can't read."""
+
+    def decode(self, event: RecordedEvent) -> Any:
+        if event.name == "Sealed":
+            raise mainstem.DecodeError(event.stream_id, event.event_id, event.name, "it is sealed")
+        return super().decode(event)
+
+
+@pytest.mark.parametrize("looks", [False, True])
+def test_an_event_that_could_not_be_read_back_is_not_written(tmp_path: Path, looks: bool) -> None:
+    def seen(state: int, event: RecordedEvent) -> int:
+        return state + (event.payload is None if looks else 1)
+
+    sealing: Decider[int, int] = Decider(lambda: 0, seen, lambda n, _: [NewEvent("Sealed", n)])
+    with mainstem.connect(f"sqlite:///{tmp_path}/shop.db", codec=OneWay()) as store:
+        with pytest.raises(mainstem.DecodeError, match="sealed"):
+            store.handle(sealing, "account-1", 1)
+        assert store.head() == 0
+
+
+@pytest.mark.parametrize("conflicts", [0, 1, 3])
+@pytest.mark.parametrize("snapshots", [None, Snapshots(2, "s", dict[str, list[int]])])
+def test_a_state_that_is_changed_in_place_has_each_event_once(
+    store: mainstem.Store, conflicts: int, snapshots: Snapshots | None
+) -> None:
+    seen: list[list[int]] = []
+
+    def grow(state: dict[str, list[int]], event: RecordedEvent) -> dict[str, list[int]]:
+        state.setdefault("amounts", []).append(event.payload["amount"])
+        return state
+
+    rivals = interrupted_by(store, conflicts)
+
+    def noting(amount: int, state: dict[str, list[int]]) -> Any:
+        seen.append(list(state.get("amounts", [])))
+        return rivals.decide(amount, Account(100))
+
+    decider: Decider[dict[str, list[int]], int] = Decider(dict, grow, noting, snapshots)
+    for _ in range(3):
+        handled = store.handle(decider, "account-1", 7)
+        written = [event.payload["amount"] for event in store.read("account-1")]
+        assert handled.state == {"amounts": written}
+        assert written[:-1] == seen[-1]
+
+
+def test_the_state_is_what_a_reload_gives_also_where_it_has_times_and_places(
+    store: mainstem.Store,
+) -> None:
+    def last(_: Any, event: RecordedEvent) -> Any:
+        return event.recorded_at, event.position
+
+    def kept(events: list[RecordedEvent], event: RecordedEvent) -> list[RecordedEvent]:
+        return [*events, event]
+
+    def pair(_: int, __: Any) -> list[NewEvent]:
+        return [NewEvent("Booked", {"amount": 1}), NewEvent("Booked", {"amount": 2})]
+
+    timed: Decider[Any, int] = Decider(lambda: None, last, pair)
+    keeping: Decider[list[RecordedEvent], int] = Decider(list, kept, pair)
+    for decider in (timed, keeping):
+        for _ in range(2):
+            handled = store.handle(decider, "account-1", 1)
+            events = list(store.read("account-1"))
+            assert handled.state == decider.fold(decider.initial(), events)
+            assert handled.events == events[-2:]
+
+
+def test_what_fails_once_it_is_written_does_not_look_as_if_it_was_not(
+    store: mainstem.Store,
+) -> None:
+    """A state that depends on what is known only afterwards, and does not take it."""
+
+    def strict(account: Account, event: RecordedEvent) -> Account:
+        if event.position is not None:
+            raise ZeroDivisionError("no place is good enough")
+        return evolve(account, event)
+
+    with pytest.raises(AppendOutcomeUnknown, match="no place is good enough") as caught:
+        store.handle(Decider(Account, strict, decide), "account-1", 7)
+    again = store.handle(accounts, "account-1", 7, commit_id=caught.value.commit_id)
+    assert again.repeated
+    assert store.version("account-1") == 1
+
+
+def test_a_commit_id_that_was_used_for_other_events_is_a_repeat(store: mainstem.Store) -> None:
+    def sent_twice(amount: int, account: Account) -> list[NewEvent]:
+        if store.version("account-1") == 0:
+            store.append(
+                "account-1", [NewEvent("Booked", {"amount": 1})] * 2, expected=0, commit_id="c"
+            )
+        return decide(amount, account)
+
+    handled = store.handle(Decider(Account, evolve, sent_twice), "account-1", 7, commit_id="c")
+    assert handled.repeated
+    assert (handled.version, handled.state) == (2, Account(2))
 
 
 def test_many_threads_lose_no_update_and_break_no_rule(store: mainstem.Store) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
@@ -21,9 +23,18 @@ from mainstem.dynamodb.drivers import BlockingDriver, connect_blocking
 from mainstem.dynamodb.layout import TABLE_KEY, AttributeNames, Layout
 from mainstem.dynamodb.open import parse
 from mainstem.dynamodb.requests import Control, Get, Key, Put, Query, Update
-from mainstem.dynamodb.tables import TableOptions, _wait, create
-from mainstem.errors import InvalidInput, StoreBusy, StoreFormatError, StoreNotFound
-from mainstem.port import Op
+from mainstem.dynamodb.tables import (
+    TableOptions,
+    _wait,
+    check,
+    check_replicas,
+    create,
+    events_table,
+    log_table,
+    note,
+)
+from mainstem.errors import InvalidInput, StoreBusy, StoreFormatError, StoreNotFound, StoreRejected
+from mainstem.port import Op, Sleep
 from simulation.database import Database
 
 
@@ -342,6 +353,159 @@ def test_a_deadline_ends_the_waiting() -> None:
     context = Context(lambda: None, monotonic=lambda: float(next(seconds)))
     with pytest.raises(StoreBusy, match="within 300 seconds: table 'shop-events' is still"):
         _run(_wait(Attempts(context, 300.0), "shop-events"), answer)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_calls_at_the_same_time_all_succeed(dynamodb: dynamodb_local.Server, stream: bool) -> None:
+    """As when an application starts on forty machines."""
+    account = Account(dynamodb)
+    ready = threading.Barrier(40)
+
+    def call(_: int) -> bool:
+        ready.wait()
+        return create_tables(account.url, stream=stream)
+
+    with ThreadPoolExecutor(40) as pool:
+        assert any(pool.map(call, range(40)))
+    with mainstem.connect(account.url) as store:
+        store.append("order-1", [NewEvent("Placed", {})], expected=0)
+    account.driver.close()
+
+
+def test_of_two_calls_that_want_other_things_one_is_refused(
+    dynamodb: dynamodb_local.Server,
+) -> None:
+    """At the same time, and with other keys, partitions or both: what describes the store is true."""
+    for _ in range(5):
+        account = Account(dynamodb)
+        ready = threading.Barrier(2)
+
+        def call(number: int) -> str:
+            ready.wait()  # noqa: B023
+            url = f"{account.url}&partitions={number + 1}"  # noqa: B023
+            names = {"stream_id": f"Id{number}"}
+            try:
+                create_tables(url, stream=False, attributes=names)
+            except StoreFormatError as refused:
+                return str(refused)
+            return "made"
+
+        with ThreadPoolExecutor(2) as pool:
+            became = list(pool.map(call, range(2)))
+        assert became.count("made") == 1
+        with mainstem.connect(account.url) as store:
+            assert store.partitions == became.index("made") + 1
+            store.append("order-1", [NewEvent("Placed", {})], expected=0)
+        account.driver.close()
+
+
+def test_a_table_that_another_call_has_made_meanwhile_is_taken() -> None:
+    """Also where it was this one, and the reply was lost."""
+    database = Database(random.Random(0))
+
+    def answer(request: Any) -> Any:
+        answered = database.execute(request)
+        if isinstance(request, Control) and request.operation == "CreateTable":
+            raise StoreRejected("ResourceInUseException", "Table already exists")
+        return answered
+
+    assert _run(create(Layout("shop"), Context(lambda: None), TableOptions()), answer) is True
+
+
+def test_recovery_that_is_still_being_turned_on_is_waited_for() -> None:
+    database = Database(random.Random(0))
+    refusals = [StoreRejected("ContinuousBackupsUnavailableException", "try again")] * 2
+    asked = 0
+
+    def answer(request: Any) -> Any:
+        nonlocal asked
+        if isinstance(request, Control) and request.operation == "UpdateContinuousBackups":
+            asked += 1
+            if refusals:
+                raise refusals.pop()
+            return {}
+        return database.execute(request) if not isinstance(request, Sleep) else None
+
+    options = TableOptions(point_in_time_recovery=True)
+    assert _run(create(Layout("shop"), Context(lambda: None), options), answer) is True
+    assert asked == 4
+
+
+@pytest.mark.parametrize(("option", "says"), [("?timeout=2", "2 seconds"), ("", "300 seconds")])
+def test_making_the_tables_ends_at_the_timeout(option: str, says: str) -> None:
+    seconds = iter(range(10_000))
+
+    def answer(request: Any) -> Any:
+        if isinstance(request, Control) and request.operation == "DescribeTable":
+            return {"Table": {**TABLES[request.parameters["TableName"]], "TableStatus": "CREATING"}}
+        return {}
+
+    place = parse(f"dynamodb://shop{option}")
+    context = Context(lambda: None, monotonic=lambda: next(seconds) / 10)
+    with pytest.raises(StoreBusy, match=f"within {says}: table 'shop-.*' is still being made"):
+        _run(create(Layout("shop"), context, TableOptions(), place.creation_timeout), answer)
+
+
+TABLES = {
+    "shop-events": {
+        **events_table(Layout("shop"), TableOptions()),
+        "TableArn": "arn:aws:dynamodb:eu-west-1:123456789012:table/shop-events",
+        "TableStatus": "ACTIVE",
+    },
+    "shop-log": {
+        **log_table(Layout("shop"), TableOptions()),
+        "TableArn": "arn:aws:dynamodb:eu-west-1:123456789012:table/shop-log",
+        "TableStatus": "ACTIVE",
+    },
+}
+REPLICAS = [{"RegionName": "eu-central-1", "ReplicaStatus": "ACTIVE"}]
+
+
+@pytest.mark.parametrize("table", ["shop-events", "shop-log"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"Replicas": REPLICAS},
+        {"Replicas": [*REPLICAS, {"RegionName": "eu-west-1"}]},
+        {"Replicas": [{"RegionName": "eu-central-1", "ReplicaStatus": "CREATING"}]},
+        {"Replicas": REPLICAS, "MultiRegionConsistency": "STRONG"},
+        {"GlobalTableWitnesses": [{"RegionName": "eu-central-1"}]},
+    ],
+)
+def test_a_global_table_is_refused_at_opening_and_at_creation(
+    table: str, more: dict[str, Any]
+) -> None:
+    """Two Regions would give away one position. It takes no request more to see it."""
+    database = Database(random.Random(0))
+    options = TableOptions()
+    assert _run(create(Layout("shop"), Context(lambda: None), options), database.execute)
+    asked: list[Any] = []
+    more = dict(more)
+
+    def answer(request: Any) -> Any:
+        asked.append(request)
+        answered = database.execute(request)
+        if isinstance(request, Control) and request.parameters["TableName"] == table:
+            return {"Table": {**answered["Table"], "TableArn": TABLES[table]["TableArn"], **more}}
+        return answered
+
+    for operation in (
+        check("shop", Context(lambda: None)),
+        create(Layout("shop"), Context(lambda: None), options),
+        note(Layout("shop"), Context(lambda: None), options),
+    ):
+        with pytest.raises(StoreFormatError, match=f"'{table}' is a global table.*eu-central-1"):
+            _run(operation, answer)
+    asked.clear()
+    more.clear()
+    _run(check("shop", Context(lambda: None)), answer)
+    assert len(asked) == 3
+
+
+def test_a_list_of_replicas_without_others_is_no_global_table() -> None:
+    own = {"RegionName": "eu-west-1", "ReplicaStatus": "ACTIVE"}
+    for replicas in ([], None, [own]):
+        check_replicas({**TABLES["shop-log"], "Replicas": replicas}, "shop-log")
 
 
 def test_keys_of_the_log_do_not_meet(account: Account) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from contextlib import suppress
+from urllib.parse import quote
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 import mainstem
+from mainstem.dynamodb.drivers import connect_async, connect_blocking
 from mainstem.dynamodb.open import Place, parse
 from mainstem.dynamodb.session import Settings
-from mainstem.errors import InvalidInput
+from mainstem.errors import InvalidInput, StoreDenied
 
 
 def test_the_name_alone_leaves_the_rest_to_the_environment() -> None:
@@ -38,7 +44,7 @@ def test_every_option() -> None:
         ("dynamodb://my shop", "letters, digits"),
         ("dynamodb://größe", "letters, digits"),
         (f"dynamodb://{'x' * 249}", "1 to 248"),
-        ("dynamodb://shop?regoin=eu-west-1", "unknown option 'regoin'"),
+        ("dynamodb://shop?regoin=eu-west-1", "option 'regoin' is not known"),
         ("dynamodb://shop?region=", "region is empty"),
         ("dynamodb://shop?endpoint=localhost:8000", "http://localhost:8000"),
         ("dynamodb://shop?partitions=two", "partitions='two': give a whole number"),
@@ -69,3 +75,67 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 def test_a_client_is_refused_where_there_is_no_dynamodb() -> None:
     with pytest.raises(InvalidInput, match="client"):
         mainstem.connect("sqlite://:memory:", client=object())
+
+
+OPTIONS = (
+    "region", "endpoint", "profile", "partitions", "sequencing", "timeout", "connect_timeout", "read_timeout",
+)  # fmt: skip
+texts = st.text(st.characters(blacklist_categories=["Cs"]), max_size=30) | st.sampled_from(
+    [
+        "http://", "https://:80", "http://[::1", "http://[::1]:8000", "http://localhost:x",
+        "http://localhost:99999", "http://localhost:0", "http://localhost:", "http://a b", "http://a\nb",
+        "http://a/b?c=d", "http://a#b", "http://größe", "http://" + "a" * 300, "http://..", "http://-",
+        "http://a/ö", "HTTP://localhost", "http:localhost", "http://℀", "http://[v1.x]", "http://%00",
+        "http://a\\b", "eu-west-1\n", "eu west", "-", "١٢", "1" * 5000, "1e999", "inf", "0x10", "１",
+    ]
+)  # fmt: skip
+
+
+@given(st.sampled_from(OPTIONS), texts, st.booleans())
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300
+)
+@example("endpoint", "http://[::1", True)
+@example("endpoint", "http://localhost:x", False)
+@example("endpoint", "http://℀", False)
+@example("region", "eu-west-1\n", True)
+@example("partitions", "1" * 5000, True)
+def test_any_text_as_an_option_works_or_is_refused_by_name(
+    option: str, text: str, is_quoted: bool
+) -> None:
+    written = quote(text, safe="") if is_quoted else text
+    url = f"dynamodb://shop?region=eu-west-1&{option}={written}"
+    if option == "region":
+        url = f"dynamodb://shop?region={written}"
+    # A profile that is well-formed, and is not there, is another thing.
+    refusals = (InvalidInput, StoreDenied) if option == "profile" else (InvalidInput,)
+    with suppress(*refusals):
+        place = parse(url)
+        connect_blocking(place.settings).close()
+        asyncio.run(connect_async(place.settings).close())
+
+
+@given(texts)
+@example("[::1")
+@example("[x]")
+@example("℀")
+@example("a@b")
+def test_any_text_as_a_name_works_or_is_refused(text: str) -> None:
+    for url in (f"dynamodb://{text}", f"dynamodb:{text}", text):
+        try:
+            parse(url)
+        except InvalidInput:
+            continue
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["http://[::1", "http://localhost:x", "ftp://x", "x", "http://"]
+)
+def test_a_malformed_endpoint_of_the_environment_is_refused(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", endpoint)
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    for call in (mainstem.connect, mainstem.connect_async, mainstem.dynamodb.create_tables):
+        with pytest.raises(InvalidInput):
+            call("dynamodb://shop?region=eu-west-1")

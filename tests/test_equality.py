@@ -81,6 +81,18 @@ def beside(value: Any) -> Data:
     return data
 
 
+class Bare:
+    def __init__(self, a: Any) -> None:
+        self.a = a
+
+
+class BareSlots:
+    __slots__ = ("a", "unset")
+
+    def __init__(self, a: Any) -> None:
+        self.a = a
+
+
 EQUAL: list[tuple[Any, Any]] = [
     (None, None),
     (1, 1),
@@ -100,6 +112,8 @@ EQUAL: list[tuple[Any, Any]] = [
     (with_private(1), with_private(1)),
     (Pair(1, "a"), Pair(1, "a")),
     (Word.A, Word.A),
+    (Bare([1]), Bare([1])),
+    (BareSlots([1]), BareSlots([1])),
     (UUID(int=1), UUID(int=1)),
     (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=timezone(timedelta(0)))),
     (
@@ -143,6 +157,8 @@ DIFFERENT: list[tuple[Any, Any]] = [
     (Struct(1), Data(1)),
     (Data(1, 2), Data(1, 3)),
     (late(1), late(2)),
+    (Bare([1]), Bare([True])),
+    (BareSlots(1), BareSlots(2)),
     (beside(1), beside(2)),
     (beside(1), Data(1)),
     (Attrs(1, 2), Attrs(1, 3)),

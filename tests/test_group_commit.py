@@ -27,9 +27,9 @@ from mainstem import (
 from mainstem.errors import StoreError
 from mainstem.interrupts import Fate
 from mainstem.sqlite import group_commit
-from mainstem.sqlite.connections import Settings
 from mainstem.sqlite.engine import Engine
 from mainstem.sqlite.group_commit import GroupCommit
+from mainstem.sqlite.settings import Settings
 from mainstem.sqlite.tickets import Outcome, Ticket, Write
 from mainstem.sqlite.transactions import MOST_TOGETHER, Transaction
 from sqlite_help import PATIENCE, locked

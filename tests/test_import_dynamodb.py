@@ -11,20 +11,24 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import dynamodb_local
+import mainstem
 from dynamodb_help import one
 from dynamodb_stores import new_url, open_store, parts_of
 from mainstem import Store
 from mainstem.demo import data as demo_data
 from mainstem.demo.incidents import ServiceDesk
+from mainstem.dynamodb import repair_log
 from mainstem.dynamodb.layout import log_hash
 from mainstem.dynamodb.log_items import columns_of
 from mainstem.dynamodb.packing import Packed
-from mainstem.dynamodb.requests import Page, Query
+from mainstem.dynamodb.requests import Page, Put, Query, Value
 from mainstem.jsonlines import commit_by
-from mainstem.transfer import ImportSummary, import_events
+from mainstem.restoring import own_commit_id
+from mainstem.transfer import ImportSummary, export_events, import_events
 
 DATA = Path(__file__).parent.parent / "benchmarks" / "data"
 INCIDENTS = Path(demo_data.__file__).parent / "incidents-small.jsonl.gz"
@@ -113,3 +117,44 @@ def test_a_week_of_incidents(dynamodb: dynamodb_local.Server) -> None:
         for event in store.read_all():
             desk.apply(event.stream_id, event.name, event.payload)
         assert desk.results() == demo_data.PUBLISHED
+
+
+def test_what_other_programs_have_written_is_exported_and_can_be_imported(
+    dynamodb: dynamodb_local.Server,
+) -> None:
+    url = new_url(dynamodb)
+    laid_out = '{\n  "total": 42\r\n}'
+    common: dict[str, Value] = {
+        "EventId": 0,
+        "EventName": "Noted",
+        "RecordedAt": "2026-01-02T03:04:05+01:00",
+    }
+    items: list[dict[str, Value]] = [
+        {"StreamId": "no-commit", "Payload": "{}", **common},
+        {"StreamId": "payload", "Payload": laid_out, "CommitId": "c-1", **common},
+        {"StreamId": "metadata", "Payload": "1", "Metadata": laid_out, **common},
+        {"StreamId": "text", "Payload": "no\nJSON", "Metadata": "Ada", **common},
+        {"StreamId": "deep", "Payload": "[" * 300 + "]" * 300, **common},
+    ]
+    with open_store(url) as store:
+        adapter, driver = parts_of(store)
+        for item in items:
+            driver.run(one(Put(adapter._layout.events, item)))
+        repair_log(url)
+        file = io.BytesIO()
+        count = export_events(store, file).written
+        lines = file.getvalue().splitlines()
+        assert len(lines) == count >= 3
+        exported = {msgspec.json.decode(line)["stream_id"] for line in lines}
+        assert exported >= {"no-commit", "payload", "metadata"}
+        with mainstem.connect("sqlite://:memory:") as copy:
+            for again in (False, True):
+                file.seek(0)
+                summary = import_events(copy, file, name="export")
+                assert summary == ImportSummary(count, 0 if again else count, count if again else 0)
+            assert copy.read("payload")[0].payload == {"total": 42}
+            assert copy.read("metadata")[0].metadata == {"total": 42}
+            assert copy.read("no-commit")[0].commit_id == own_commit_id("no-commit", 0)
+        # And it is what the store itself has.
+        file.seek(0)
+        assert import_events(store, file, name="export") == ImportSummary(count, 0, count)

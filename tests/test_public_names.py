@@ -168,12 +168,13 @@ def test_errors_pass_between_processes_whole(error: type[MainstemError]) -> None
 # Layers: each may import from those above it, never from those below
 
 LAYERS = (
-    ("printable", "extras"),
+    ("printable", "redaction", "extras"),
     ("errors", "positions"),
     ("events", "streams", "equality"),
     ("codec",),
     ("port",),
-    ("operations", "restoring", "scan", "log_scan", "snapshots", "subscriptions", "decider"),
+    ("operations", "restoring", "scan", "starts", "log_scan", "snapshots", "decider"),
+    ("outages", "readers", "subscriptions"),
     ("telemetry",),
     ("blocking_subscription", "async_subscription", "read_ahead", "async_read_ahead"),
     ("store", "async_store"),

@@ -15,11 +15,11 @@ import mainstem
 from mainstem import ANY, Store, StoreClosed
 from mainstem.operations import read
 from mainstem.port import Op, Polling, Result
+from mainstem.readers import Interval
 from mainstem.sqlite.adapter import SqliteAdapter
 from mainstem.sqlite.drivers import BlockingDriver, Read
 from mainstem.sqlite.engine import Engine
 from mainstem.sqlite.open import parse
-from mainstem.subscriptions import Interval
 from sqlite_help import PATIENCE, new, opened, run_script, url_of
 
 
@@ -56,7 +56,7 @@ def test_one_connection_serves_any_number_of_reads_in_turn(tmp_path: Path) -> No
         for _ in range(50):
             store.read("a", max_count=1)
             store.version("a")
-        assert len(engine._idle_readers) == 1
+        assert len(engine._readers._idle) == 1
 
 
 def test_no_more_connections_than_reads_at_once(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_no_more_connections_than_reads_at_once(tmp_path: Path) -> None:
         store.append("a", new(*range(100)), expected=0)
         lengths = list(pool.map(lambda _: len(store.read("a")), range(200)))
         assert lengths == [100] * 200
-        assert len(engine._idle_readers) <= 4
+        assert len(engine._readers._idle) <= 4
 
 
 def test_between_two_pages_no_read_is_held_open(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_closing_waits_for_nobody_who_reads(tmp_path: Path) -> None:
         store.close()
         go_on.set()
         assert found.result(PATIENCE) == 1
-    assert engine._idle_readers == []
+    assert engine._readers._idle == []
     with pytest.raises(StoreClosed):
         store.read("a")
 

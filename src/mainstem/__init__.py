@@ -48,10 +48,10 @@ from mainstem.positions import (
     Position,
     Version,
 )
+from mainstem.readers import Batch, ReaderStatus
 from mainstem.snapshots import Snapshots
 from mainstem.store import Store
 from mainstem.streams import category
-from mainstem.subscriptions import Batch
 
 __all__ = [
     "ANY",
@@ -86,6 +86,7 @@ __all__ = [
     "Partition",
     "Position",
     "PublicationFailed",
+    "ReaderStatus",
     "RecordedEvent",
     "Snapshots",
     "Store",

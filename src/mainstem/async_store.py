@@ -30,17 +30,18 @@ from mainstem.port import (
     StoredCheckpoint,
     StoreStatus,
 )
-from mainstem.positions import BEGINNING, END, Expected, LogEnd, Position, Version
-from mainstem.restoring import restore
-from mainstem.scan import StreamListScan, StreamScan
-from mainstem.streams import LogFilter, check_stream_filter, check_stream_id
-from mainstem.subscriptions import (
+from mainstem.positions import BEGINNING, END, Expected, Position, Version
+from mainstem.readers import (
     DEFAULT_BATCH,
     CheckpointMode,
     Options,
-    check_options,
     check_subscription_name,
+    checked_options,
 )
+from mainstem.restoring import restore
+from mainstem.scan import StreamListScan, StreamScan
+from mainstem.starts import Start
+from mainstem.streams import LogFilter, check_stream_filter, check_stream_id
 from mainstem.telemetry.follower import follower
 from mainstem.telemetry.observer import SILENT, Observer
 
@@ -189,10 +190,10 @@ class AsyncStore:
 
     def read_all(
         self,
-        from_position: int = 0,
+        from_position: int | Mapping[int, int] = 0,
         *,
         from_time: datetime | None = None,
-        to_position: int | None = None,
+        to_position: int | Mapping[int, int] | None = None,
         partition: int | None = None,
         category: str | None = None,
         prefix: str | None = None,
@@ -251,7 +252,7 @@ class AsyncStore:
         self,
         name: str,
         *,
-        start: LogEnd | int | datetime = BEGINNING,
+        start: Start = BEGINNING,
         category: str | None = None,
         prefix: str | None = None,
         names: str | Collection[str] | None = None,
@@ -270,7 +271,7 @@ class AsyncStore:
     def follow(
         self,
         *,
-        start: LogEnd | int | datetime = END,
+        start: Start = END,
         category: str | None = None,
         prefix: str | None = None,
         names: str | Collection[str] | None = None,
@@ -298,7 +299,7 @@ class AsyncStore:
     async def close(self) -> None:
         """As `Store.close`."""
         for subscription in self._live_subscriptions():
-            subscription.stop()
+            subscription.store_closed()
         await self._driver.close()
         self._observer.end_left()
 
@@ -314,7 +315,7 @@ class AsyncStore:
         await self.close()
 
     def _subscribe(self, options: Options) -> AsyncSubscription:
-        check_options(options)
+        options = checked_options(options, self._adapter.partitions)
         reader = follower(self._adapter, self._codec, options, self._observer)
         subscription = AsyncSubscription(self._driver, reader, live=options.live)
         self._subscriptions.add(ref(subscription, self._subscriptions.discard))

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from types import TracebackType
+from typing import Final
 
-from mainstem.errors import CheckpointLost, StoreClosed
+from mainstem.errors import CheckpointLost, StoreBusy, StoreClosed, StoreError
 from mainstem.events import RecordedEvent
+from mainstem.outages import NotWanted, while_wanted
 from mainstem.port import Driver, Op, Result
 from mainstem.positions import Position
-from mainstem.subscriptions import Batch, Follower
+from mainstem.readers import Batch, ReaderStatus
+from mainstem.subscriptions import Follower
+
+_log = logging.getLogger("mainstem")
+
+_LONGEST_WAIT: Final = 86_400.0
+"""Seconds. A queue can't be waited on for ever and be woken by a signal handler, too."""
 
 
 class Subscription:
@@ -24,6 +34,12 @@ class Subscription:
     With automatic checkpoints, an event counts as handled when the next one is asked for, and the
     checkpoint is saved after each batch that was handled as a whole and at a clean end. A ``break``
     leaves its event unhandled; call `stop` instead, and the loop ends behind it.
+
+    An outage does not end it while it is live: where the store can't be reached for its whole
+    timeout, or others lock it (`StoreBusy`), it tries again, with growing pauses of up to five
+    seconds, until it succeeds or `stop` is called. The logger ``mainstem`` and `status` tell so.
+    What can't pass by itself is raised at once: `StoreDenied`, `StoreNotFound`, `StoreDamaged`,
+    `StoreClosed` and their like. With ``live=False`` `StoreBusy` is raised, too.
     """
 
     def __init__(self, driver: Driver, follower: Follower, *, live: bool) -> None:
@@ -31,44 +47,69 @@ class Subscription:
         self._follower = follower
         self._live = live
         self._stopping = False
+        self._closed = False
         # Not an Event: its lock is not for signal handlers, which may interrupt who holds it.
         self._wakes: SimpleQueue[None] = SimpleQueue()
 
     def __iter__(self) -> Iterator[RecordedEvent]:
-        for batch in self._unhandled():
-            for event in batch.events:
-                yield event
-                assert event.position is not None
-                self._follower.handled(batch.partition, Position(event.position + 1))
-                if self._stopping:
-                    break
-            else:
-                self._finish(batch)
-        self._save_rest()
+        follower = self._follower
+        try:
+            for batch in self._unhandled():
+                partition = batch.partition
+                for event in batch.events:
+                    assert event.position is not None
+                    behind = Position(event.position + 1)
+                    follower.takes(partition, behind)
+                    yield event
+                    follower.handled(partition, behind)
+                    if self._stopping:
+                        break
+                else:
+                    self._finish(batch)
+            self._save_rest()
+        finally:
+            follower.let_go()
 
     def batches(self) -> Iterator[Batch]:
         """The same events, as many at once as were read together (at most ``batch_size``).
 
         A batch counts as handled when the next one is asked for.
         """
-        for batch in self._unhandled():
-            if batch.events:
-                yield batch
-            self._finish(batch)
-        self._save_rest()
+        try:
+            for batch in self._unhandled():
+                if batch.events:
+                    self._follower.takes(batch.partition, batch.next_position)
+                    yield batch
+                self._finish(batch)
+            self._save_rest()
+        finally:
+            self._follower.let_go()
 
     def save(self, upto: RecordedEvent | Batch | None = None) -> None:
-        """Save the checkpoint by hand: up to and with an event or batch, or all that was read.
+        """Save the checkpoint by hand: up to and with what is in hand, or an event or batch given.
 
-        Raises `CheckpointLost` where another reader has opened the subscription since; safe to
-        repeat otherwise.
+        Within a loop, `save()` takes what was handled and the event (or batch) that the loop is at,
+        and nothing that was read ahead of it. Behind a loop it takes what was handled: all of it
+        where the loop came to its end, and not the event that a ``break`` or an exception left.
+        ``upto`` may lie anywhere in the log, also before the checkpoint, which then moves back.
+
+        Raises `CheckpointLost` where another reader has opened the subscription since, and
+        `InvalidInput` for an event or batch of another store, for a position beyond the head, and
+        before anything was read. In an outage a live subscription waits for its end, as it does
+        when it reads; otherwise, or once `stop` was called, it raises `StoreBusy`. Safe to repeat.
         """
-        self._driver.run(self._follower.save(upto))
+        self._persist(lambda: self._follower.save(upto))
+
+    @property
+    def status(self) -> ReaderStatus:
+        """How it is doing: reading, or waiting for the end of an outage, and why. From any thread."""
+        return self._follower.status(stopped=self._stopping)
 
     def stop(self) -> None:
-        """End the iteration behind the event or batch in hand.
+        """End the iteration behind the event or batch in hand, and every wait for an outage's end.
 
-        From any thread or signal handler, any number of times.
+        From any thread or signal handler, any number of times. The loop raises `StoreBusy` then
+        where an outage keeps it from saving the checkpoint of what was handled.
         """
         self._stopping = True
         self._wakes.put(None)
@@ -77,6 +118,11 @@ class Subscription:
         """Look at the log now: something was appended. From any thread."""
         if self._wakes.empty():
             self._wakes.put(None)
+
+    def store_closed(self) -> None:
+        """The store is closed: end as `stop` does. To iterate again raises `StoreClosed`."""
+        self._closed = True
+        self.stop()
 
     def __enter__(self) -> Subscription:
         return self
@@ -89,18 +135,26 @@ class Subscription:
     ) -> None:
         """Save what was handled, also when a handler failed: the failed event comes again."""
         self.stop()
-        if not isinstance(error, CheckpointLost):
+        if isinstance(error, CheckpointLost):
+            return
+        try:
             self._save_rest()
+        except StoreError as problem:
+            if error is None:
+                raise
+            _log.warning("What was handled before a failure comes again: %s", problem)
 
     def _unhandled(self) -> Iterator[Batch]:
         """Batches as they come, empty ones included, until `stop` or, if not live, the end."""
+        if self._closed:
+            raise StoreClosed
         if self._follower.is_open:
             self._follower.rewind()
         else:
-            self._driver.run(self._follower.open())
+            self._unless_stopped(self._follower.open)
         while not self._stopping:
             self._forget_wakes()
-            batch = self._unless_closed(self._follower.next_batch())
+            batch = self._unless_stopped(self._follower.next_batch)
             if batch is not None:
                 yield batch
             elif not self._live:
@@ -110,7 +164,15 @@ class Subscription:
 
     def _wait(self, seconds: float) -> None:
         with suppress(Empty):
-            self._wakes.get(timeout=seconds)
+            self._wakes.get(timeout=min(seconds, _LONGEST_WAIT))
+
+    def _wait_unless_stopped(self, seconds: float) -> None:
+        """In an outage an append that succeeds wakes nobody: else each would be another try."""
+        end = time.monotonic() + seconds
+        while not self._stopping and (left := end - time.monotonic()) > 0:
+            self._wait(left)
+        if self._stopping:
+            self._wakes.put(None)  # another thread may be waiting in `save`
 
     def _forget_wakes(self) -> None:
         """What woke this reader before it looks at the log is seen by that look."""
@@ -120,16 +182,60 @@ class Subscription:
 
     def _finish(self, batch: Batch) -> None:
         self._follower.handled(batch.partition, batch.next_position)
-        self._unless_closed(self._follower.save_handled(batch))
+        self._unless_closed(lambda: self._follower.save_handled(batch))
 
     def _save_rest(self) -> None:
-        self._unless_closed(self._follower.save_rest())
+        outage = self._follower.outage
+        if outage is not None and self._stopping and self._follower.has_rest:
+            raise outage.error
+        self._unless_closed(self._follower.save_rest)
 
-    def _unless_closed(self, operation: Op[Result]) -> Result | None:
-        """Run it; None where the store was closed meanwhile, which ends this subscription too."""
+    def _unless_stopped(self, read: Callable[[], Op[Result]]) -> Result | None:
+        """What it reads, in an outage once that has passed; None where it is not wanted any more."""
+        while not self._stopping:
+            try:
+                result = self._driver.run(while_wanted(read(), lambda: not self._stopping))
+            except NotWanted:
+                return None
+            except StoreClosed:
+                if not self._stopping:
+                    raise
+            except StoreBusy as busy:
+                if not self._live:
+                    raise
+                self._wait_unless_stopped(self._follower.failed(busy))
+            else:
+                self._follower.succeeded()
+                return result
+        return None
+
+    def _unless_closed(self, save: Callable[[], Op[None]]) -> None:
+        """Save, unless the store was closed meanwhile, which ends this subscription too."""
         try:
-            return self._driver.run(operation)
+            self._persist(save)
         except StoreClosed:
             if not self._stopping:
                 raise
-            return None
+
+    def _persist(self, save: Callable[[], Op[None]]) -> None:
+        """Save; in an outage once that has passed. Raises what the outage is, where it is to stop."""
+        follower, stopped_before = self._follower, self._stopping
+
+        def is_wanted() -> bool:
+            return stopped_before or not self._stopping or follower.outage is None
+
+        while True:
+            try:
+                self._driver.run(while_wanted(save(), is_wanted))
+            except NotWanted:
+                if follower.outage is not None:
+                    raise follower.outage.error from None
+            except StoreBusy as busy:
+                if not self._live or self._stopping:
+                    raise
+                self._wait_unless_stopped(follower.failed(busy))
+                if self._stopping:
+                    raise
+            else:
+                follower.succeeded()
+                return

@@ -7,6 +7,7 @@ from typing import Any, Final
 from mainstem.async_store import AsyncStore
 from mainstem.codec import Codec, JsonCodec
 from mainstem.errors import InvalidInput
+from mainstem.redaction import shown
 from mainstem.sqlite.open import open_async as open_sqlite_async
 from mainstem.sqlite.open import open_blocking as open_sqlite
 from mainstem.store import Store
@@ -84,13 +85,17 @@ def is_dynamodb(url: str) -> bool:
     if isinstance(url, str) and url.startswith("sqlite:"):
         return False
     if not isinstance(url, str) or not url.startswith("dynamodb:"):
-        raise InvalidInput(f"{url!r:.200} is not the URL of a store. Give one such as {_EXAMPLES}.")
+        told = shown(url) if isinstance(url, str) else url
+        raise InvalidInput(
+            f"{told!r:.200} is not the URL of a store. Give one such as {_EXAMPLES}."
+        )
     # Not imported with Mainstem: whoever uses the embedded store needs none of it.
     try:
         import mainstem.dynamodb  # noqa: F401
     except ModuleNotFoundError as error:
         raise InvalidInput(
-            f"{url!r:.200} needs {error.name}, which is not installed: pip install 'mainstem[dynamodb]'"
+            f"{shown(url)!r:.200} needs {error.name}, which is not installed: "
+            "pip install 'mainstem[dynamodb]'"
         ) from error
     return True
 

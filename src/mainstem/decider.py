@@ -1,22 +1,28 @@
 """Deciders: the rules of one kind of stream, and `handle`, which applies them under the lock.
 
 A decider is three plain functions without I/O. `handle` loads the stream, folds its state with
-``evolve``, asks ``decide`` for the events that a command leads to, and appends them at the very
-version that it read; when somebody else was first, it loads what is new and decides again.
+``evolve``, asks ``decide`` for the events that a command leads to, folds those as well, and appends them
+at the very version that it read; when somebody else was first, it loads what is new and decides again.
+
+What ``evolve`` or the codec can't deal with is found before it is written: an event that no state can be
+folded from would end every later command for its stream.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+from msgspec.structs import force_setattr
 
 from mainstem.codec import Codec
 from mainstem.errors import (
     AppendOutcomeUnknown,
     InvalidInput,
-    StoreError,
     TooManyConflicts,
     VersionConflict,
 )
@@ -25,11 +31,13 @@ from mainstem.events import (
     AppendResult,
     RecordedEvent,
     check_commit_id,
+    microseconds,
     new_commit_id,
 )
-from mainstem.operations import append_many, read
-from mainstem.port import Adapter, Op, Sleep
-from mainstem.positions import Version
+from mainstem.operations import encode_commit, read
+from mainstem.port import Adapter, Op, Sleep, StreamWrite
+from mainstem.positions import EventId, Version
+from mainstem.printable import printable
 from mainstem.snapshots import Snapshots, keep_state, load_state
 
 State = TypeVar("State")
@@ -47,7 +55,8 @@ class Decider(Generic[State, Command]):
     """The rules for one kind of stream.
 
     ``initial()`` is the state before the first event. ``evolve(state, event)`` is the state after
-    an event; it must not change the state it is given if snapshots or conflicts shall not surprise.
+    an event; it is asked for new events before they are written as well, and what it raises then comes
+    through, with nothing written.
     ``decide(command, state)`` answers the events to append (`NewEvent`s, or objects of classes that
     the codec knows), or none, or raises what the caller of `handle` shall get. It may be asked
     several times for one command, so it must do nothing else.
@@ -112,10 +121,40 @@ class _Loaded(Generic[State]):
     state: State
     version: int
     snapshot_version: int
+    begin: Callable[[], State]
+    """Makes the state that the folding began with."""
+    events: list[RecordedEvent] = field(default_factory=list)
+    """What was folded."""
 
     def fold(self, decider: Decider[State, Any], events: Sequence[RecordedEvent]) -> None:
         self.state = decider.fold(self.state, events)
         self.version += len(events)
+        self.events += events
+
+    def fold_again(self, decider: Decider[State, Any]) -> None:
+        """Make the state anew, where folding what was foreseen may have changed the object itself."""
+        self.state = decider.fold(self.begin(), self.events)
+
+
+class _Foreseen(RecordedEvent, frozen=True, eq=False, gc=False):
+    """An event as it will be recorded, but for its time and its place, which are known afterwards."""
+
+    looks: list[str] = msgspec.field(default_factory=list)
+    """What of those was asked for meanwhile."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in _KNOWN_AFTERWARDS:
+            super().__getattribute__("looks").append(name)
+        return super().__getattribute__(name)
+
+    def is_as(self, event: RecordedEvent) -> bool:
+        """Take over time and place. Whether it was foreseen as it came."""
+        for name in ("recorded_us", "position", "partition"):
+            force_setattr(self, name, getattr(event, name))
+        return self == event
+
+
+_KNOWN_AFTERWARDS: Final = frozenset(("recorded_us", "recorded_at", "position", "partition"))
 
 
 def handle(
@@ -147,17 +186,25 @@ def handle(
         if not events:
             return Handled(stream_id, Version(loaded.version), loaded.state, [], attempt, None)
         write = Append(stream_id, events, loaded.version)
+        encoded = encode_commit(codec, adapter.limits, [write], metadata)
+        foreseen = _foreseen(codec, encoded[0], loaded.version, own_id)
+        state = decider.fold(loaded.state, foreseen)
         try:
-            (result,) = yield from append_many(adapter, codec, [write], own_id, metadata)
+            (result,) = yield from adapter.append(encoded, own_id, may_repeat=True)
         except VersionConflict:
             if attempt == attempts:
                 break
             yield Sleep(_pause(attempt, jitter()))
+            loaded.fold_again(decider)
             new = yield from _catch_up(adapter, codec, decider, stream_id, loaded)
             if any(event.commit_id == commit_id for event in new):
                 earlier = yield from _find_earlier(adapter, stream_id, commit_id)
         else:
-            return (yield from _finish(adapter, codec, decider, loaded, result, attempt))
+            return (
+                yield from _finish(
+                    adapter, codec, decider, loaded, foreseen, state, result, attempt
+                )
+            )
         if earlier is not None:
             return (yield from _repeat(adapter, codec, decider, earlier, attempts=attempt))
     raise TooManyConflicts(stream_id, attempts)
@@ -180,7 +227,7 @@ def _load(
     stream = yield from read(adapter, codec, stream_id, from_version=loaded.version)
     if stream.version < loaded.version:
         # The events were restored from an older copy than the snapshots.
-        loaded = _Loaded(decider.initial(), 0, 0)
+        loaded = _Loaded(decider.initial(), 0, 0, decider.initial)
         stream = yield from read(adapter, codec, stream_id)
     loaded.fold(decider, stream.events)
     yield from _keep_snapshot(adapter, decider, stream_id, loaded)
@@ -194,9 +241,8 @@ def _begin(
     if decider.snapshots is not None:
         kept = yield from load_state(adapter, decider.snapshots, stream_id)
         if kept is not None:
-            state, version = kept
-            return _Loaded(state, version, version)
-    return _Loaded(decider.initial(), 0, 0)
+            return _Loaded(kept.state, kept.version, kept.version, kept.again)
+    return _Loaded(decider.initial(), 0, 0, decider.initial)
 
 
 def _catch_up(
@@ -212,26 +258,63 @@ def _catch_up(
     return stream.events
 
 
+def _foreseen(codec: Codec, write: StreamWrite, version: int, commit_id: str) -> list[_Foreseen]:
+    """The events as they will be read. Raises `DecodeError` where they could not be."""
+    now_us = microseconds(datetime.now(UTC))
+    events = [
+        _Foreseen(
+            write.stream_id,
+            EventId(version + number),
+            None,
+            None,
+            event.name,
+            event.data,
+            event.metadata,
+            now_us,
+            commit_id,
+            codec,
+        )
+        for number, event in enumerate(write.events)
+    ]
+    for event in events:
+        event.payload  # noqa: B018  # decoded now, also where evolve does not look at it
+    return events
+
+
 def _finish(
     adapter: Adapter,
     codec: Codec,
     decider: Decider[State, Command],
     loaded: _Loaded[State],
+    foreseen: Sequence[_Foreseen],
+    state: State,
     result: AppendResult,
     attempts: int,
 ) -> Op[Handled[State]]:
-    """Fold the new events as they read back, so that the state is what a reload would give."""
+    """The state that a reload would give. What was foreseen is folded already; it is folded once more
+    where ``evolve`` has looked at what is known only now.
+    """
     stream_id, version = result.stream_id, result.version
+    looks = any(event.looks for event in foreseen)
     try:
         stream = yield from read(
             adapter, codec, stream_id, from_version=loaded.version, to_version=version
         )
-    except StoreError as error:
-        # A StoreError promises that nothing was written: who believes it decides a second time.
+        # Another number, or others: the commit id was used before, for something else.
+        matched = [event.is_as(own) for event, own in zip(foreseen, stream.events, strict=False)]
+        if looks or not all(matched) or len(foreseen) != len(stream.events):
+            loaded.fold_again(decider)
+            loaded.fold(decider, stream.events)
+        else:
+            loaded.state, loaded.version = state, version
+    except Exception as error:
+        # Whatever it is, it must not look as if nothing was written: who believes that decides a second
+        # time.
         raise AppendOutcomeUnknown(
-            stream_id, result.commit_id, f"it could not be read back: {error}"
+            stream_id,
+            result.commit_id,
+            f"it could not be read back and folded: {printable(str(error) or type(error).__name__)}",
         ) from error
-    loaded.fold(decider, stream.events)
     yield from _keep_snapshot(adapter, decider, stream_id, loaded)
     own = stream.events[result.first_event_id - version :]
     return Handled(stream_id, version, loaded.state, own, attempts, result)
@@ -251,7 +334,7 @@ def _repeat(
     stream_id, version, first = earlier.stream_id, earlier.version, earlier.first_event_id
     begun = yield from _begin(adapter, decider, stream_id)
     if begun.version > version:
-        begun = _Loaded(decider.initial(), 0, 0)
+        begun = _Loaded(decider.initial(), 0, 0, decider.initial)
     start = min(begun.version, first)
     stream = yield from read(adapter, codec, stream_id, from_version=start, to_version=version)
     state = decider.fold(begun.state, stream.events[begun.version - start :])

@@ -213,15 +213,16 @@ class DecodeError(MainstemError):
 
 
 class CheckpointLost(MainstemError):
-    """Another reader has opened the same subscription since: this one may no longer move its checkpoint.
+    """Another reader has opened the same subscription since, or it was reset or forgotten: this one may no
+    longer move its checkpoint.
 
     Nothing was moved. Stop this reader; the other one goes on from the last checkpoint saved.
     """
 
     def __init__(self, subscription: str, position: Position) -> None:
         super().__init__(
-            f"Subscription {quoted(subscription)} was opened by another reader, so this one can't move "
-            f"its checkpoint to {position}. Stop this reader; the other goes on from the last "
+            f"Subscription {quoted(subscription)} was opened by another reader, or reset, so this one "
+            f"can't go on at position {position}. Stop this reader; the other goes on from the last "
             "checkpoint that was saved. Two readers that shall both see every event need two names."
         )
         self.subscription = subscription

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from datetime import datetime
 from itertools import islice
 from typing import Final, NamedTuple
@@ -10,9 +11,11 @@ from typing import Final, NamedTuple
 from mainstem.codec import Codec
 from mainstem.errors import InvalidInput
 from mainstem.events import RecordedEvent, microseconds
-from mainstem.operations import PAGE, check_count, check_limit, check_partition, resolve_start
+from mainstem.operations import PAGE, check_count, check_limit, check_partition
 from mainstem.port import Adapter, LogPage, Op
 from mainstem.positions import Partition, Position
+from mainstem.printable import quoted
+from mainstem.starts import Start, checked_positions, resolve_start
 from mainstem.streams import LogFilter
 
 _AT_ONCE: Final = 8
@@ -22,8 +25,10 @@ _AT_ONCE: Final = 8
 class PartitionScan:
     """One partition's part of a replay: what was fetched of it, and what is known of the rest."""
 
-    def __init__(self, partition: Partition) -> None:
+    def __init__(self, partition: Partition, to_position: int | None) -> None:
         self.partition = partition
+        self.to_position = to_position
+        """Where the replay ends before the log does."""
         self.position: Position | None = None
         """Where to go on; None where the start has yet to be looked up."""
         self.waiting: deque[list[RecordedEvent] | BaseException] = deque()
@@ -59,16 +64,20 @@ class LogScan:
         codec: Codec,
         log_filter: LogFilter,
         *,
-        from_position: int,
+        from_position: int | Mapping[int, int],
         from_time: datetime | None,
-        to_position: int | None,
+        to_position: int | Mapping[int, int] | None,
         partition: int | None,
         max_count: int | None,
         parallel: bool,
     ) -> None:
         """Raises `InvalidInput` for arguments that contradict each other."""
-        check_count("from_position", from_position)
-        check_limit("to_position", to_position)
+        start = _positions(adapter, "from_position", from_position, partition)
+        end = (
+            None
+            if to_position is None
+            else _positions(adapter, "to_position", to_position, partition)
+        )
         check_limit("max_count", max_count)
         if from_time is not None:
             microseconds(from_time)
@@ -78,22 +87,19 @@ class LogScan:
             partitions = [Partition(number) for number in range(adapter.partitions)]
         else:
             partitions = [check_partition(adapter, partition)]
-        if len(partitions) > 1 and (from_position or to_position is not None):
-            raise InvalidInput(
-                f"Positions are counted per partition and this store has {len(partitions)}: "
-                "give the partition that from_position and to_position are meant for."
-            )
         self._adapter = adapter
         self._codec = codec
         self._filter = log_filter
-        self._from: datetime | int = from_position if from_time is None else from_time
-        self._to = to_position
+        self._from: Start = start if from_time is None else from_time
         self._left = max_count
         """How many events may still be asked for."""
         self._width = _AT_ONCE if parallel else 1
         self._open: list[PartitionScan] = []
         """The partitions whose pages may be taken now."""
-        self._later = deque(PartitionScan(number) for number in partitions)
+        self._later = deque(
+            PartitionScan(number, end[number] if isinstance(end, dict) else end)
+            for number in partitions
+        )
         self._ahead = 0
         """Pages that are under way or waiting."""
         self._most_ahead = adapter.read_ahead * min(self._width, len(partitions))
@@ -165,11 +171,10 @@ class LogScan:
         found = page.next_position != part.position
         part.position, part.more = page.next_position, page.more and found
         part.under_way = False
-        if self._to is not None and part.position >= self._to:
+        end = part.to_position
+        if end is not None and part.position >= end:
             events = [
-                event
-                for event in events
-                if event.position is not None and event.position < self._to
+                event for event in events if event.position is not None and event.position < end
             ]
             part.ended = True
         elif not found:
@@ -205,3 +210,25 @@ class LogScan:
     def _reached(self, part: PartitionScan) -> bool:
         """Whether all that was fetched of it is handled, so that the replay waits for it."""
         return part in self._open and not part.waiting and part is not self._handled
+
+
+def _positions(
+    adapter: Adapter, what: str, given: int | Mapping[int, int], partition: int | None
+) -> int | dict[int, int]:
+    """The position in each of the partitions that are read. Raises `InvalidInput` where that is not clear."""
+    if isinstance(given, Mapping):
+        if partition is not None:
+            raise InvalidInput(
+                f"{what} has a position for each partition, and partition={quoted(partition)} asks for one "
+                "of them only. Give one or the other."
+            )
+        return checked_positions(what, given, adapter.partitions)
+    check_count(what, given)
+    # 0 is the beginning of each partition, but no place for each of them to end at.
+    needs_one = given > 0 or what == "to_position"
+    if needs_one and partition is None and adapter.partitions > 1:
+        raise InvalidInput(
+            f"Positions are counted per partition and this store has {adapter.partitions}: give the "
+            f"partition that {what} is meant for, or a mapping from each partition to its position."
+        )
+    return given

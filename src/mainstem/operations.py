@@ -7,10 +7,9 @@ Everything here is a plain function or a generator of the adapter's requests; `S
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final
 
-from mainstem.codec import Codec, add_metadata
+from mainstem.codec import Codec, JsonCodec, TypedCodec, add_metadata
 from mainstem.errors import InvalidInput, TooLarge
 from mainstem.events import (
     MAX_EVENT_NAME_BYTES,
@@ -19,13 +18,16 @@ from mainstem.events import (
     EncodedEvent,
     Stream,
     check_commit_id,
-    microseconds,
     new_commit_id,
 )
 from mainstem.port import Adapter, Limits, Op, StreamWrite
-from mainstem.positions import BEGINNING, END, Expected, ExpectedState, LogEnd, Partition, Position
+from mainstem.positions import Expected, ExpectedState, Partition
 from mainstem.printable import quoted
+from mainstem.restoring import check_encoded
 from mainstem.streams import check_stream_id
+
+_CHECKED_CODECS: Final = (JsonCodec, TypedCodec)
+"""These never make what can't be stored."""
 
 PAGE: Final = 1000
 """Events that one page of a stream or of the log has at most."""
@@ -216,36 +218,6 @@ def check_partition(adapter: Adapter, partition: int) -> Partition:
     return Partition(partition)
 
 
-def resolve_start(
-    adapter: Adapter, partition: Partition, start: LogEnd | int | datetime
-) -> Op[Position]:
-    """The position that a start means in a partition."""
-    if start is BEGINNING:
-        return Position(0)
-    if start is END:
-        head = yield from adapter.head(partition)
-        return head
-    if isinstance(start, datetime):
-        position = yield from adapter.position_at(partition, microseconds(start))
-        return position
-    assert isinstance(start, int)
-    return Position(start)
-
-
-def check_start(start: LogEnd | int | datetime) -> None:
-    """Raise `InvalidInput` unless it is `BEGINNING`, `END`, a position or an aware datetime."""
-    if isinstance(start, LogEnd):
-        return
-    if isinstance(start, datetime):
-        microseconds(start)
-        return
-    if isinstance(start, bool) or not isinstance(start, int) or not 0 <= start < 2**63:
-        raise InvalidInput(
-            f"start={start!r:.80}: give mainstem.BEGINNING, mainstem.END, a position of 0 or more, or "
-            "a datetime with a time zone."
-        )
-
-
 def _encode_events(
     codec: Codec,
     limits: Limits,
@@ -259,6 +231,9 @@ def _encode_events(
             "Put a single event into a list."
         )
     encoded = [codec.encode(event) for event in events]
+    if type(codec) not in _CHECKED_CODECS:
+        for event in encoded:
+            check_encoded(event)
     if metadata:
         encoded = [add_metadata(event, metadata) for event in encoded]
     if not encoded:

@@ -266,6 +266,21 @@ class Adapter(Protocol):
         """
         ...
 
+    def check_claim(self, claim: Claim, position: Position) -> Op[None]:
+        """See whether the claim is still the newest, before what is at a position is handed out.
+
+        Raises `CheckpointLost` if it isn't.
+        """
+        ...
+
+    def set_checkpoint(
+        self, subscription: str, partition: Partition, position: Position
+    ) -> Op[StoredCheckpoint]:
+        """Put a checkpoint where it is told, whoever reads there: in one step every claim is lost, and
+        the next one finds this position.
+        """
+        ...
+
     def checkpoints(self, subscription: str | None) -> Op[list[StoredCheckpoint]]:
         """All checkpoints saved, or those of one subscription, by subscription and partition."""
         ...

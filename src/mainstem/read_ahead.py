@@ -8,7 +8,8 @@ from contextvars import copy_context
 
 from mainstem.events import RecordedEvent
 from mainstem.log_scan import Fetch, LogScan
-from mainstem.port import Driver, LogPage, Op
+from mainstem.outages import while_wanted
+from mainstem.port import Driver
 
 
 class ReadAhead:
@@ -59,7 +60,9 @@ class ReadAhead:
         fetch: Fetch | None = first
         while fetch is not None:
             try:
-                page = self._driver.run(self._while_wanted(self._scan.fetch(fetch)))
+                page = self._driver.run(
+                    while_wanted(self._scan.fetch(fetch), lambda: not self._stopped)
+                )
             except BaseException as error:  # the user's thread raises it
                 with self._changed:
                     self._scan.fail(fetch, error)
@@ -69,25 +72,3 @@ class ReadAhead:
                 self._scan.keep(fetch, page)
                 self._changed.notify()
                 fetch = None if self._stopped else self._scan.begin()
-
-    def _while_wanted(self, operation: Op[LogPage]) -> Op[LogPage]:
-        """The operation, broken off at its next request once nobody waits for the page."""
-        try:
-            request = next(operation)
-            while not self._stopped:
-                try:
-                    answer = yield request
-                except Exception as error:
-                    request = operation.throw(error)
-                else:
-                    request = operation.send(answer)
-        except StopIteration as stop:
-            page: LogPage = stop.value
-            return page
-        finally:
-            operation.close()
-        raise _NotWanted
-
-
-class _NotWanted(Exception):
-    """Ends a thread whose page nobody waits for."""

@@ -55,7 +55,6 @@ def check_imported(limits: Limits, imported: ImportedEvent) -> None:
         raise InvalidInput(f"{imported!r:.80} is not an ImportedEvent with an EncodedEvent in it.")
     stream_id, event_id, event, recorded_us, commit_id = imported
     check_stream_id(stream_id)
-    check_event_name(event.name)
     check_commit_id(commit_id)
     if not _is_whole(event_id) or event_id < 0:
         raise InvalidInput(
@@ -66,7 +65,7 @@ def check_imported(limits: Limits, imported: ImportedEvent) -> None:
             f"recorded_us={recorded_us!r:.80} of event {event_id} in stream {stream_id!r}: give "
             "microseconds since 1970-01-01 UTC, within the years 1 to 9999."
         )
-    _check_encoded(event)
+    check_encoded(event)
     if event.is_larger_than(limits.event_bytes):
         raise TooLarge(
             f"Event {event_id} of stream {stream_id!r}",
@@ -102,7 +101,15 @@ def own_commit_id(stream_id: str, event_id: int) -> str:
     return urlsafe_b64encode(digest).decode()
 
 
-def _check_encoded(event: EncodedEvent) -> None:
+def check_encoded(event: Any) -> None:
+    """Raise `InvalidInput` for what is no `EncodedEvent`, and `EncodeError` where it can't be stored, or
+    not be exported and imported again: a codec of the user's own may answer anything.
+    """
+    if not isinstance(event, EncodedEvent):
+        raise InvalidInput(
+            f"The codec has made {event!r:.80} of an event, which is no EncodedEvent."
+        )
+    check_event_name(event.name)
     data, metadata = event.data, event.metadata
     if isinstance(data, str):
         _check_text(event.name, "data", payload_problem(data))

@@ -7,8 +7,9 @@ folded from the events, which are what counts.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from mainstem.codec._shape import Shape, shape_of
 from mainstem.equality import lost
@@ -47,15 +48,22 @@ class Snapshots:
         object.__setattr__(self, "shape", shape)
 
 
-def load_state(
-    adapter: Adapter, snapshots: Snapshots, stream_id: str
-) -> Op[tuple[Any, Version] | None]:
-    """The newest state that was kept, and its version. None where there is none that fits."""
+class Kept(NamedTuple):
+    """A state that was kept."""
+
+    state: Any
+    version: Version
+    again: Callable[[], Any]
+    """Makes another object of it, which nothing that is done to the first one has changed."""
+
+
+def load_state(adapter: Adapter, snapshots: Snapshots, stream_id: str) -> Op[Kept | None]:
+    """The newest state that was kept. None where there is none that fits."""
     snapshot = yield from adapter.load_snapshot(stream_id, snapshots.schema)
     if snapshot is None:
         return None
     try:
-        return snapshots.shape.decode(snapshot.data), snapshot.version
+        state = snapshots.shape.decode(snapshot.data)
     except Exception as error:  # the state's class may run code of its own
         _log.warning(
             "Snapshot %r of stream %r does not fit its type (%s), so the stream is folded from "
@@ -65,6 +73,7 @@ def load_state(
             error,
         )
         return None
+    return Kept(state, snapshot.version, lambda: snapshots.shape.decode(snapshot.data))
 
 
 def keep_state(

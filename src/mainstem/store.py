@@ -29,18 +29,19 @@ from mainstem.port import (
     StoredCheckpoint,
     StoreStatus,
 )
-from mainstem.positions import BEGINNING, END, Expected, LogEnd, Position, Version
+from mainstem.positions import BEGINNING, END, Expected, Position, Version
 from mainstem.read_ahead import ReadAhead
-from mainstem.restoring import restore
-from mainstem.scan import StreamListScan, StreamScan
-from mainstem.streams import LogFilter, check_stream_filter, check_stream_id
-from mainstem.subscriptions import (
+from mainstem.readers import (
     DEFAULT_BATCH,
     CheckpointMode,
     Options,
-    check_options,
     check_subscription_name,
+    checked_options,
 )
+from mainstem.restoring import restore
+from mainstem.scan import StreamListScan, StreamScan
+from mainstem.starts import Start
+from mainstem.streams import LogFilter, check_stream_filter, check_stream_id
 from mainstem.telemetry.follower import follower
 from mainstem.telemetry.observer import SILENT, Observer
 
@@ -214,10 +215,10 @@ class Store:
 
     def read_all(
         self,
-        from_position: int = 0,
+        from_position: int | Mapping[int, int] = 0,
         *,
         from_time: datetime | None = None,
-        to_position: int | None = None,
+        to_position: int | Mapping[int, int] | None = None,
         partition: int | None = None,
         category: str | None = None,
         prefix: str | None = None,
@@ -291,7 +292,7 @@ class Store:
         self,
         name: str,
         *,
-        start: LogEnd | int | datetime = BEGINNING,
+        start: Start = BEGINNING,
         category: str | None = None,
         prefix: str | None = None,
         names: str | Collection[str] | None = None,
@@ -317,7 +318,7 @@ class Store:
     def follow(
         self,
         *,
-        start: LogEnd | int | datetime = END,
+        start: Start = END,
         category: str | None = None,
         prefix: str | None = None,
         names: str | Collection[str] | None = None,
@@ -351,7 +352,7 @@ class Store:
     def close(self) -> None:
         """Stop the subscriptions and close the store. Closing again does nothing."""
         for subscription in self._live_subscriptions():
-            subscription.stop()
+            subscription.store_closed()
         self._driver.close()
         self._observer.end_left()
 
@@ -367,7 +368,7 @@ class Store:
         self.close()
 
     def _subscribe(self, options: Options) -> Subscription:
-        check_options(options)
+        options = checked_options(options, self._adapter.partitions)
         reader = follower(self._adapter, self._codec, options, self._observer)
         subscription = Subscription(self._driver, reader, live=options.live)
         self._subscriptions.add(ref(subscription, self._subscriptions.discard))

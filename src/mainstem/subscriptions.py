@@ -1,4 +1,4 @@
-"""Subscriptions: the decisions of a named reader of the log, without its waiting.
+"""Following the log: the decisions of a reader, with a name or without, and none of its waiting.
 
 A subscription reads on from its checkpoint, and stays with the log when it has caught up. Its
 checkpoint moves by compare-and-set: opening a subscription takes the next fencing number, and
@@ -7,73 +7,33 @@ only the newest holder may save, so of two readers under one name the earlier on
 
 from __future__ import annotations
 
+import logging
+from bisect import bisect_left
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
 from mainstem.codec import Codec
-from mainstem.errors import InvalidInput
-from mainstem.events import RecordedEvent, utf8_length
-from mainstem.operations import check_start, resolve_start
-from mainstem.port import Adapter, Claim, Op, Polling
-from mainstem.positions import LogEnd, Partition, Position
+from mainstem.errors import InvalidInput, StoreBusy
+from mainstem.events import RecordedEvent
+from mainstem.outages import Outage
+from mainstem.port import Adapter, Claim, Op
+from mainstem.positions import Partition, Position
+from mainstem.printable import quoted
+from mainstem.readers import Batch, Interval, Options, ReaderStatus
+from mainstem.starts import check_not_beyond, resolve_start
 from mainstem.streams import LogFilter
 
-CheckpointMode = Literal["auto", "manual"]
-
-MAX_NAME_BYTES: Final = 255
-DEFAULT_BATCH: Final = 500
+_log = logging.getLogger("mainstem")
 
 _SAVE_AFTER_PASSED_OVER: Final = 1000
 """Positions. Where the filter lets nothing through, the checkpoint is saved this seldom: other
 streams' events shall not cost a write each."""
 
 
-class Options(NamedTuple):
-    """How a subscription reads; checked by `check_options`."""
-
-    name: str | None
-    """None for `follow`, which keeps no checkpoint."""
-    start: LogEnd | int | datetime
-    log_filter: LogFilter
-    checkpoint: CheckpointMode
-    batch_size: int
-    live: bool
-
-
-class Batch(NamedTuple):
-    """Some events of one partition, in order, as they were read together."""
-
-    events: Sequence[RecordedEvent]
-    partition: Partition
-    next_position: Position
-    """The checkpoint once all of these events are handled."""
-
-
-def check_subscription_name(name: str) -> None:
-    """Raise `InvalidInput` unless it is text of 1 to 255 bytes of UTF-8."""
-    if not isinstance(name, str) or not 0 < utf8_length(name) <= MAX_NAME_BYTES:
-        raise InvalidInput(
-            f"Subscription name {name!r:.80}: a name is text of 1 to {MAX_NAME_BYTES} bytes of UTF-8."
-        )
-
-
-def check_options(options: Options) -> None:
-    """Raise `InvalidInput` for what no subscription can have."""
-    if options.name is not None:
-        check_subscription_name(options.name)
-    check_start(options.start)
-    if options.checkpoint not in ("auto", "manual"):
-        raise InvalidInput(f"checkpoint={options.checkpoint!r}: give 'auto' or 'manual'.")
-    size = options.batch_size
-    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= 10_000:
-        raise InvalidInput(f"batch_size={size!r}: give a whole number from 1 to 10,000.")
-
-
 class _Progress:
     """How far the subscription is in one partition."""
 
-    __slots__ = ("claim", "handled", "partition", "position", "saved")
+    __slots__ = ("batch", "claim", "handled", "in_hand", "partition", "position", "saved")
 
     def __init__(self, partition: Partition, claim: Claim | None, position: Position) -> None:
         self.partition = partition
@@ -83,7 +43,11 @@ class _Progress:
         """To read next."""
         self.handled = position
         """Every event below was handled."""
+        self.in_hand: Position | None = None
+        """Where the checkpoint would be behind the event or batch that is being handled."""
         self.saved = position
+        self.batch: Sequence[RecordedEvent] = ()
+        """The events that were read last."""
 
 
 class Follower:
@@ -96,6 +60,8 @@ class Follower:
         self._progress: list[_Progress] = []
         self._turn = 0
         self._interval = Interval(adapter.polling)
+        self.outage: Outage | None = None
+        """What keeps it from the store now."""
 
     @property
     def is_open(self) -> bool:
@@ -103,22 +69,31 @@ class Follower:
 
     def open(self) -> Op[None]:
         """Claim the checkpoints, and save where to start the first time, so that it stays there."""
-        progress = []
-        for number in range(self._adapter.partitions):
-            partition = Partition(number)
-            claim = None
-            if self._options.name is not None:
-                claim = yield from self._adapter.claim_checkpoint(self._options.name, partition)
+        name = self._options.name
+        claims: list[Claim | None] = [None] * self._adapter.partitions
+        if name is not None:
+            for number in range(self._adapter.partitions):
+                claims[number] = yield from self._adapter.claim_checkpoint(name, Partition(number))
+        # All of them are looked up before the first is saved: a start that is refused leaves none behind.
+        starts = []
+        for number, claim in enumerate(claims):
             position = None if claim is None else claim.position
             if position is None:
-                position = yield from resolve_start(self._adapter, partition, self._options.start)
-                if claim is not None:
-                    yield from self._adapter.save_checkpoint(claim, position)
-            progress.append(_Progress(partition, claim, position))
-        self._progress = progress
+                position = yield from resolve_start(
+                    self._adapter, Partition(number), self._options.start
+                )
+            starts.append(position)
+        for claim, position in zip(claims, starts, strict=True):
+            if claim is not None and claim.position is None:
+                yield from self._adapter.save_checkpoint(claim, position)
+        self._progress = [
+            _Progress(Partition(number), claims[number], position)
+            for number, position in enumerate(starts)
+        ]
 
     def rewind(self) -> None:
         """Go back to what was not handled, for a reader that broke off and iterates again."""
+        self.let_go()
         for progress in self._progress:
             progress.position = progress.handled
 
@@ -138,6 +113,7 @@ class Follower:
             )
             if page.next_position > progress.position:
                 progress.position = page.next_position
+                progress.batch = page.events
                 if page.events:
                     self._interval.reset()
                 return Batch(page.events, progress.partition, page.next_position)
@@ -147,9 +123,20 @@ class Follower:
         """Seconds to wait before asking again."""
         return self._interval.next()
 
+    def takes(self, partition: Partition, position: Position) -> None:
+        """What is below that position and not handled yet is handed out now."""
+        self._progress[partition].in_hand = position
+
     def handled(self, partition: Partition, position: Position) -> None:
         """Every event of the partition below that position is handled."""
-        self._progress[partition].handled = position
+        progress = self._progress[partition]
+        progress.handled = position
+        progress.in_hand = None
+
+    def let_go(self) -> None:
+        """The loop was left: what was in hand does not count as handled."""
+        for progress in self._progress:
+            progress.in_hand = None
 
     def save_handled(self, batch: Batch) -> Op[None]:
         """Save after a handled batch, if checkpoints are automatic and it is worth a write."""
@@ -165,8 +152,19 @@ class Follower:
             for progress in self._progress:
                 yield from self._save(progress, progress.handled)
 
+    @property
+    def has_rest(self) -> bool:
+        """Whether `save_rest` has something to save."""
+        return self._options.checkpoint == "auto" and any(
+            progress.claim is not None and progress.handled != progress.saved
+            for progress in self._progress
+        )
+
     def save(self, upto: RecordedEvent | Batch | None) -> Op[None]:
-        """Save by hand: up to and with an event or a batch, or everything that was read."""
+        """Save by hand: up to and with an event or a batch, or with what is in hand.
+
+        Raises `InvalidInput` for what is not of this store's log.
+        """
         if self._options.name is None:
             raise InvalidInput(
                 "To follow without a name keeps no checkpoint; subscribe to save one."
@@ -177,39 +175,122 @@ class Follower:
             )
         if upto is None:
             for progress in self._progress:
-                yield from self._save(progress, progress.position)
-        elif isinstance(upto, Batch):
-            yield from self._save(self._progress[upto.partition], upto.next_position)
-        elif (
-            isinstance(upto, RecordedEvent)
-            and upto.position is not None
-            and upto.partition is not None
-        ):
-            yield from self._save(self._progress[upto.partition], Position(upto.position + 1))
+                position = progress.handled if progress.in_hand is None else progress.in_hand
+                yield from self._save(progress, position)
+            return
+        if isinstance(upto, Batch):
+            progress, position = yield from self._behind_batch(upto)
+        elif isinstance(upto, RecordedEvent):
+            progress, position = yield from self._behind_event(upto)
         else:
             raise InvalidInput(
-                f"{upto!r:.80} is not an event or a batch that was read from the log."
+                f"{quoted(upto)} is not an event or a batch that was read from the log."
             )
+        yield from self._save(progress, position)
+
+    def _behind_batch(self, batch: Batch) -> Op[tuple[_Progress, Position]]:
+        given: object = batch.next_position
+        progress = self._of(batch.partition)
+        if isinstance(given, bool) or not isinstance(given, int) or given < 0:
+            raise InvalidInput(f"next_position={quoted(given)} of the batch is not a position.")
+        position = Position(given)
+        if batch.events:
+            of_last, behind_last = yield from self._behind_event(batch.events[-1])
+            if of_last is not progress or behind_last > position:
+                raise InvalidInput(
+                    f"The batch ends at position {position} of partition {batch.partition}, and its last "
+                    "event is not before that. Save a batch as it was read."
+                )
+        if position > progress.position:
+            head = yield from self._adapter.head(progress.partition)
+            check_not_beyond(progress.partition, position, head)
+        return progress, position
+
+    def _behind_event(self, event: RecordedEvent) -> Op[tuple[_Progress, Position]]:
+        position = event.position
+        if position is None or position < 0:
+            raise InvalidInput(
+                f"{quoted(event)} has no position: save an event that was read from the log."
+            )
+        progress = self._of(event.partition)
+        there = _at(progress.batch, position)
+        if there is None:
+            page = yield from self._adapter.read_log(
+                progress.partition, position, LogFilter(), self._codec, max_count=1
+            )
+            there = _at(page.events, position)
+        if there is None:
+            head = yield from self._adapter.head(progress.partition)
+            check_not_beyond(progress.partition, position + 1, head)
+        if there is None or _identity(there) != _identity(event):
+            raise InvalidInput(
+                f"Event {event.event_id} of stream {quoted(event.stream_id)} is not what this store has at "
+                f"position {position} of partition {progress.partition}: it is of another store. The "
+                "checkpoint was not moved; save events that this subscription has read."
+            )
+        return progress, Position(position + 1)
+
+    def _of(self, partition: object) -> _Progress:
+        if (
+            isinstance(partition, bool)
+            or not isinstance(partition, int)
+            or not 0 <= partition < len(self._progress)
+        ):
+            raise InvalidInput(
+                f"This store has no partition {quoted(partition)}; it has 0 to {len(self._progress) - 1}. "
+                "Save events and batches that this subscription has read."
+            )
+        return self._progress[partition]
 
     def _save(self, progress: _Progress, position: Position) -> Op[None]:
         if progress.claim is not None and position != progress.saved:
             yield from self._adapter.save_checkpoint(progress.claim, position)
             progress.saved = position
 
+    # Outages
 
-class Interval:
-    """The time between two looks at the log: short while events come, growing while none do."""
+    def failed(self, error: StoreBusy) -> float:
+        """A try has failed for reasons that may pass. Answers after how many seconds to try again."""
+        self.outage = Outage.after(self.outage, error)
+        pause = self.outage.pause()
+        _log.warning(
+            "%s can't go on, and tries again in %.1f seconds (%d tries so far): %s",
+            self._called,
+            pause,
+            self.outage.tries,
+            error,
+        )
+        return pause
 
-    def __init__(self, polling: Polling) -> None:
-        self._polling = polling
-        self._next = polling.shortest
+    def succeeded(self) -> None:
+        """The store can be reached."""
+        outage, self.outage = self.outage, None
+        if outage is not None:
+            _log.info("%s goes on, after %d tries.", self._called, outage.tries)
 
-    def next(self) -> float:
-        """Seconds to wait now; twice as long the next time, up to the longest."""
-        now = self._next
-        self._next = min(now * 2, self._polling.longest)
-        return now
+    @property
+    def _called(self) -> str:
+        name = self._options.name
+        return "A reader of the log" if name is None else f"Subscription {quoted(name)}"
 
-    def reset(self) -> None:
-        """Events have come: be quick again."""
-        self._next = self._polling.shortest
+    def status(self, *, stopped: bool) -> ReaderStatus:
+        """How it is doing."""
+        outage = self.outage
+        if stopped:
+            return ReaderStatus("stopped")
+        if outage is not None:
+            return ReaderStatus("trying again", outage.tries, str(outage.error))
+        return ReaderStatus("reading" if self._progress else "new")
+
+
+def _at(events: Sequence[RecordedEvent], position: int) -> RecordedEvent | None:
+    """The event at that position among some in order."""
+    index = bisect_left(events, position, key=lambda event: event.position or 0)
+    if index < len(events) and events[index].position == position:
+        return events[index]
+    return None
+
+
+def _identity(event: RecordedEvent) -> tuple[object, ...]:
+    """What tells events apart, whatever was erased from them since."""
+    return event.stream_id, event.event_id, event.commit_id, event.recorded_us

@@ -14,11 +14,12 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 _PACKAGE = "mainstem.dynamodb"
+_OURS = (f"{_PACKAGE}.", "mainstem.aws.", "simulation.", "aws_help.", "repair_help.")
 
 
 class Edit(NamedTuple):
     module: str
-    """Of ``mainstem.dynamodb``."""
+    """Of ``mainstem.dynamodb``, or ``aws.`` something."""
     old: str
     """Stands in the module exactly once."""
     new: str
@@ -31,9 +32,11 @@ class Mutant(NamedTuple):
     edits: Sequence[Edit]
 
 
-def seeds_until_caught(mutant: Mutant, most: int) -> int | None:
+def seeds_until_caught(
+    mutant: Mutant, most: int, scenario: str = "simulation.scenario"
+) -> int | None:
     """How many seeds it takes, from 0 on; None where that many did not show it."""
-    with mutated(mutant) as run_seed:
+    with mutated(mutant, scenario) as run_seed:
         for seed in range(most):
             try:
                 run_seed(seed)
@@ -44,13 +47,15 @@ def seeds_until_caught(mutant: Mutant, most: int) -> int | None:
 
 
 @contextmanager
-def mutated(mutant: Mutant) -> Iterator[Callable[[int], Any]]:
-    """The mutant's ``run_seed``. What was imported before stays as it is."""
+def mutated(
+    mutant: Mutant, scenario: str = "simulation.scenario"
+) -> Iterator[Callable[[int], Any]]:
+    """The ``run_seed`` of a module, on the mutant. What was imported before stays as it is."""
     kept = {name: sys.modules.pop(name) for name in list(sys.modules) if _is_ours(name)}
     finder = _Finder(mutant)
     sys.meta_path.insert(0, finder)
     try:
-        run_seed = importlib.import_module("simulation.scenario").run_seed
+        run_seed = importlib.import_module(scenario).run_seed
         assert not finder.left, f"not imported: {finder.left}"
         yield run_seed
     finally:
@@ -61,7 +66,7 @@ def mutated(mutant: Mutant) -> Iterator[Callable[[int], Any]]:
 
 
 def _is_ours(name: str) -> bool:
-    return f"{name}.".startswith((f"{_PACKAGE}.", "simulation."))
+    return f"{name}.".startswith(_OURS)
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
@@ -70,7 +75,8 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
     def __init__(self, mutant: Mutant) -> None:
         self.left: dict[str, list[Edit]] = {}
         for edit in mutant.edits:
-            self.left.setdefault(f"{_PACKAGE}.{edit.module}", []).append(edit)
+            package = "mainstem" if "." in edit.module else _PACKAGE
+            self.left.setdefault(f"{package}.{edit.module}", []).append(edit)
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -81,7 +87,7 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 
     def get_source(self, fullname: str) -> str:
         found = importlib.machinery.PathFinder.find_spec(
-            fullname, importlib.import_module(_PACKAGE).__path__
+            fullname, sys.modules[fullname.rpartition(".")[0]].__path__
         )
         assert found is not None
         assert found.origin is not None

@@ -7,7 +7,6 @@ so that importing needs no AWS. What is left out comes from the environment: see
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from datetime import datetime
 from typing import Any, Protocol
 
 from mainstem.aws import environment
@@ -21,16 +20,16 @@ from mainstem.aws.sequencing import Sequencing
 from mainstem.codec import Codec, JsonCodec
 from mainstem.dynamodb.maintenance import Maintenance
 from mainstem.errors import PublicationFailed
-from mainstem.operations import check_start
-from mainstem.positions import BEGINNING, LogEnd, Position
-from mainstem.streams import LogFilter
-from mainstem.subscriptions import (
+from mainstem.positions import BEGINNING, Position
+from mainstem.readers import (
     DEFAULT_BATCH,
     Batch,
     Options,
-    check_options,
     check_subscription_name,
+    checked_options,
 )
+from mainstem.starts import Start
+from mainstem.streams import LogFilter
 from mainstem.telemetry import Telemetry
 
 
@@ -76,7 +75,7 @@ def projection_handler(
     *,
     url: str | None = None,
     codec: Codec | None = None,
-    start: LogEnd | int | datetime = BEGINNING,
+    start: Start = BEGINNING,
     category: str | None = None,
     prefix: str | None = None,
     names: str | Collection[str] | None = None,
@@ -114,7 +113,7 @@ def publisher_handler(
     too_large: TooLargeChoice = "reference",
     max_bytes: int | None = None,
     url: str | None = None,
-    start: LogEnd | int | datetime = BEGINNING,
+    start: Start = BEGINNING,
     category: str | None = None,
     prefix: str | None = None,
     names: str | Collection[str] | None = None,
@@ -216,15 +215,16 @@ def _reading_handler(
 def _subscribed(
     subscription: str,
     codec: Codec | None,
-    start: LogEnd | int | datetime,
+    start: Start,
     wanted: tuple[str | None, str | None, str | Collection[str] | None],
     batch_size: int,
 ) -> Subscribed:
     check_subscription_name(subscription)
-    check_start(start)
     log_filter = LogFilter.of(*wanted)
-    check_options(Options(subscription, start, log_filter, "auto", batch_size, live=False))
-    return Subscribed(subscription, start, log_filter, codec or JsonCodec(), batch_size)
+    options = checked_options(
+        Options(subscription, start, log_filter, "auto", batch_size, live=False)
+    )
+    return Subscribed(subscription, options.start, log_filter, codec or JsonCodec(), batch_size)
 
 
 def _open(url: str | None, client: Any) -> Maintenance:

@@ -4,13 +4,17 @@ The function is woken by the log table's stream, by a schedule or by anything el
 only a wake-up: what is handled is read from the log, so nothing depends on whether, how often and in
 which order change records come. The checkpoint moves when a batch is handled, and only for the reader
 that claimed it last; so a batch is handled at least once, in order, and never skipped.
+
+Lambda keeps execution environments warm, and sends an invocation to any of them. One that was asleep may
+believe in an old checkpoint, so the claim is looked at before each batch is handed out, and not only when the
+checkpoint is saved: whoever has lost it hands out nothing, and goes on at the newest checkpoint when it is
+woken again.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from mainstem.aws.deadline import Deadline, LambdaContext
@@ -18,18 +22,19 @@ from mainstem.aws.place import Place, Watched
 from mainstem.aws.records import Received, failures, is_of_stream, received
 from mainstem.codec import Codec
 from mainstem.errors import CheckpointLost, StoreError
-from mainstem.operations import resolve_start
 from mainstem.port import Claim
-from mainstem.positions import LogEnd, Partition, Position
+from mainstem.positions import Partition, Position
+from mainstem.readers import Batch
+from mainstem.starts import Start, checked_start, resolve_start
 from mainstem.streams import LogFilter
-from mainstem.subscriptions import Batch
 from mainstem.telemetry import Metric, Telemetry, metrics
 
 _log = logging.getLogger("mainstem")
 
 Handle = Callable[[Batch, Callable[[], bool]], Position]
 """Handles a batch; answers the position up to which it did. Its second argument says when it is time
-to stop."""
+to stop; a handler with several steps asks it right before each, since it also looks at the claim: it raises
+`CheckpointLost` where another invocation has taken it."""
 
 _SAVE_PASSED_OVER: Final = 1_000
 """Positions. Where the filter lets nothing through, the checkpoint is saved this seldom."""
@@ -39,7 +44,7 @@ class Subscribed(NamedTuple):
     """What is read, and from where."""
 
     name: str
-    start: LogEnd | int | datetime
+    start: Start
     log_filter: LogFilter
     codec: Codec
     batch_size: int
@@ -54,6 +59,26 @@ class _Progress:
         self.saved = position
         self.late_us: int | None = None
         """When the event had been recorded that was handled last, or is to be handled next."""
+
+
+class _Turn:
+    """The right to hand out one batch, as long as there is time and nobody else has claimed it."""
+
+    def __init__(self, look: Callable[[], None], deadline: Deadline) -> None:
+        """Looks at the claim. Raises `CheckpointLost`."""
+        self._look = look
+        self._deadline = deadline
+        look()
+        self._just_looked = True
+
+    def out_of_time(self) -> bool:
+        """Whether to stop. Raises `CheckpointLost` where the claim is another's by now."""
+        if self._deadline.passed():
+            return True
+        if not self._just_looked:
+            self._look()
+        self._just_looked = False
+        return False
 
 
 class Reading:
@@ -84,7 +109,7 @@ class Reading:
             if is_of_stream(event):
                 return failures(self._by_records(woken, deadline))
             for number in range(self._place.layout.partitions):
-                self._read(Partition(number), deadline)
+                self._read_anyhow(Partition(number), deadline)
             return failures([])
         finally:
             self._observer.flush()
@@ -113,16 +138,31 @@ class Reading:
             self._told(metrics.SEQUENCE_REPEATED, len(failed))
         return failed
 
+    def _read_anyhow(self, partition: Partition, deadline: Deadline) -> None:
+        """Handle what there is, also where the claim was lost since: nobody sends this event again."""
+        try:
+            self._read(partition, deadline)
+        except CheckpointLost as error:
+            _log.warning("Partition %d: %s It is claimed anew.", partition, error)
+            self._read(partition, deadline)
+
     def _read(self, partition: Partition, deadline: Deadline) -> bool:
-        """Handle what there is; whether it came to the end of the log."""
+        """Handle what there is; whether it came to the end of the log. Raises `CheckpointLost` where
+        another has the claim.
+        """
         progress = self._held.get(partition)
+        was_held = progress is not None
         if progress is None:
             progress = self._held[partition] = self._claim(partition)
+        begun = progress.position
         at_end = False
         try:
             while not (at_end or deadline.passed()):
                 at_end = self._read_page(partition, progress, deadline)
             self._save(progress)
+            if was_held and progress.position == begun:
+                # At the end as far as it knows: the checkpoint may have been put back since.
+                self._look(progress)
         except CheckpointLost:
             del self._held[partition]
             raise
@@ -152,8 +192,9 @@ class Reading:
             return False
         batch = Batch(page.events, partition, page.next_position)
         progress.late_us = page.events[0].recorded_us
+        turn = _Turn(lambda: self._look(progress), deadline)
         with self._observer.span("subscription.batch", subscription=subscribed.name):
-            reached = self._handle(batch, deadline.passed)
+            reached = self._handle(batch, turn.out_of_time)
         handled = [event for event in page.events if event.position < reached]  # type: ignore[operator]
         if handled:
             progress.late_us = handled[-1].recorded_us
@@ -164,14 +205,20 @@ class Reading:
 
     def _claim(self, partition: Partition) -> _Progress:
         place, subscribed = self._place, self._subscribed
+        wanted = checked_start(subscribed.start, place.layout.partitions)
         claim = place.run(
             "claim_checkpoint", place.adapter.claim_checkpoint(subscribed.name, partition)
         )
         if claim.position is not None:
             return _Progress(claim, claim.position)
-        start = place.run("head", resolve_start(place.adapter, partition, subscribed.start))
+        start = place.run("head", resolve_start(place.adapter, partition, wanted))
         place.run("save_checkpoint", place.adapter.save_checkpoint(claim, start))
         return _Progress(claim, start)
+
+    def _look(self, progress: _Progress) -> None:
+        """Raises `CheckpointLost` where the claim is not the newest any more."""
+        place = self._place
+        place.run("check_claim", place.adapter.check_claim(progress.claim, progress.position))
 
     def _save(self, progress: _Progress) -> None:
         if progress.position != progress.saved:

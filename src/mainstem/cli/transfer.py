@@ -126,7 +126,10 @@ def _import(
 
 def _size(file: IO[bytes]) -> int | None:
     """Bytes of a regular file. A pipe or a device has no size, and no place to be at."""
-    status = os.fstat(file.fileno())
+    try:
+        status = os.fstat(file.fileno())
+    except OSError:
+        return None  # no file at all, where a program has replaced standard input
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
@@ -150,8 +153,6 @@ def _check_readable(name: str) -> None:
 @contextmanager
 def _opened(name: str) -> Iterator[IO[bytes]]:
     if name == "-":
-        if sys.stdin is None:
-            raise click.UsageError("Standard input is closed, so nothing can be imported from it.")
         yield sys.stdin.buffer
         return
     try:

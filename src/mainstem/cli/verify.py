@@ -1,4 +1,4 @@
-"""``mainstem verify``: whether the log has all that the events table has."""
+"""``mainstem verify``: whether the log has all that it should, or a SQLite file is sound."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from mainstem.cli.options import json_option
 from mainstem.cli.output import print_json, progress_console, say
 from mainstem.cli.store import Place, pass_place
+from mainstem.connect import is_dynamodb
 from mainstem.printable import printable
 
 if TYPE_CHECKING:
     from mainstem.dynamodb import Verification
     from mainstem.dynamodb.verification import Stage
+    from mainstem.sqlite.verification import FileVerification
 
 BEHIND: Final = 6
 DAMAGED: Final = 7
@@ -46,16 +48,24 @@ _SHOWN: Final = 20
 def verify(
     place: Place, *, full: bool, workers: int, read_units: float | None, for_programs: bool
 ) -> int:
-    """Compare the log of a store on DynamoDB with its events table.
+    """Compare the log of a store on DynamoDB with its events table, or check the file of a SQLite store.
 
-    The quick form looks at each listed stream's last event, and at what its cursor says. It can't see
-    streams that have no event in the log, nor events that were changed: --full does. Others may write and
-    sequence meanwhile.
+    On DynamoDB the quick form looks at each listed stream's last event, and at what its cursor says. It
+    can't see streams that have no event in the log, nor events that were changed: --full does. Others may
+    write and sequence meanwhile.
+
+    The file of a SQLite store is checked by SQLite (structure, and with --full the indexes), and for what
+    must hold of a store: positions and the ids of each stream without a hole, checkpoints and snapshots not
+    beyond the events; with --full each event is read. SQLite keeps no checksums, so a changed character that
+    is still JSON is not seen. --workers and --read-units are for DynamoDB.
 
     Ends with 0 where the log is complete, with 6 where it lacks events that were written before the
     verification began, with 7 where something is damaged.
     """
-    place.check_dynamodb()
+    if not is_dynamodb(place.url):
+        if read_units is not None:
+            raise click.UsageError("--read-units is for stores on DynamoDB.")
+        return _verify_file(place.url, full=full, for_programs=for_programs)
     from mainstem.dynamodb import Verdict, verify_log
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
@@ -76,16 +86,53 @@ def verify(
     return {Verdict.COMPLETE: 0, Verdict.BEHIND: BEHIND, Verdict.DAMAGED: DAMAGED}[result.verdict]
 
 
-def _for_programs(result: Verification) -> dict[str, Any]:
+def _verify_file(url: str, *, full: bool, for_programs: bool) -> int:
+    from mainstem.sqlite.verification import FileVerdict, verify_file
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=progress_console(), transient=True) as bar:
+        task = bar.add_task("verifying", total=None)
+        result = verify_file(
+            url, full=full, progress=lambda what: bar.update(task, description=what)
+        )
+    if for_programs:
+        print_json(_for_programs(result))
+    else:
+        _print_findings(result)
+        say(
+            f"{_many(result.streams, 'stream')}, {_many(result.events, 'event')}, {result.seconds:.1f} s."
+        )
+        say(_sentence_of_file(result))
+    return 0 if result.verdict is FileVerdict.COMPLETE else DAMAGED
+
+
+def _sentence_of_file(result: FileVerification) -> str:
+    if result.verdict == "damaged":
+        return (
+            "The file is damaged. Stop writing to it, keep it, and restore a copy; `mainstem export` writes "
+            "what can still be read."
+        )
+    if result.full:
+        return "The file is sound, and every event in it can be read."
+    return (
+        "The file is sound, as far as its structure and its numbers tell; --full reads every event."
+    )
+
+
+def _for_programs(result: Verification | FileVerification) -> dict[str, Any]:
     found = [finding._asdict() for finding in result.findings]
     return {**result._asdict(), "findings": found}
 
 
-def _print(result: Verification) -> None:
+def _print_findings(result: Verification | FileVerification) -> None:
     for finding in result.findings[:_SHOWN]:
         say(printable(finding.what))
     if result.found > _SHOWN:
         say(f"... and {result.found - _SHOWN:,} more: --json shows up to a thousand.")
+
+
+def _print(result: Verification) -> None:
+    _print_findings(result)
     if result.under_way:
         say(f"{_many(result.under_way, 'stream')} got events meanwhile that are on their way.")
     if result.unfinished:

@@ -189,6 +189,14 @@ class DynamoAdapter:
     def save_checkpoint(self, claim: Claim, position: Position) -> Op[None]:
         return self._checkpoints.save(claim, position)
 
+    def check_claim(self, claim: Claim, position: Position) -> Op[None]:
+        return self._checkpoints.check(claim, position)
+
+    def set_checkpoint(
+        self, subscription: str, partition: Partition, position: Position
+    ) -> Op[StoredCheckpoint]:
+        return self._checkpoints.put(subscription, partition, position)
+
     def checkpoints(self, subscription: str | None) -> Op[list[StoredCheckpoint]]:
         return self._checkpoints.saved(subscription)
 

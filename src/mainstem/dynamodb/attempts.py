@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from mainstem.dynamodb import faults, metering
+from mainstem.dynamodb import deadline, faults, metering
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.requests import (
     CHANGE_READS,
@@ -52,6 +52,7 @@ class Attempts:
         is_write = not isinstance(request, (Get, BatchGet, Query, QueryIndex, Scan, *CHANGE_READS))
         unanswered = False
         while True:
+            deadline.allow(self._deadline - self._context.monotonic())
             try:
                 answer = yield request
             except faults.Fault as fault:

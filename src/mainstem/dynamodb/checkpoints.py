@@ -10,6 +10,8 @@ from mainstem.dynamodb.layout import CHECKPOINT_LISTING, LISTING, Layout, checkp
 from mainstem.dynamodb.requests import (
     BatchGet,
     Equals,
+    Get,
+    Got,
     Item,
     Key,
     Page,
@@ -63,6 +65,40 @@ class Checkpoints:
         )
         if isinstance(answer, Refused):
             raise CheckpointLost(held.subscription, position)
+
+    def check(self, held: Claim, position: Position) -> Op[None]:
+        """Raises `CheckpointLost` unless the claim is the newest. One consistent read."""
+        got: Got = yield from Attempts(self._context).call(
+            Get(
+                self._layout.log,
+                Key(checkpoint_hash(held.subscription), held.partition),
+                attributes=("Fence",),
+            )
+        )
+        if got.item is None or got.item.get("Fence") != held.fence:
+            raise CheckpointLost(held.subscription, position)
+
+    def put(
+        self, subscription: str, partition: Partition, position: Position
+    ) -> Op[StoredCheckpoint]:
+        """Move the checkpoint, whoever has claimed it; nobody has from then on.
+
+        Sent again after a lost reply it may take effect twice, which is the same as once.
+        """
+        saved_us = self._context.clock()
+        yield from Attempts(self._context).call(
+            Update(
+                self._layout.log,
+                Key(checkpoint_hash(subscription), partition),
+                set={
+                    **listed(CHECKPOINT_LISTING, subscription),
+                    "Position": position,
+                    "SavedAt": saved_us,
+                },
+                add={"Fence": 1},
+            )
+        )
+        return StoredCheckpoint(subscription, partition, position, saved_us)
 
     def saved(self, subscription: str | None) -> Op[list[StoredCheckpoint]]:
         """Every checkpoint that was saved, or those of one subscription."""

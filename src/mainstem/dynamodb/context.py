@@ -14,6 +14,10 @@ def system_clock() -> int:
     return time.time_ns() // 1000
 
 
+def _everywhere() -> object:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """Clocks, randomness and locks, and how long an operation may take."""
@@ -27,3 +31,6 @@ class Context:
     random: random.Random = field(default_factory=random.SystemRandom)
     timeout: float = 30.0
     """Seconds after which an operation stops trying again."""
+    home: Callable[[], object] = _everywhere
+    """Where the operation runs: a process, or an event loop. What waits for others (for a turn, for an
+    answer) waits in its home only: a forked child, or the next event loop, begins with nobody waiting."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import threading
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from mainstem.dynamodb import deadline
 from mainstem.dynamodb.http_blocking import BlockingClient
+from mainstem.dynamodb.locks import LoopLock, ThreadLock
 from mainstem.dynamodb.requests import Acquire
 from mainstem.dynamodb.session import Settings, open_session
 from mainstem.errors import StoreClosed
@@ -31,11 +33,17 @@ class BlockingDriver:
     def run(self, operation: Op[Result]) -> Result:
         if self._closed:
             raise StoreClosed
+        deadline.allow(None)  # what another operation of this thread may have left
+        held: list[Any] = []
         try:
             request = next(operation)
             while True:
                 try:
-                    answer = self._carry_out(request)
+                    if isinstance(request, Acquire):
+                        held.append(request.lock)
+                        answer = request.lock.acquire(operation, request.seconds)
+                    else:
+                        answer = self._carry_out(request)
                 except Exception as error:
                     request = operation.throw(error)
                 except BaseException as error:
@@ -48,23 +56,27 @@ class BlockingDriver:
             return result
         finally:
             operation.close()
+            for lock in held:
+                lock.release(operation)
 
     def close(self) -> None:
         self._closed = True
         self._client.close()
 
     @staticmethod
-    def new_lock() -> threading.Lock:
-        return threading.Lock()
+    def new_lock() -> ThreadLock:
+        return ThreadLock()
+
+    @staticmethod
+    def home() -> object:
+        """As `mainstem.dynamodb.context.Context.home`: the process."""
+        return os.getpid()
 
     def _carry_out(self, request: Any) -> Any:
         if self._closed:
             raise StoreClosed
         if isinstance(request, Sleep):
             return time.sleep(request.seconds)
-        if isinstance(request, Acquire):
-            request.lock.acquire()
-            return None
         return self._client.carry_out(request)
 
 
@@ -82,11 +94,17 @@ class AsyncDriver:
     async def run(self, operation: Op[Result]) -> Result:
         if self._closed:
             raise StoreClosed
+        deadline.allow(None)  # what another operation of this task may have left
+        held: list[Any] = []
         try:
             request = next(operation)
             while True:
                 try:
-                    answer = await self._carry_out(request)
+                    if isinstance(request, Acquire):
+                        held.append(request.lock)
+                        answer = await request.lock.acquire(operation, request.seconds)
+                    else:
+                        answer = await self._carry_out(request)
                 except Exception as error:
                     request = operation.throw(error)
                 except BaseException as error:
@@ -99,23 +117,27 @@ class AsyncDriver:
             return result
         finally:
             operation.close()
+            for lock in held:
+                lock.release(operation)
 
     async def close(self) -> None:
         self._closed = True
         await self._client.close()
 
     @staticmethod
-    def new_lock() -> asyncio.Lock:
-        return asyncio.Lock()
+    def new_lock() -> LoopLock:
+        return LoopLock()
+
+    @staticmethod
+    def home() -> object:
+        """As `mainstem.dynamodb.context.Context.home`: the event loop, which no child inherits."""
+        return asyncio.get_running_loop()
 
     async def _carry_out(self, request: Any) -> Any:
         if self._closed:
             raise StoreClosed
         if isinstance(request, Sleep):
             return await asyncio.sleep(request.seconds)
-        if isinstance(request, Acquire):
-            await request.lock.acquire()
-            return None
         return await self._client.carry_out(request)
 
 

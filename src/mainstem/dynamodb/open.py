@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -15,9 +16,17 @@ from mainstem.dynamodb.context import Context, system_clock
 from mainstem.dynamodb.drivers import BlockingDriver, connect_async, connect_blocking
 from mainstem.dynamodb.layout import AttributeNames, Layout
 from mainstem.dynamodb.observed import observed
-from mainstem.dynamodb.session import Settings
-from mainstem.dynamodb.tables import TableOptions, check, check_layout, check_name, create
+from mainstem.dynamodb.session import Settings, check_endpoint
+from mainstem.dynamodb.tables import (
+    CREATION_SECONDS,
+    TableOptions,
+    check,
+    check_layout,
+    check_name,
+    create,
+)
 from mainstem.errors import InvalidInput, StoreFormatError
+from mainstem.redaction import has_credentials, shown
 from mainstem.store import Store
 from mainstem.telemetry.observer import Observer
 from mainstem.telemetry.port import Telemetry
@@ -33,6 +42,9 @@ _OPTIONS: Final = (
     "read_timeout",
 )
 _LONGEST_TIMEOUT: Final = 3600.0
+_REGION: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_HOST: Final = re.compile(r"[^@:\[\]]+")
+_MOST_DIGITS: Final = 9
 
 
 class Place(NamedTuple):
@@ -44,6 +56,7 @@ class Place(NamedTuple):
     sequencing: Sequencing
     timeout: float
     settings: Settings
+    creation_timeout: float = CREATION_SECONDS
 
 
 class Opened(NamedTuple):
@@ -76,7 +89,7 @@ def connect_place(place: Place, client: Any, clock: Callable[[], int]) -> Opened
     """Look at the tables, and put together what works with them."""
     driver = connect_blocking(place.settings, client)
     try:
-        context = Context(driver.new_lock, clock, timeout=place.timeout)
+        context = Context(driver.new_lock, clock, timeout=place.timeout, home=driver.home)
         layout = driver.run(check(place.name, context))
         _check_partitions(place, layout)
     except BaseException:
@@ -103,7 +116,7 @@ def open_async(
         looking.close()
     _check_partitions(place, layout)
     driver = connect_async(place.settings, client)
-    context = Context(driver.new_lock, clock, timeout=place.timeout)
+    context = Context(driver.new_lock, clock, timeout=place.timeout, home=driver.home)
     adapter = DynamoAdapter(place.url, layout, context, sequencing=place.sequencing)
     observer = Observer(telemetry, system="dynamodb", store=place.name)
     return AsyncStore(observed(adapter, observer), driver, codec, observer)
@@ -126,9 +139,10 @@ def create_tables(
     events table's change stream, which only those who publish by it need; DynamoDB Local gets slower
     with every event that it keeps in one.
 
-    Answers whether anything was made: to repeat the call is safe, and what is there is left as it
-    is. Raises `InvalidInput`, `StoreFormatError` where there are tables that do not fit,
-    `StoreDenied`.
+    Answers whether anything was made: to repeat the call is safe, also from several processes at the
+    same time, and what is there is left as it is. Raises `InvalidInput`, `StoreFormatError` where there
+    are tables that do not fit (a global table never does), `StoreDenied`, and `StoreBusy` where they are
+    not ready after the URL's ``timeout``, or 300 seconds where it has none; they go on being made.
     """
     place = parse(url)
     layout = Layout(
@@ -141,33 +155,40 @@ def create_tables(
     try:
         options = TableOptions(deletion_protection, point_in_time_recovery, stream)
         context = Context(driver.new_lock, timeout=place.timeout)
-        return driver.run(create(layout, context, options))
+        return driver.run(create(layout, context, options, place.creation_timeout))
     finally:
         driver.close()
 
 
 def parse(url: str) -> Place:
     """What a URL means. Raises `InvalidInput` with what is wrong with it."""
-    parts = urlsplit(url, allow_fragments=False)
+    try:
+        parts = urlsplit(url, allow_fragments=False)
+        given = parse_qsl(parts.query, keep_blank_values=True, errors="strict")
+    except ValueError:  # of brackets, of too many options, of bytes that are no UTF-8
+        parts, given = urlsplit(""), []
     name = parts.netloc
-    if parts.scheme != "dynamodb" or parts.path not in ("", "/") or not name:
+    if parts.scheme != "dynamodb" or parts.path not in ("", "/") or not _HOST.fullmatch(name):
         raise InvalidInput(
-            f"{url!r:.200}: a DynamoDB URL is dynamodb:// and the name of the store, such as "
+            f"{shown(url)!r:.200}: a DynamoDB URL is dynamodb:// and the name of the store, such as "
             "dynamodb://shop?region=eu-west-1 for the tables shop-events and shop-log."
         )
     check_name(name)
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    unknown = sorted(options.keys() - set(_OPTIONS))
+    options = dict(given)
+    unknown = [option for option in options if option not in _OPTIONS]
     if unknown:
+        which = "an option is" if has_credentials(url) else f"option {unknown[0]!r:.80} is"
         raise InvalidInput(
-            f"{url!r:.200}: unknown option {unknown[0]!r}. Known are {', '.join(_OPTIONS)}."
+            f"{shown(url)!r:.200}: {which} not known. Known are {', '.join(_OPTIONS)}."
         )
     for option, value in options.items():
         if not value:
-            raise InvalidInput(f"{url!r:.200}: {option} is empty. Give it a value or leave it out.")
+            raise InvalidInput(
+                f"{shown(url)!r:.200}: {option} is empty. Give it a value or leave it out."
+            )
     defaults = Settings()
     settings = Settings(
-        options.get("region"),
+        _region(options.get("region")),
         _endpoint(options.get("endpoint")),
         options.get("profile"),
         _seconds(options, "connect_timeout", defaults.connect_timeout),
@@ -175,7 +196,8 @@ def parse(url: str) -> Place:
     )
     partitions = _whole(options, "partitions")
     timeout = _seconds(options, "timeout", 30.0)
-    return Place(url, name, partitions, _sequencing(options), timeout, settings)
+    creation_timeout = _seconds(options, "timeout", CREATION_SECONDS)
+    return Place(url, name, partitions, _sequencing(options), timeout, settings, creation_timeout)
 
 
 def _sequencing(options: Mapping[str, str]) -> Sequencing:
@@ -209,9 +231,15 @@ def _check_partitions(place: Place, layout: Layout) -> None:
         )
 
 
+def _region(region: str | None) -> str | None:
+    if region is not None and not _REGION.fullmatch(region):
+        raise InvalidInput(f"region={region!r:.80}: give the name of a region, such as eu-west-1.")
+    return region
+
+
 def _endpoint(endpoint: str | None) -> str | None:
-    if endpoint is not None and not endpoint.startswith(("http://", "https://")):
-        raise InvalidInput(f"endpoint={endpoint!r:.200}: give a URL such as http://localhost:8000.")
+    if endpoint is not None:
+        check_endpoint(endpoint)
     return endpoint
 
 
@@ -219,7 +247,7 @@ def _whole(options: Mapping[str, str], name: str) -> int | None:
     text = options.get(name)
     if text is None:
         return None
-    if not text.isdecimal():
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
         raise InvalidInput(f"{name}={text!r:.80}: give a whole number.")
     return int(text)
 

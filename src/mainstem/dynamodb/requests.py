@@ -360,15 +360,22 @@ class Control(NamedTuple):
 
 
 class Lock(Protocol):
-    """A lock of the driver's own kind (threading's, asyncio's)."""
+    """A lock of the driver's own kind (see `mainstem.dynamodb.locks`)."""
 
     def release(self) -> None: ...
 
 
 class Acquire(NamedTuple):
-    """Wait until this operation holds the lock. Answer: None. It is released by `Lock.release`."""
+    """Wait until this operation holds the lock. Answer: None. It is released by `Lock.release`; the
+    driver releases what an operation still holds when it has ended, so an interrupt between two steps
+    leaves nothing held.
+
+    Throws `StoreBusy` where its time is up, or where the thread that would wait has the lock itself.
+    """
 
     lock: Any
+    seconds: float | None = None
+    """How long to wait; None: for ever."""
 
 
 Read: TypeAlias = Get | BatchGet | Query | QueryIndex | Scan

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+import os
+import re
 import ssl
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
 import botocore.config
 import botocore.exceptions
@@ -17,9 +21,13 @@ import botocore.httpsession
 import botocore.session
 import botocore.utils
 
+from mainstem.dynamodb.locks import Guard
 from mainstem.dynamodb.signing import FrozenCredentials, Signer
 from mainstem.errors import InvalidInput, StoreDenied, StoreError
+from mainstem.redaction import redacted, shown
 
+_URL: Final = re.compile(r"https?://[!-~]+")
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 _NO_CREDENTIALS: Final = (
     "There are no AWS credentials. Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
     "or run where a role gives them."
@@ -31,7 +39,7 @@ class Settings:
     """How to reach DynamoDB. What is None comes from botocore: environment, profile, machine."""
 
     region: str | None = None
-    endpoint: str | None = None
+    endpoint: str | None = field(default=None, repr=False)
     """A URL, where it is not the region's own."""
     profile: str | None = None
     connect_timeout: float = 3.0
@@ -56,24 +64,29 @@ class Session:
         clients set up alike; by default the environment's.
         """
         config = client.meta.config
-        self.endpoint: str = client.meta.endpoint_url
         self.region: str = client.meta.region_name
         self.connect_timeout: float | None = config.connect_timeout
         self.read_timeout: float | None = config.read_timeout
         self.max_connections: int = config.max_pool_connections
-        self.proxy: str | None = _proxy(self.endpoint, config.proxies)
+        self._set_endpoint(client.meta.endpoint_url, config.proxies)
         # botocore has no public name for these two.
         self._verify: Any = getattr(client._endpoint.http_session, "_verify", True)
         self._credentials: Any = client._request_signer._credentials
         self._client_cert = config.client_cert
+        self._process = os.getpid()
         self._find_credentials = find_credentials
         self._make = make
         self._config = config
         self._changes: Session | None = None
-        self._refreshing = threading.Lock()
-        self._opening = threading.Lock()
-        self._signer = Signer(self.endpoint, self.region)
+        self._refreshing = Guard()
+        self._opening = Guard()
         self._clock_offset = 0.0
+
+    def _set_endpoint(self, endpoint: str, proxies: dict[str, str] | None) -> None:
+        check_endpoint(endpoint)
+        self.endpoint = endpoint
+        self.proxy, self.proxy_headers = _proxy(endpoint, proxies)
+        self._signer = Signer(endpoint, self.region)
 
     def sign(self, operation: str, body: bytes) -> dict[str, str]:
         """The headers for a request. May look for fresh credentials, unless `needs_refresh` denies."""
@@ -82,7 +95,7 @@ class Session:
 
     def needs_refresh(self) -> bool:
         """Whether getting the credentials may take long: they expire soon, or were never asked for."""
-        refresh_needed = getattr(self._credentials, "refresh_needed", None)
+        refresh_needed = getattr(self._own_credentials(), "refresh_needed", None)
         return refresh_needed is not None and bool(refresh_needed())
 
     def refresh(self) -> None:
@@ -94,7 +107,7 @@ class Session:
 
         False: there are none.
         """
-        with self._refreshing:
+        with self._refreshing():
             if self._frozen().token == refused:
                 try:
                     if hasattr(self._credentials, "_protected_refresh"):
@@ -102,7 +115,9 @@ class Session:
                     elif self._find_credentials is not None:
                         self._credentials = self._find_credentials()
                 except botocore.exceptions.BotoCoreError as error:
-                    raise StoreDenied(f"The AWS credentials have expired: {error}") from error
+                    raise StoreDenied(
+                        f"The AWS credentials have expired: {redacted(str(error))}"
+                    ) from error
             return self._frozen().token != refused
 
     def set_clock(self, date: str | None) -> bool:
@@ -119,7 +134,7 @@ class Session:
         An endpoint that is not AWS's own (DynamoDB Local) serves both, unless another is set for
         DynamoDB Streams (``AWS_ENDPOINT_URL_DYNAMODB_STREAMS``).
         """
-        with self._opening:
+        with self._opening():
             if self._changes is None:
                 self._changes = self._open_for_changes()
             return self._changes
@@ -147,18 +162,24 @@ class Session:
         if not is_set and self.endpoint != endpoint("dynamodb", of_aws=True):
             return self
         changes = copy.copy(self)
-        changes.endpoint = streams
-        changes.proxy = _proxy(streams, self._config.proxies)
-        changes._signer = Signer(streams, self.region)
+        changes._set_endpoint(streams, self._config.proxies)
         return changes
 
     def tls(self) -> ssl.SSLContext | None:
         """How to trust the endpoint; None where it is spoken to in the clear."""
         if not self.endpoint.startswith("https:"):
             return None
-        context = ssl.create_default_context(
-            cafile=botocore.httpsession.get_cert_path(self._verify)
-        )
+        trusted = botocore.httpsession.get_cert_path(self._verify)
+        try:
+            return self._tls_with(trusted)
+        except OSError as error:
+            raise StoreError(
+                f"The certificates for {self.endpoint} can't be read ({trusted}, or the client's own): "
+                f"{error}. See AWS_CA_BUNDLE, and `ca_bundle` in the profile."
+            ) from error
+
+    def _tls_with(self, trusted: str | None) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=trusted)
         if self._verify is False:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -168,13 +189,26 @@ class Session:
             context.load_cert_chain(*self._client_cert)
         return context
 
+    def _own_credentials(self) -> Any:
+        """Those of this process: botocore's lock may have been held when its parent forked it."""
+        process = os.getpid()
+        if process != self._process:
+            if hasattr(self._credentials, "_refresh_lock"):
+                self._credentials = copy.copy(self._credentials)
+                self._credentials._refresh_lock = threading.Lock()
+            self._process = process
+        return self._credentials
+
     def _frozen(self) -> FrozenCredentials:
-        if self._credentials is None:
+        credentials = self._own_credentials()
+        if credentials is None:
             raise StoreDenied(_NO_CREDENTIALS)
         try:
-            frozen: FrozenCredentials = self._credentials.get_frozen_credentials()
+            frozen: FrozenCredentials = credentials.get_frozen_credentials()
         except botocore.exceptions.BotoCoreError as error:
-            raise StoreDenied(f"The AWS credentials can't be had: {error}") from error
+            raise StoreDenied(
+                f"The AWS credentials can't be had: {redacted(str(error))}"
+            ) from error
         return frozen
 
 
@@ -209,10 +243,17 @@ def open_session(settings: Settings | None = None, client: Any = None) -> Sessio
             "No AWS region is set. Give one in the URL (dynamodb://shop?region=eu-west-1), or set "
             "AWS_REGION or the profile's region."
         ) from error
+    except (botocore.exceptions.InvalidRegionError, ValueError) as error:
+        # Such as an endpoint in the environment; what botocore says of it would show all of it.
+        raise InvalidInput(
+            f"DynamoDB can't be reached as it is set up: {redacted(str(error))}"
+        ) from None
     except botocore.exceptions.ProfileNotFound as error:
         raise StoreDenied(f"{error}. Set another profile.") from error
     except botocore.exceptions.BotoCoreError as error:
-        raise StoreError(f"DynamoDB can't be reached as it is set up: {error}") from error
+        raise StoreError(
+            f"DynamoDB can't be reached as it is set up: {redacted(str(error))}"
+        ) from error
 
 
 def _new_client(make: Callable[..., Any], settings: Settings) -> Any:
@@ -228,8 +269,54 @@ def _new_client(make: Callable[..., Any], settings: Settings) -> Any:
     )
 
 
-def _proxy(endpoint: str, configured: dict[str, str] | None) -> str | None:
-    """The URL of the proxy to go through, as botocore finds it."""
+def check_endpoint(endpoint: str) -> None:
+    """Raise `InvalidInput` for what is no URL of a server."""
+    if not _is_endpoint(endpoint):
+        raise InvalidInput(
+            f"endpoint={shown(endpoint)!r:.200}: give the URL of a server, such as "
+            "http://localhost:8000, with no user, password or options."
+        )
+
+
+def _is_endpoint(endpoint: str) -> bool:
+    try:
+        parts = urlsplit(endpoint)
+        name, port = parts.hostname or "", parts.port
+    except ValueError:  # of a port, of brackets
+        return False
+    return (
+        _URL.fullmatch(endpoint) is not None
+        and (_NAME.fullmatch(name) is not None or ":" in name)
+        and port != 0
+        and "@" not in parts.netloc
+        and not parts.query
+        and not parts.fragment
+    )
+
+
+def _proxy(endpoint: str, configured: dict[str, str] | None) -> tuple[str | None, dict[str, str]]:
+    """The URL of the proxy to go through, as botocore finds it, without user and password; and the
+    header that has them.
+    """
     proxies = botocore.utils.get_environ_proxies(endpoint) if configured is None else configured
-    proxy: str | None = proxies.get(endpoint.partition(":")[0])
-    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
+    found: str | None = proxies.get(endpoint.partition(":")[0])
+    if found is None:
+        return None, {}
+    found = found if "://" in found else f"http://{found}"
+    try:
+        parts = urlsplit(found)
+        port = "" if parts.port is None else f":{parts.port}"
+        usable = parts.scheme == "http" and bool(parts.hostname)
+    except ValueError:
+        usable = False
+    if not usable or not _URL.fullmatch(found):
+        raise InvalidInput(
+            f"The proxy {shown(found)!r:.200} can't be used: give one that begins with http://, its "
+            "user and password percent-encoded where they have other characters than letters and digits."
+        )
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    if parts.username is None:
+        return f"http://{host}{port}", {}
+    user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    basic = f"Basic {b64encode(user.encode()).decode()}"
+    return f"http://{host}{port}", {"Proxy-Authorization": basic}

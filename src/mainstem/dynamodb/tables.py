@@ -13,11 +13,13 @@ from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.event_items import iso_time
 from mainstem.dynamodb.layout import LISTING, TABLE_KEY, AttributeNames, Layout
 from mainstem.dynamodb.requests import Absent, Control, Get, Got, Item, Put, Refused, Value
-from mainstem.errors import InvalidInput, StoreFormatError, StoreNotFound
+from mainstem.errors import InvalidInput, StoreFormatError, StoreNotFound, StoreRejected
 from mainstem.port import Op
 
 FORMAT_VERSION: Final = 1
 MAX_PARTITIONS: Final = 1024
+CREATION_SECONDS: Final = 300.0
+"""A table takes some seconds to make, now and then minutes."""
 MAX_NAME: Final = 248
 """Characters of a store's name: DynamoDB takes 255 for a table's, and ours end in ``-events``."""
 
@@ -32,44 +34,68 @@ class TableOptions:
     """Whether the events table has a change stream."""
 
 
-def create(layout: Layout, context: Context, options: TableOptions) -> Op[bool]:
-    """Make whatever is missing of the two tables, and wait until they can be used.
+def create(
+    layout: Layout, context: Context, options: TableOptions, seconds: float | None = None
+) -> Op[bool]:
+    """Make whatever is missing of the two tables, and wait until they can be used, for ``seconds`` in
+    all (`CREATION_SECONDS` by default).
 
-    Answers whether anything was made. What is there already is checked and left as it is, so a call
-    that was broken off can be repeated. Raises `StoreFormatError` where it does not fit.
+    Answers whether anything was made. What is there already, or is made by another call at the same
+    time, is checked and left as it is, so a call that was broken off can be repeated. Raises
+    `StoreFormatError` where it does not fit.
     """
-    attempts = Attempts(context, _CREATION_SECONDS)
+    attempts = Attempts(context, CREATION_SECONDS if seconds is None else seconds)
     events = yield from _describe(attempts, layout.events.name)
     log = yield from _describe(attempts, layout.log.name)
     # Before anything is made.
     if log is not None:
         _check_log(log, layout)
+        yield from _wait(attempts, layout.log.name)  # another call may be making it
         got: Got = yield from attempts.call(Get(layout.log, TABLE_KEY))
         if got.item is not None:
             _check_same(_layout(layout.name, got.item), layout)
+    # Where there is a log, its store says whether it has a stream.
+    stream = options.stream and log is None
     if events is not None:
-        # Where there is a log, its store says whether it has a stream.
-        _check_events(events, layout, stream=options.stream and log is None)
+        _check_events(events, layout, stream=stream)
+    made = False
     if events is None:
-        yield from attempts.call(Control("CreateTable", events_table(layout, options)))
+        made |= yield from _make(attempts, events_table(layout, options))
     if log is None:
-        yield from attempts.call(Control("CreateTable", log_table(layout, options)))
-    yield from _wait(attempts, layout.events.name)
-    yield from _wait(attempts, layout.log.name)
-    made = events is None or log is None
+        made |= yield from _make(attempts, log_table(layout, options))
+    # Another call may have made them otherwise: whose tables do not fit must not describe the store.
+    _check_events((yield from _wait(attempts, layout.events.name)), layout, stream=stream)
+    _check_log((yield from _wait(attempts, layout.log.name)), layout)
     if made and options.point_in_time_recovery:
         for table in (layout.events, layout.log):
-            yield from attempts.call(
-                Control(
-                    "UpdateContinuousBackups",
-                    {
-                        "TableName": table.name,
-                        "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
-                    },
-                )
-            )
-    noted = yield from note(layout, context, options)
+            yield from _turn_on_recovery(attempts, table.name)
+    noted = yield from _note(attempts, layout, context, options)
     return made or noted
+
+
+def _make(attempts: Attempts, table: Mapping[str, Any]) -> Op[bool]:
+    """Whether it was made here: another call, or an earlier try whose reply was lost, may be faster."""
+    try:
+        yield from attempts.call(Control("CreateTable", table))
+    except StoreRejected as rejected:
+        if rejected.code != "ResourceInUseException":
+            raise
+        return False
+    return True
+
+
+def _turn_on_recovery(attempts: Attempts, name: str) -> Op[None]:
+    specification = {"PointInTimeRecoveryEnabled": True}
+    parameters = {"TableName": name, "PointInTimeRecoverySpecification": specification}
+    while True:
+        try:
+            yield from attempts.call(Control("UpdateContinuousBackups", parameters))
+        except StoreRejected as rejected:
+            if rejected.code != "ContinuousBackupsUnavailableException":
+                raise
+            yield from attempts.pause(f"backups of table {name!r} are still being turned on")
+        else:
+            return
 
 
 def note(layout: Layout, context: Context, options: TableOptions) -> Op[bool]:
@@ -77,10 +103,14 @@ def note(layout: Layout, context: Context, options: TableOptions) -> Op[bool]:
 
     Raises `StoreFormatError` where they do not fit, or are those of a store with other settings.
     """
-    refused = yield from Attempts(context).call(
+    return (yield from _note(Attempts(context), layout, context, options))
+
+
+def _note(attempts: Attempts, layout: Layout, context: Context, options: TableOptions) -> Op[bool]:
+    refused = yield from attempts.call(
         Put(layout.log, _table_item(layout, context, options), Absent())
     )
-    there = yield from check(layout.name, context)
+    there = yield from _check(attempts, layout.name)
     _check_same(there, layout)
     return not isinstance(refused, Refused)
 
@@ -90,7 +120,10 @@ def check(name: str, context: Context) -> Op[Layout]:
 
     Raises `StoreNotFound`, `StoreFormatError` where something is not as it has to be.
     """
-    attempts = Attempts(context)
+    return (yield from _check(Attempts(context), name))
+
+
+def _check(attempts: Attempts, name: str) -> Op[Layout]:
     basis = Layout(name)
     log = yield from _described(attempts, basis.log.name)
     _check_log(log, basis)
@@ -129,9 +162,6 @@ def check_layout(layout: Layout) -> None:
             raise InvalidInput(f"Attribute name {name!r:.80}: give text of 1 to 255 bytes.")
     if len(set(names)) < len(names):
         raise InvalidInput(f"Two attributes of the events table have one name: {sorted(names)}.")
-
-
-_CREATION_SECONDS: Final = 300.0
 
 
 def _table_item(layout: Layout, context: Context, options: TableOptions) -> dict[str, Value]:
@@ -249,24 +279,50 @@ def _described(attempts: Attempts, name: str) -> Op[Mapping[str, Any]]:
     return table
 
 
-def _wait(attempts: Attempts, name: str) -> Op[None]:
+def _wait(attempts: Attempts, name: str) -> Op[Mapping[str, Any]]:
     while True:
         description = yield from _describe(attempts, name)
         if description is not None and description["TableStatus"] in ("ACTIVE", "UPDATING"):
-            return
+            return description
         yield from attempts.pause(f"table {name!r} is still being made")
 
 
 def _check_events(description: Mapping[str, Any], layout: Layout, *, stream: bool) -> None:
     name, names = layout.events.name, layout.attributes
+    check_replicas(description, name)
     _check_keys(description, name, ((names.stream_id, "S"), (names.event_id, "N")))
     if stream:
         check_stream(description, name)
 
 
 def _check_log(description: Mapping[str, Any], layout: Layout) -> None:
+    check_replicas(description, layout.log.name)
     _check_keys(description, layout.log.name, (("pk", "S"), ("sk", "N")))
     _check_index(description, layout.log.name)
+
+
+def check_replicas(description: Mapping[str, Any], name: str) -> None:
+    """Raise `StoreFormatError` for a global table.
+
+    Each Region decides conditions by its own copy, so two of them would give away one position, and
+    the copy that is written last replaces the other's batch of the log. With strong consistency between
+    Regions, DynamoDB refuses transactions.
+    """
+    own = str(description.get("TableArn", "::::")).split(":")[3]
+    others = [str(replica.get("RegionName")) for replica in description.get("Replicas") or ()]
+    others += [
+        str(each.get("RegionName")) for each in description.get("GlobalTableWitnesses") or ()
+    ]
+    regions = sorted({region for region in others if region != own})
+    if regions:
+        raise StoreFormatError(
+            f"Table {name!r} is a global table, with replicas in {', '.join(regions)}. Conditions hold "
+            "within one Region only, so events would be lost from the log. Keep the store in one Region: "
+            f"remove the replicas (aws dynamodb update-table --table-name {name} --replica-updates "
+            f'\'[{{"Delete": {{"RegionName": "{regions[0]}"}}}}]\'), and keep a standby elsewhere by '
+            "backups or exports (docs/how-to/dynamodb.md, Regions). If two Regions have appended already, "
+            "run mainstem verify --full afterwards."
+        )
 
 
 def _check_keys(

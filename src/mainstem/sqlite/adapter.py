@@ -162,6 +162,19 @@ class SqliteAdapter:
     def save_checkpoint(self, claim: Claim, position: Position) -> Op[None]:
         yield Write(lambda connection: checkpoints.save(connection, claim, position, self._clock()))
 
+    def check_claim(self, claim: Claim, position: Position) -> Op[None]:
+        yield Read(lambda connection: checkpoints.check(connection, claim, position))
+
+    def set_checkpoint(
+        self, subscription: str, partition: Partition, position: Position
+    ) -> Op[StoredCheckpoint]:
+        saved: StoredCheckpoint = yield Write(
+            lambda connection: checkpoints.put(
+                connection, StoredCheckpoint(subscription, partition, position, self._clock())
+            )
+        )
+        return saved
+
     def checkpoints(self, subscription: str | None) -> Op[list[StoredCheckpoint]]:
         saved: list[StoredCheckpoint] = yield Read(
             lambda connection: checkpoints.saved(connection, subscription)

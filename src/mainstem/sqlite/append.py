@@ -15,6 +15,7 @@ from mainstem.port import StreamWrite
 from mainstem.positions import EXISTS, EventId, Position, Version
 from mainstem.sqlite.repeats import commit_at, find_commit
 from mainstem.sqlite.schema import PARTITION
+from mainstem.sqlite.values import time, whole
 
 _COLUMNS: Final = (
     "position",
@@ -171,10 +172,12 @@ def _width(rows: Sequence[Row]) -> int:
 
 def log_end(connection: sqlite3.Connection) -> tuple[int, int]:
     """The position that the next event gets, and the latest time that any event was recorded at."""
-    row: tuple[int, int] | None = connection.execute(
+    row = connection.execute(
         "SELECT position + 1, coalesce(latest_us, recorded_us) FROM events ORDER BY position DESC LIMIT 1"
     ).fetchone()
-    return row or (0, _NO_TIME)
+    if row is None:
+        return 0, _NO_TIME
+    return whole(row[0], "the end of the log"), time(row[1], "the latest time")
 
 
 def stream_version(connection: sqlite3.Connection, stream_id: str) -> Version:
@@ -182,7 +185,7 @@ def stream_version(connection: sqlite3.Connection, stream_id: str) -> Version:
     (last,) = connection.execute(
         "SELECT max(event_id) FROM events WHERE stream_id = ?", (stream_id,)
     ).fetchone()
-    return Version(0 if last is None else last + 1)
+    return Version(0 if last is None else whole(last, f"an event's id in stream {stream_id!r}") + 1)
 
 
 def _earlier_result(

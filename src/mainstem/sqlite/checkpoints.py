@@ -7,19 +7,23 @@ import sqlite3
 from mainstem.errors import CheckpointLost
 from mainstem.port import Claim, StoredCheckpoint
 from mainstem.positions import Partition, Position
+from mainstem.sqlite.values import text, time, whole
 
 
 def claim(connection: sqlite3.Connection, subscription: str, partition: Partition) -> Claim:
     """Take the next fencing number, so that no earlier reader can move the checkpoint any more."""
     connection.execute(
         "INSERT INTO checkpoints (subscription, partition, fence) VALUES (?, ?, 1) "
-        "ON CONFLICT DO UPDATE SET fence = fence + 1",
+        "ON CONFLICT (subscription, partition) DO UPDATE SET fence = fence + 1",
         (subscription, partition),
     )
-    fence, position = connection.execute(
+    row = connection.execute(
         "SELECT fence, position FROM checkpoints WHERE subscription = ? AND partition = ?",
         (subscription, partition),
     ).fetchone()
+    what = f"of the checkpoint {subscription!r}"
+    fence = whole(row and row[0], f"the fencing number {what}")
+    position = None if row[1] is None else Position(whole(row[1], f"the position {what}"))
     return Claim(subscription, partition, fence, position)
 
 
@@ -34,6 +38,27 @@ def save(connection: sqlite3.Connection, held: Claim, position: Position, saved_
         raise CheckpointLost(held.subscription, position)
 
 
+def check(connection: sqlite3.Connection, held: Claim, position: Position) -> None:
+    """Raises `CheckpointLost` unless the claim is the newest."""
+    newest = connection.execute(
+        "SELECT 1 FROM checkpoints WHERE subscription = ? AND partition = ? AND fence = ?",
+        (held.subscription, held.partition, held.fence),
+    ).fetchone()
+    if newest is None:
+        raise CheckpointLost(held.subscription, position)
+
+
+def put(connection: sqlite3.Connection, checkpoint: StoredCheckpoint) -> StoredCheckpoint:
+    """Move the checkpoint, whoever has claimed it; nobody has from then on."""
+    connection.execute(
+        "INSERT INTO checkpoints (subscription, partition, position, saved_us, fence) "
+        "VALUES (?, ?, ?, ?, 1) ON CONFLICT DO UPDATE "
+        "SET position = excluded.position, saved_us = excluded.saved_us, fence = fence + 1",
+        checkpoint,
+    )
+    return checkpoint
+
+
 def saved(connection: sqlite3.Connection, subscription: str | None) -> list[StoredCheckpoint]:
     """Every checkpoint that was saved, or those of one subscription."""
     rows = connection.execute(
@@ -41,8 +66,21 @@ def saved(connection: sqlite3.Connection, subscription: str | None) -> list[Stor
         "WHERE position IS NOT NULL AND subscription = coalesce(?, subscription) "
         "ORDER BY subscription, partition",
         (subscription,),
+    ).fetchall()
+    return [_stored(*row) for row in rows]
+
+
+def _stored(
+    subscription: object, partition: object, position: object, saved_us: object
+) -> StoredCheckpoint:
+    name = text(subscription, "a subscription's name")
+    what = f"of the checkpoint {name!r}"
+    return StoredCheckpoint(
+        name,
+        Partition(whole(partition, f"the partition {what}")),
+        Position(whole(position, f"the position {what}")),
+        time(saved_us, f"the time {what}"),
     )
-    return [StoredCheckpoint(*row) for row in rows]
 
 
 def delete(connection: sqlite3.Connection, subscription: str) -> bool:

@@ -7,19 +7,19 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 from urllib.parse import quote
 
-from mainstem.errors import StoreNotFound
+from mainstem.errors import StoreError
 from mainstem.sqlite import schema
-from mainstem.sqlite.faults import translate
+from mainstem.sqlite.faults import FAULTS, cannot_be_opened, not_there, primary_code, translate
+from mainstem.sqlite.files import StoreFile
+from mainstem.sqlite.settings import Mode, Settings
 
 T = TypeVar("T")
 
-Mode = Literal["ro", "rw", "rwc"]
-Synchronous = Literal["FULL", "NORMAL"]
+OLDEST_SQLITE: Final = (3, 24, 0)
+"""The first with ``ON CONFLICT (...) DO UPDATE``; nothing that came later is used."""
 
 _SHORTEST_WAIT: Final = 0.0003
 _LONGEST_WAIT: Final = 0.005
@@ -28,60 +28,51 @@ SQLite's own busy handler backs off to 100 ms: with four writing processes its l
 a second where this one's was below 0.2 s, at the same rate."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Where the file is and how it is used. ``path=None`` is a database in memory."""
+def connect(settings: Settings, file: StoreFile) -> sqlite3.Connection:
+    """A connection to the store. The first one may make the file, where the mode allows.
 
-    path: Path | None
-    mode: Mode = "rwc"
-    synchronous: Synchronous = "FULL"
-    timeout: float = 30.0
-    """Seconds to wait for others' locks before `StoreBusy`."""
-
-    @property
-    def place(self) -> str:
-        """What error messages call it."""
-        return ":memory:" if self.path is None else str(self.path)
-
-
-def connect(settings: Settings) -> sqlite3.Connection:
-    """A connection to the store. Raises `StoreNotFound`, `StoreFormatError` and their kin."""
-    if settings.mode != "rwc" and settings.path is not None and not settings.path.exists():
-        raise StoreNotFound(
-            f"There is no file {settings.place}. See that the path is right; a store is made where the "
-            "URL says mode=rwc, or nothing, and the caller allows it."
-        )
+    Raises `StoreNotFound`, `StoreFormatError` and their kin.
+    """
+    _check_library()
+    if settings.path is None:
+        try:
+            return _opened(settings, file, "file::memory:", settings.mode)
+        except FAULTS as error:
+            raise translate(error, settings) from error
+    if not file.is_known and settings.mode != "rwc":
+        missing = not_there(settings)
+        if missing is not None:
+            raise missing
+    file.check()
+    mode: Mode = "rw" if file.is_known and settings.mode == "rwc" else settings.mode
+    uri = f"file:{quote(os.fsencode(settings.path))}?mode="
     try:
-        connection = sqlite3.connect(
-            _uri(settings),
-            uri=True,
-            timeout=settings.timeout,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-    except sqlite3.Error as error:
-        raise translate(error, settings.place, settings.timeout) from error
+        return _opened(settings, file, f"{uri}{mode}", mode)
+    except FAULTS as error:
+        if not cannot_be_opened(error) or not_there(settings) or not file.may_be_frozen():
+            raise translate(error, settings) from error
+        first = error
     try:
-        _prepare(connection, settings)
-    except sqlite3.Error as error:
+        # Where neither the file nor its folder can be written, SQLite's log can't be opened. It is
+        # empty, so the file has everything; SQLite then reads it without any lock.
+        return _opened(settings, file, f"{uri}ro&immutable=1", "ro", frozen=True)
+    except FAULTS:
+        raise translate(first, settings) from first
+
+
+def connect_for_writing(settings: Settings, file: StoreFile) -> sqlite3.Connection:
+    """A connection whose lock is waited for by `begin` alone."""
+    connection = connect(settings, file)
+    try:
+        connection.execute("PRAGMA busy_timeout = 0")
+        if settings.mode != "ro" and not file.is_frozen and schema.lacks_index(connection):
+            _add_index(connection, time.monotonic() + settings.timeout)
+    except FAULTS as error:
         connection.close()
-        raise translate(error, settings.place, settings.timeout) from error
+        raise translate(error, settings) from error
     except BaseException:
         connection.close()
         raise
-    return connection
-
-
-def connect_for_writing(settings: Settings) -> sqlite3.Connection:
-    """A connection whose lock is waited for by `begin` alone."""
-    connection = connect(settings)
-    try:
-        connection.execute("PRAGMA busy_timeout = 0")
-        if settings.mode != "ro" and schema.lacks_index(connection):
-            _add_index(connection, time.monotonic() + settings.timeout)
-    except sqlite3.Error as error:
-        connection.close()
-        raise translate(error, settings.place, settings.timeout) from error
     return connection
 
 
@@ -93,17 +84,42 @@ def begin(connection: sqlite3.Connection, deadline: float) -> None:
     _retrying(lambda: connection.execute("BEGIN IMMEDIATE"), deadline)
 
 
-def _prepare(connection: sqlite3.Connection, settings: Settings) -> None:
+def _check_library() -> None:
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        needed = ".".join(map(str, OLDEST_SQLITE))
+        raise StoreError(
+            f"This Python uses SQLite {sqlite3.sqlite_version}; Mainstem needs SQLite {needed} or newer. "
+            "Nothing was opened. Install a newer SQLite library, or a Python that brings one."
+        )
+
+
+def _opened(
+    settings: Settings, file: StoreFile, uri: str, mode: Mode, *, frozen: bool = False
+) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        uri, uri=True, timeout=settings.timeout, isolation_level=None, check_same_thread=False
+    )
+    try:
+        _prepare(connection, settings, mode)
+        file.note(frozen=frozen)
+        file.check()  # the file may have been exchanged while it was opened
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, settings: Settings, mode: Mode) -> None:
     """Make the tables in a new file, refuse a foreign one, and set what holds for a connection."""
     deadline = time.monotonic() + settings.timeout
-    if settings.mode == "rwc" and _retrying(lambda: schema.is_empty(connection), deadline):
+    if mode == "rwc" and _retrying(lambda: schema.is_empty(connection), deadline):
         _use_wal(connection, deadline)
         begin(connection, deadline)
         if schema.is_empty(connection):
             schema.create(connection)
         connection.execute("COMMIT")
     _retrying(lambda: schema.check(connection, settings.place), deadline)
-    if settings.path is not None and settings.mode != "ro" and not _uses_wal(connection):
+    if settings.path is not None and mode != "ro" and not _uses_wal(connection):
         _use_wal(connection, deadline)  # a copy of a store may have lost it
     connection.execute(f"PRAGMA synchronous = {settings.synchronous}")
 
@@ -115,7 +131,7 @@ def _add_index(connection: sqlite3.Connection, deadline: float) -> None:
         connection.execute(schema.COMMITS_INDEX)
         connection.execute("COMMIT")
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY:
+        if primary_code(error) != sqlite3.SQLITE_READONLY:
             raise  # to be read only: without the index nothing is missing but speed
 
 
@@ -141,11 +157,5 @@ def _retrying(work: Callable[[], T], deadline: float) -> T:
         wait = min(wait * 2, _LONGEST_WAIT)
 
 
-def _uri(settings: Settings) -> str:
-    if settings.path is None:
-        return "file::memory:"
-    return f"file:{quote(os.fsencode(settings.path))}?mode={settings.mode}"
-
-
 def _is_busy(error: sqlite3.Error) -> bool:
-    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

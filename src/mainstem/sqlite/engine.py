@@ -4,38 +4,23 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from _thread import get_ident
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
-from weakref import WeakSet, finalize
+from typing import TypeVar
+from weakref import finalize
 
-from mainstem.errors import StoreBusy, StoreError
+from mainstem.errors import StoreError
 from mainstem.sqlite import forks
-from mainstem.sqlite.connections import Settings, connect, connect_for_writing
-from mainstem.sqlite.faults import translate
+from mainstem.sqlite.connections import connect_for_writing
+from mainstem.sqlite.faults import FAULTS, translate
+from mainstem.sqlite.files import StoreFile
 from mainstem.sqlite.group_commit import GroupCommit
+from mainstem.sqlite.readers import Readers
+from mainstem.sqlite.settings import Settings
 from mainstem.sqlite.tickets import Ticket
 
 T = TypeVar("T")
-
-_MOST_IDLE: Final = 16
-"""Connections kept for the next reads."""
-
-_LOOK: Final = 0.001
-"""Seconds between two looks whether a fork is over."""
-
-
-class _Reader:
-    """A connection for reading, so that it is known while anybody has it."""
-
-    __slots__ = ("__weakref__", "connection", "thread")
-
-    def __init__(self) -> None:
-        self.connection: sqlite3.Connection | None = None
-        self.thread = get_ident()
-        """Who used it last."""
 
 
 class Engine:
@@ -50,13 +35,10 @@ class Engine:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         if forks.is_carried_over(self.place):
-            raise forked_in_use(settings.place)
-        self.commits = GroupCommit(settings, connect_for_writing(settings))
-        self._idle_readers: list[_Reader] = []
-        self._readers: WeakSet[_Reader] = WeakSet()
-        """Those that are in use or idle."""
-        self._forker: int | None = None
-        """The thread that is forking this process at the moment."""
+            raise _forked_in_use(settings.place)
+        self._file = StoreFile(settings)
+        self.commits = GroupCommit(settings, self._file, connect_for_writing(settings, self._file))
+        self._readers = Readers(settings, self._file)
         # The thread holds what it needs and not this, so that a store that nobody uses ends it.
         finalize(self, self.commits.finish).atexit = False
         forks.register(self)
@@ -66,25 +48,21 @@ class Engine:
         if self.settings.path is None:
             answer: T = self.commits.carry_out(Ticket(work, writes=False))
             return answer
-        reader = self._borrow_reader()
-        assert reader.connection is not None
+        if self.commits.refusal is not None:
+            raise self.commits.refusal()
         try:
-            result = work(reader.connection)
-        except sqlite3.Error as error:
-            self._close_reader(reader)
-            raise translate(error, self.settings.place, self.settings.timeout) from error
-        except BaseException:
-            self._close_reader(reader)
-            raise
-        self._give_back(reader)
-        return result
+            return self._readers.read(work)
+        except FAULTS as error:
+            raise translate(error, self.settings) from error
 
     def close(self) -> None:
         """Carry out what was asked for before, and close every connection. Later calls raise
         `StoreClosed`; closing again does nothing.
         """
-        self.commits.close()
-        self._close_idle()
+        try:
+            self.commits.close()
+        finally:
+            self._readers.close()
 
     # Forks
 
@@ -95,87 +73,32 @@ class Engine:
 
     def rest(self, seconds: float) -> bool:
         """Close every connection of a file, as soon as nobody uses it. False: it did not come to that."""
-        self._forker = get_ident()
         until = time.monotonic() + seconds
-        resting = self.commits.rest(seconds)
-        while True:
-            self._close_idle()
-            # What this very thread reads does not end while it waits: a signal handler is forking.
-            in_use = list(self._readers)
-            others = [each for each in in_use if each.thread != self._forker]
-            if not others or time.monotonic() >= until:
-                return resting and not in_use
-            del in_use, others
-            time.sleep(_LOOK)
+        rested = self.commits.rest(seconds)
+        rested = self._readers.rest(max(0.0, until - time.monotonic())) and rested
+        if rested:
+            self._file.leave_parent()
+        return rested
 
     def resume(self) -> None:
         """Go on in the same process."""
-        self._forker = None
+        self._readers.resume()
         self.commits.resume()
 
     def leave_parent(self, *, rested: bool) -> None:
         """Go on in a forked child: the connections are its own, or it says that it has none."""
-        self._forker = None
         refusal: Callable[[], StoreError] | None = None
         if self.settings.path is None:
             refusal = _left_in_the_parent
         elif not rested:
-            refusal = partial(forked_in_use, self.settings.place)
+            refusal = partial(_forked_in_use, self.settings.place)
         if refusal is not None:
             # Neither used nor closed: that could undo what the parent has.
-            forks.keep(self.commits.connection, self._idle_readers)
+            forks.keep(self.commits.connection, self._readers)
             self.commits.connection = None
-            self._idle_readers = []
+            self._readers = Readers(self.settings, self._file)
+        self._readers.resume()
         self.commits.leave_parent(refusal)
-
-    # Connections for reading
-
-    def _borrow_reader(self) -> _Reader:
-        while True:
-            if self.commits.refusal is not None:
-                raise self.commits.refusal()
-            try:
-                reader = self._idle_readers.pop()
-                reader.thread = get_ident()
-            except IndexError:
-                reader = _Reader()
-                self._readers.add(reader)
-            # A fork that begins from here on waits for this reader; one that has begun does not see it.
-            if self._forker is None:
-                break
-            self._close_reader(reader)
-            self._wait_for_fork()
-        if reader.connection is None:
-            reader.connection = connect(self.settings)
-        return reader
-
-    def _give_back(self, reader: _Reader) -> None:
-        if (
-            self.commits.is_closed
-            or self._forker is not None
-            or len(self._idle_readers) >= _MOST_IDLE
-        ):
-            self._close_reader(reader)
-        else:
-            self._idle_readers.append(reader)
-
-    def _close_reader(self, reader: _Reader) -> None:
-        if reader.connection is not None:
-            reader.connection.close()
-        self._readers.discard(reader)  # not before: a fork waits until it is closed
-
-    def _close_idle(self) -> None:
-        while self._idle_readers:
-            self._close_reader(self._idle_readers.pop())
-
-    def _wait_for_fork(self) -> None:
-        until = time.monotonic() + self.settings.timeout
-        while self._forker is not None:
-            if self._forker == get_ident() or time.monotonic() >= until:
-                raise StoreBusy(
-                    f"{self.settings.place} can't be read while this process is being forked. Try again."
-                )
-            time.sleep(_LOOK)
 
 
 def _left_in_the_parent() -> StoreError:
@@ -185,8 +108,7 @@ def _left_in_the_parent() -> StoreError:
     )
 
 
-def forked_in_use(place: str) -> StoreError:
-    """Why a child can't use a file."""
+def _forked_in_use(place: str) -> StoreError:
     return StoreError(
         f"This process was forked while a long read or write of {place} was under way, so SQLite can't be "
         "used safely for it here. Nothing was written. Fork when the store is idle, or start processes "

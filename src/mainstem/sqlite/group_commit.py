@@ -22,9 +22,11 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, Final
 
-from mainstem.errors import OutcomeUnknown, StoreBusy, StoreClosed, StoreError
-from mainstem.sqlite.connections import Settings, begin, connect_for_writing
-from mainstem.sqlite.faults import translate
+from mainstem.errors import MainstemError, OutcomeUnknown, StoreBusy, StoreClosed, StoreError
+from mainstem.sqlite.connections import begin, connect_for_writing
+from mainstem.sqlite.faults import FAULTS, translate
+from mainstem.sqlite.files import StoreFile
+from mainstem.sqlite.settings import Settings
 from mainstem.sqlite.tickets import Outcome, Ticket, Work, Write
 from mainstem.sqlite.transactions import Transaction
 
@@ -48,8 +50,9 @@ _LOOK: Final = 0.02
 class GroupCommit:
     """Writes of many threads and tasks. Each is answered when its own work is committed."""
 
-    def __init__(self, settings: Settings, connection: sqlite3.Connection) -> None:
+    def __init__(self, settings: Settings, file: StoreFile, connection: sqlite3.Connection) -> None:
         self._settings = settings
+        self._file = file
         self.connection: sqlite3.Connection | None = connection
         """Used by the writing thread only. None: to be opened by it."""
         self._waiting: deque[Ticket] = deque()
@@ -244,7 +247,7 @@ class GroupCommit:
                 self._serve()
                 break
             except BaseException:
-                self._put_away()  # somebody's exception was thrown into this thread, which goes on
+                self._renew()  # somebody's exception was thrown into this thread, which goes on
         if self.is_closed or self._is_resting:
             self._put_away()
         self._thread = 0
@@ -269,16 +272,17 @@ class GroupCommit:
             if not self._waiting[0].writes or self._begin():
                 self._transact(self._opened())
         except Exception as error:
-            if isinstance(error, sqlite3.Error):
-                error = translate(error, self._settings.place, self._settings.timeout)
-            self._put_away()
+            if not isinstance(error, MainstemError):
+                self._renew()
+            if isinstance(error, FAULTS):
+                error = translate(error, self._settings)
             self._answer([(each, Outcome(None, copy.copy(error))) for each in self._next()])
 
     def _opened(self) -> sqlite3.Connection:
         if self.connection is None:
             if self.is_closed:
                 raise StoreClosed
-            self.connection = connect_for_writing(self._settings)
+            self.connection = connect_for_writing(self._settings, self._file)
         return self.connection
 
     def _begin(self) -> bool:
@@ -286,11 +290,13 @@ class GroupCommit:
         wait = _SHORTEST_WAIT
         while True:
             try:
-                begin(self._opened(), 0.0)
+                connection = self._opened()
+                self._file.check()
+                begin(connection, 0.0)
                 return True
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode == sqlite3.SQLITE_BUSY_SNAPSHOT:
-                    self._put_away()  # something holds it at an old state, and would for ever
+                    self._renew()  # something holds it at an old state, and would for ever
                 elif error.sqlite_errorcode not in _LOCKED:
                     raise
             self._drop_overdue()
@@ -322,7 +328,7 @@ class GroupCommit:
         finally:
             self._transaction = None
             if not transaction.is_clean:
-                self._put_away()
+                self._renew()
             self._answer(transaction.outcomes)
 
     def _next(self, *, writes_only: bool = False) -> Iterator[Ticket]:
@@ -347,6 +353,19 @@ class GroupCommit:
         for tell, tickets in told.items():
             tell(tickets)
 
+    def _renew(self) -> None:
+        """Exchange a connection that may not be as it should. The new one comes first: SQLite deletes its
+        log with the last connection. What is in memory has a single one.
+        """
+        connection = self.connection
+        if connection is None or self._settings.path is None:
+            return
+        self.connection = None
+        with suppress(StoreError):  # the next work is told
+            self.connection = connect_for_writing(self._settings, self._file)
+        with suppress(sqlite3.Error):
+            self._file.close(connection)
+
     def _put_away(self) -> None:
         """Close the connection; the next work opens another. What is in memory stays until the end."""
         connection = self.connection
@@ -354,7 +373,7 @@ class GroupCommit:
             return
         self.connection = None
         with suppress(sqlite3.Error):
-            connection.close()
+            self._file.close(connection)
 
 
 def _left_to_the_parent(settings: Settings) -> StoreError:

@@ -12,9 +12,9 @@ from mainstem.async_store import AsyncStore
 from mainstem.codec import Codec
 from mainstem.errors import InvalidInput
 from mainstem.sqlite.adapter import SqliteAdapter
-from mainstem.sqlite.connections import Mode, Settings, Synchronous
 from mainstem.sqlite.drivers import AsyncDriver, BlockingDriver
 from mainstem.sqlite.engine import Engine
+from mainstem.sqlite.settings import Mode, Settings, Synchronous
 from mainstem.store import Store
 from mainstem.telemetry.adapter import observed
 from mainstem.telemetry.observer import Observer

@@ -7,7 +7,9 @@ start afresh where this one ended, and a slow reader never holds back SQLite's o
 from __future__ import annotations
 
 import sqlite3
-from typing import Final
+from typing import Annotated, Any, Final, TypeAlias
+
+import msgspec
 
 from mainstem.codec import Codec
 from mainstem.errors import StoreDamaged
@@ -16,10 +18,16 @@ from mainstem.port import LogPage, StreamPage
 from mainstem.positions import Position, Version
 from mainstem.sqlite.append import log_end, stream_version
 from mainstem.sqlite.ranges import log_conditions, stream_conditions
+from mainstem.sqlite.values import EARLIEST_US, LATEST_US, RESTORE, text, time
 from mainstem.streams import LogFilter
 
 _EVENT = "stream_id, event_id, position, 0, name, payload, metadata, recorded_us, commit_id"
 """The columns in the order of `RecordedEvent`'s fields."""
+
+_Whole: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+_Time: TypeAlias = Annotated[int, msgspec.Meta(ge=EARLIEST_US, le=LATEST_US)]
+_Row: TypeAlias = tuple[str, _Whole, _Whole, int, str, Any, str | None, _Time, str]
+"""What `_EVENT` has, apart from the payload's type."""
 
 _PAGE_BYTES: Final = 8 * 1024 * 1024
 """A page ends early where its payloads reach this, so that large events do not fill the memory."""
@@ -47,18 +55,24 @@ def read_stream(
     end = version if to_version is None else min(to_version, version)
     if from_version >= end or max_count == 0:
         return StreamPage([], version, more=False)
-    cursor = connection.execute(
+    events, _ = _fetch(
+        connection,
         f"SELECT {_EVENT} FROM events WHERE stream_id = ? AND event_id >= ? AND event_id < ? "
         f"ORDER BY event_id {'DESC' if backwards else 'ASC'} LIMIT ?",
         (stream_id, from_version, end, max_count),
+        codec,
     )
-    events = _fetch(cursor, codec)
-    if not events:
+    first, step = (end - 1, -1) if backwards else (from_version, 1)
+    last = first + step * (len(events) - 1)
+    if (
+        not events
+        or (events[0].event_id, events[-1].event_id) != (first, last)
+        or any(event.stream_id != stream_id for event in events)
+    ):
         raise StoreDamaged(
-            f"Stream {stream_id!r} has {version} events, and none from {from_version} to {end}: "
-            "the file is damaged. Stop writing to it and restore a copy."
+            f"Stream {stream_id!r} has {version} events, and not all of those from {from_version} to "
+            f"{end} are found: the file is damaged. {RESTORE}"
         )
-    last = events[-1].event_id
     return StreamPage(events, version, more=last > from_version if backwards else last < end - 1)
 
 
@@ -77,13 +91,21 @@ def read_log(
     if from_position >= end:
         return LogPage([], Position(from_position))
     conditions, values = log_conditions(log_filter)
-    cursor = connection.execute(
+    events, is_rest = _fetch(
+        connection,
         f"SELECT {_EVENT} FROM events WHERE position >= ? AND position < ?{conditions} "
         "ORDER BY position LIMIT ?",
         (from_position, end, *values, max_count),
+        codec,
     )
-    events = _fetch(cursor, codec)
-    reached_end = len(events) < max_count and cursor.fetchone() is None
+    if log_filter.passes_all:
+        last = from_position + len(events) - 1
+        if not events or (events[0].position, events[-1].position) != (from_position, last):
+            raise StoreDamaged(
+                f"The log has {head} events, and not all of those from position {from_position} to {end} "
+                f"are found: the file is damaged. {RESTORE}"
+            )
+    reached_end = is_rest and len(events) < max_count
     next_position = end if reached_end else (events[-1].position or 0) + 1
     return LogPage(events, Position(next_position))
 
@@ -93,10 +115,10 @@ def position_at(connection: sqlite3.Connection, recorded_us: int) -> Position:
     low, high = 0, log_end(connection)[0]
     while low < high:
         middle = (low + high) // 2
-        (latest,) = connection.execute(
+        row = connection.execute(
             "SELECT coalesce(latest_us, recorded_us) FROM events WHERE position = ?", (middle,)
         ).fetchone()
-        if latest < recorded_us:
+        if time(row and row[0], f"the time at position {middle}") < recorded_us:
             low = middle + 1
         else:
             high = middle
@@ -116,24 +138,54 @@ def streams(
     found: list[StreamInfo] = []
     last = "" if after is None else after
     while len(found) < max_count:
-        (last,) = connection.execute(next_id, (last, *values)).fetchone()
-        if last is None:
+        (following,) = connection.execute(next_id, (last, *values)).fetchone()
+        if following is None:
             break
+        last = text(following, "a stream's id")
         found.append(StreamInfo(last, Version(stream_version(connection, last))))
     return found
 
 
-def _fetch(cursor: sqlite3.Cursor, codec: Codec) -> list[RecordedEvent]:
-    """The cursor's events, as far as a page may be."""
+def _fetch(
+    connection: sqlite3.Connection, statement: str, values: tuple[object, ...], codec: Codec
+) -> tuple[list[RecordedEvent], bool]:
+    """The statement's events, as far as a page may be, and whether there are no more."""
     events: list[RecordedEvent] = []
     size = 0
     fetch = _FIRST_FETCH
-    while size < _PAGE_BYTES:
-        rows = cursor.fetchmany(fetch)
-        if not rows:
-            break
-        events += [RecordedEvent(*row, codec) for row in rows]  # type: ignore[call-arg]
-        size += sum([len(row[5]) for row in rows])
-        # As many again as there is room for, going by the events so far.
-        fetch = min(_FETCH, 1 + (_PAGE_BYTES - size) * len(events) // (size + 1), 2 * len(events))
-    return events
+    cursor = connection.cursor()
+    try:
+        cursor.execute(statement, values)
+        while size < _PAGE_BYTES:
+            rows = cursor.fetchmany(fetch)
+            if not rows:
+                return events, True
+            rows = _checked(rows)
+            size += _payload_bytes(rows)
+            events += [RecordedEvent(*row, codec) for row in rows]  # type: ignore[arg-type]
+            # As many again as there is room for, going by the events so far.
+            room = 1 + (_PAGE_BYTES - size) * len(events) // (size + 1)
+            fetch = min(_FETCH, room, 2 * len(events))
+        return events, cursor.fetchone() is None
+    finally:
+        cursor.close()  # a traceback may keep it, and an open statement the state of this moment
+
+
+def _checked(rows: list[Any]) -> list[_Row]:
+    """The rows, each value of the type that it was written with: SQLite reads whatever type a
+    damaged row says.
+    """
+    try:
+        return msgspec.convert(rows, list[_Row])
+    except msgspec.ValidationError as error:
+        raise StoreDamaged(f"An event of the file can't be read: {error}. {RESTORE}") from error
+
+
+def _payload_bytes(rows: list[_Row]) -> int:
+    """Text counts its characters, which is near enough."""
+    try:
+        return sum([len(row[5]) for row in rows])
+    except TypeError as error:
+        raise StoreDamaged(
+            f"An event of the file has a payload that is neither text nor bytes. {RESTORE}"
+        ) from error

@@ -13,6 +13,7 @@ from typing import Final
 from mainstem.events import AppendResult, is_made
 from mainstem.positions import EventId, Position, Version
 from mainstem.sqlite.schema import INDEXED_COMMITS, PARTITION
+from mainstem.sqlite.values import whole
 
 _LOOK_UP: Final = f"""
     SELECT event_id FROM events WHERE commit_id = ? AND stream_id = ? AND {INDEXED_COMMITS}
@@ -34,7 +35,10 @@ def find_commit(
         row = connection.execute(_SEARCH, (stream_id, commit_id)).fetchone()
     else:
         row = connection.execute(_LOOK_UP, (commit_id, stream_id)).fetchone()
-    return None if row is None else commit_at(connection, stream_id, row[0], commit_id)
+    if row is None:
+        return None
+    first = whole(row[0], f"the beginning of a commit in stream {stream_id!r}")
+    return commit_at(connection, stream_id, first, commit_id)
 
 
 def commit_at(
@@ -49,15 +53,17 @@ def commit_at(
     if first is None:
         return None
     # The first event that is not the commit's ends it; without one it ends with the stream.
-    (version,) = connection.execute(
+    (end,) = connection.execute(
         "SELECT coalesce((SELECT event_id FROM events WHERE stream_id = ? AND event_id > ? "
         "AND (commit_id <> ? OR commit_first IS NOT ?) ORDER BY event_id LIMIT 1), "
         "(SELECT max(event_id) + 1 FROM events WHERE stream_id = ?))",
         (stream_id, event_id, commit_id, event_id, stream_id),
     ).fetchone()
-    (last_position,) = connection.execute(
+    version = whole(end, f"an event's id in stream {stream_id!r}")
+    last = connection.execute(
         "SELECT position FROM events WHERE stream_id = ? AND event_id = ?", (stream_id, version - 1)
     ).fetchone()
+    last_position = whole(last and last[0], f"the position of event {version - 1} of {stream_id!r}")
     return AppendResult(
         stream_id,
         commit_id,

@@ -12,6 +12,7 @@ from mainstem.port import ImportCounts, ImportedEvent
 from mainstem.positions import EventId
 from mainstem.restoring import check_due, compare
 from mainstem.sqlite.append import Row, insert, log_end
+from mainstem.sqlite.values import stored, text, time, whole
 
 _TOGETHER: Final = 500
 """Streams looked up in one statement: older SQLite takes 999 parameters."""
@@ -55,14 +56,18 @@ def _streams(connection: sqlite3.Connection, stream_ids: Iterable[str]) -> dict[
     wanted = iter(streams)
     while some := list(islice(wanted, _TOGETHER)):
         marks = ", ".join(["(?)"] * len(some))
-        for stream_id, stored, commit_id, commit_first in connection.execute(
+        for stream_id, version, commit_id, commit_first in connection.execute(
             f"WITH wanted (id) AS (VALUES {marks}) "
             "SELECT id, event_id + 1, commit_id, coalesce(commit_first, event_id) "
             "FROM wanted CROSS JOIN events ON position = (SELECT position FROM events "
             "WHERE stream_id = wanted.id ORDER BY event_id DESC LIMIT 1)",
             some,
-        ):
-            streams[stream_id].begin_behind(stored, commit_id, commit_first)
+        ).fetchall():
+            streams[stream_id].begin_behind(
+                whole(version, f"an event's id in stream {stream_id!r}"),
+                text(commit_id, f"a commit id of stream {stream_id!r}"),
+                whole(commit_first, f"the beginning of a commit in stream {stream_id!r}"),
+            )
     return streams
 
 
@@ -96,13 +101,25 @@ class _Restored:
         """One of its events; the id is below the version."""
         if event_id >= self._stored:
             return self._added[event_id - self._stored]
-        name, data, metadata, recorded_us, commit_id = self._connection.execute(
+        row = self._connection.execute(
             "SELECT name, payload, metadata, recorded_us, commit_id FROM events "
             "WHERE stream_id = ? AND event_id = ?",
             (self._stream_id, event_id),
         ).fetchone()
-        event = EncodedEvent(name, data, metadata)
-        return ImportedEvent(self._stream_id, EventId(event_id), event, recorded_us, commit_id)
+        what = f"of event {event_id} of stream {self._stream_id!r}"
+        name, data, metadata, recorded_us, commit_id = row or (None,) * 5
+        event = EncodedEvent(
+            text(name, f"the name {what}"),
+            stored(data, f"the payload {what}"),
+            None if metadata is None else text(metadata, f"the metadata {what}"),
+        )
+        return ImportedEvent(
+            self._stream_id,
+            EventId(event_id),
+            event,
+            time(recorded_us, f"the time {what}"),
+            text(commit_id, f"the commit id {what}"),
+        )
 
     def add(self, imported: ImportedEvent) -> int | None:
         """Put it behind the last one. Answers with its commit's first event id, or None where it is

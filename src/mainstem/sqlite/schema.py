@@ -8,6 +8,7 @@ stand before the payload, so that a row that is passed over costs no reading of 
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from typing import Final
 
 from mainstem.errors import StoreFormatError, StoreNotFound
@@ -32,6 +33,8 @@ id is a caller's own. SQLite uses the index for statements that say the same, wo
 COMMITS_INDEX: Final = (
     f"CREATE INDEX IF NOT EXISTS commits ON events (commit_id, stream_id) WHERE {INDEXED_COMMITS}"
 )
+
+TABLES: Final = ("events", "checkpoints", "snapshots")
 
 SCHEMA: Final = (
     """
@@ -101,6 +104,13 @@ def check(connection: sqlite3.Connection, place: str) -> None:
             f"{place} is an empty database, not a store. Connect without mode=ro or mode=rw to make one."
         )
     if _pragma(connection, "application_id") != APPLICATION_ID:
+        if _pragma(connection, "application_id") == 0 and _has_our_tables(connection):
+            raise StoreFormatError(
+                f"{place} has the tables of a Mainstem store, but not the two numbers in the file's header "
+                "that mark it as one (application_id, user_version). SQL text, as .dump writes it, leaves "
+                f'them out. To put them back: sqlite3 {place} "PRAGMA application_id = {APPLICATION_ID}; '
+                f'PRAGMA user_version = {FORMAT_VERSION};" and then look at all of it with `mainstem verify`.'
+            )
         raise StoreFormatError(
             f"{place} is a database of another application, not a Mainstem store. "
             "Nothing was changed in it; connect to another file."
@@ -111,6 +121,17 @@ def check(connection: sqlite3.Connection, place: str) -> None:
             f"{place} has store format {found}; this release of Mainstem reads and writes format "
             f"{FORMAT_VERSION}. Use the release that made it, or a newer one."
         )
+
+
+def _has_our_tables(connection: sqlite3.Connection) -> bool:
+    """Whether the tables have the columns that they have here."""
+    with closing(sqlite3.connect(":memory:")) as model:
+        create(model)
+        return all(_columns(connection, table) == _columns(model, table) for table in TABLES)
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> list[object]:
+    return connection.execute(f"PRAGMA table_info({table})").fetchall()
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

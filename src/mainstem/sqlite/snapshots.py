@@ -5,13 +5,15 @@ from __future__ import annotations
 import sqlite3
 
 from mainstem.port import StoredSnapshot
+from mainstem.positions import Version
+from mainstem.sqlite.values import stored, whole
 
 
 def save(connection: sqlite3.Connection, snapshot: StoredSnapshot) -> None:
     """Keep the snapshot unless a later one is there."""
     connection.execute(
         "INSERT INTO snapshots (stream_id, schema, version, data) VALUES (?, ?, ?, ?) "
-        "ON CONFLICT DO UPDATE SET version = excluded.version, data = excluded.data "
+        "ON CONFLICT (stream_id, schema) DO UPDATE SET version = excluded.version, data = excluded.data "
         "WHERE excluded.version >= version",
         snapshot,
     )
@@ -20,7 +22,11 @@ def save(connection: sqlite3.Connection, snapshot: StoredSnapshot) -> None:
 def load(connection: sqlite3.Connection, stream_id: str, schema: str) -> StoredSnapshot | None:
     """The newest snapshot of that stream and schema."""
     row = connection.execute(
-        "SELECT stream_id, schema, version, data FROM snapshots WHERE stream_id = ? AND schema = ?",
+        "SELECT version, data FROM snapshots WHERE stream_id = ? AND schema = ?",
         (stream_id, schema),
     ).fetchone()
-    return None if row is None else StoredSnapshot(*row)
+    if row is None:
+        return None
+    what = f"of the snapshot of stream {stream_id!r}"
+    version = Version(whole(row[0], f"the version {what}"))
+    return StoredSnapshot(stream_id, schema, version, stored(row[1], f"the state {what}"))

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from mainstem.errors import MainstemError, OutcomeUnknown, StoreError
-from mainstem.sqlite.connections import Settings
-from mainstem.sqlite.faults import translate
+from mainstem.sqlite.faults import FAULTS, primary_code, translate
+from mainstem.sqlite.settings import Settings
 from mainstem.sqlite.tickets import Outcome, Ticket
 
 MOST_TOGETHER: Final = 100
@@ -115,11 +115,11 @@ class Transaction:
             return OutcomeUnknown(
                 f"the last change of {self._settings.place}",
                 f"the disk failed while it was written: {error}"
-                if isinstance(error, sqlite3.Error)
+                if isinstance(error, FAULTS)
                 else f"it was interrupted by {type(error).__name__}",
             )
-        if isinstance(error, sqlite3.Error):
-            return self._translated(error)
+        if isinstance(error, FAULTS):
+            return translate(error, self._settings)
         if isinstance(error, Exception):
             return error
         return StoreError(
@@ -129,18 +129,15 @@ class Transaction:
 
     def _is_refusal(self, error: BaseException) -> bool:
         """Whether SQLite has refused the commit, so that it surely did not take place."""
-        return (
-            isinstance(error, sqlite3.Error)
-            and error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_IOERR
+        return isinstance(error, sqlite3.Error) and primary_code(error) not in (
+            None,
+            sqlite3.SQLITE_IOERR,
         )
 
     def _own(self, error: BaseException) -> BaseException:
         """The error of one work, as its caller gets it."""
         self.is_clean = self.is_clean and _is_foreseen(error)
-        return self._translated(error) if isinstance(error, sqlite3.Error) else error
-
-    def _translated(self, error: sqlite3.Error) -> StoreError:
-        return translate(error, self._settings.place, self._settings.timeout)
+        return translate(error, self._settings) if isinstance(error, FAULTS) else error
 
     def _roll_back(self) -> None:
         try:
@@ -153,6 +150,5 @@ class Transaction:
 def _is_foreseen(error: BaseException) -> bool:
     """Whether what raised it has left no statement open."""
     if isinstance(error, sqlite3.Error):
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-        return code & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_CONSTRAINT)
+        return primary_code(error) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_CONSTRAINT)
     return isinstance(error, MainstemError)

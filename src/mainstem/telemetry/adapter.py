@@ -143,6 +143,15 @@ class ObservedAdapter:
     def save_checkpoint(self, claim: Claim, position: Position) -> Op[None]:
         return self.counted("save_checkpoint", self._adapter.save_checkpoint(claim, position))
 
+    def check_claim(self, claim: Claim, position: Position) -> Op[None]:
+        return self.counted("check_claim", self._adapter.check_claim(claim, position))
+
+    def set_checkpoint(
+        self, subscription: str, partition: Partition, position: Position
+    ) -> Op[StoredCheckpoint]:
+        running = self._adapter.set_checkpoint(subscription, partition, position)
+        return self.counted("set_checkpoint", running)
+
     def checkpoints(self, subscription: str | None) -> Op[list[StoredCheckpoint]]:
         return self.counted("checkpoints", self._adapter.checkpoints(subscription))
 

@@ -6,12 +6,18 @@ import time
 from typing import Final
 
 from mainstem.codec import Codec
-from mainstem.errors import StoreError
+from mainstem.errors import StoreBusy, StoreError
 from mainstem.events import RecordedEvent
 from mainstem.port import Adapter, Op
 from mainstem.positions import Partition, Position
-from mainstem.subscriptions import Batch, Follower, Options
-from mainstem.telemetry.metrics import SUBSCRIPTION_EVENTS, SUBSCRIPTION_GAP, SUBSCRIPTION_LAG
+from mainstem.readers import Batch, Options
+from mainstem.subscriptions import Follower
+from mainstem.telemetry.metrics import (
+    SUBSCRIPTION_EVENTS,
+    SUBSCRIPTION_GAP,
+    SUBSCRIPTION_LAG,
+    SUBSCRIPTION_RETRIES,
+)
 from mainstem.telemetry.observer import Apart, Observer
 
 _LOOK_SECONDS: Final = 10.0
@@ -73,6 +79,10 @@ class ObservedFollower(Follower):
     def save_rest(self) -> Op[None]:
         self._conclude()
         yield from super().save_rest()
+
+    def failed(self, error: StoreBusy) -> float:
+        self._observer.record(SUBSCRIPTION_RETRIES, 1, subscription=self._name)
+        return super().failed(error)
 
     def _conclude(self, error: Exception | None = None) -> None:
         """Be done with the batch in hand, of which perhaps only a part was handled."""

@@ -103,6 +103,13 @@ SUBSCRIPTION_LAG: Final = Metric(
     "How late it is: the age of the newest event handled while there is a gap, or 0.",
 )
 
+SUBSCRIPTION_RETRIES: Final = Metric(
+    "subscription.retries",
+    "counter",
+    "Count",
+    "Looks at the log and saves of the checkpoint that an outage made fail, and that are tried again.",
+)
+
 # Of the maintenance function.
 
 SEGMENT_EVENTS: Final = Metric("segment.events", "counter", "Count", "Events copied into segments.")
@@ -162,6 +169,7 @@ ALL: Final = (
     SUBSCRIPTION_EVENTS,
     SUBSCRIPTION_GAP,
     SUBSCRIPTION_LAG,
+    SUBSCRIPTION_RETRIES,
     SEGMENT_EVENTS,
     VERIFY_STREAMS,
     VERIFY_BEHIND,

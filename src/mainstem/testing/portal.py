@@ -33,9 +33,10 @@ from mainstem.port import (
     StoredCheckpoint,
     StoreStatus,
 )
-from mainstem.positions import BEGINNING, END, Expected, LogEnd, Position, Version
+from mainstem.positions import BEGINNING, END, Expected, Position, Version
+from mainstem.readers import DEFAULT_BATCH, Batch, CheckpointMode, ReaderStatus
+from mainstem.starts import Start
 from mainstem.store import Store
-from mainstem.subscriptions import DEFAULT_BATCH, Batch, CheckpointMode
 from mainstem.testing.loop_thread import LoopThread
 
 State = TypeVar("State")
@@ -145,10 +146,10 @@ class Portal(Store):
 
     def read_all(
         self,
-        from_position: int = 0,
+        from_position: int | Mapping[int, int] = 0,
         *,
         from_time: datetime | None = None,
-        to_position: int | None = None,
+        to_position: int | Mapping[int, int] | None = None,
         partition: int | None = None,
         category: str | None = None,
         prefix: str | None = None,
@@ -195,7 +196,7 @@ class Portal(Store):
         self,
         name: str,
         *,
-        start: LogEnd | int | datetime = BEGINNING,
+        start: Start = BEGINNING,
         category: str | None = None,
         prefix: str | None = None,
         names: str | Collection[str] | None = None,
@@ -218,7 +219,7 @@ class Portal(Store):
     def follow(
         self,
         *,
-        start: LogEnd | int | datetime = END,
+        start: Start = END,
         category: str | None = None,
         prefix: str | None = None,
         names: str | Collection[str] | None = None,
@@ -262,11 +263,18 @@ class PortalSubscription(Subscription):
     def save(self, upto: RecordedEvent | Batch | None = None) -> None:
         self._runner.wait(self._subscription.save(upto))
 
+    @property
+    def status(self) -> ReaderStatus:
+        return self._subscription.status
+
     def stop(self) -> None:
         self._subscription.stop()
 
     def wake(self) -> None:
         self._subscription.wake()
+
+    def store_closed(self) -> None:
+        self._subscription.store_closed()
 
     def __enter__(self) -> PortalSubscription:
         self._runner.wait(self._subscription.__aenter__())

@@ -81,6 +81,9 @@ class Publisher:
     ) -> int:
         """Send events of one partition, in the order of their positions.
 
+        ``out_of_time`` is asked right before each request. What it raises comes through, and nothing
+        is sent then.
+
         Answers how many of them, from the first on, are surely sent: all, unless it was out of time.
         Others behind those may have been sent too. Raises `PublicationFailed` where one is refused for
         good, or for too long, or is too large and may not go without its payload; what is before it is

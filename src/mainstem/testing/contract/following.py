@@ -277,6 +277,24 @@ class ClosedContract(Base):
         with pytest.raises(StoreClosed):
             call(store)
 
+    @pytest.mark.parametrize("live", [False, True])
+    @pytest.mark.parametrize("in_batches", [False, True])
+    @pytest.mark.parametrize("start", [BEGINNING, END, 0])
+    def test_a_subscription_that_is_iterated_after_the_closing_says_so(
+        self, backend: Backend, live: bool, in_batches: bool, start: Any
+    ) -> None:
+        store = backend.open()
+        fill(store, "a", 1)
+        named = store.subscribe("s", start=start, live=live)
+        nameless = store.follow(start=start, live=live)
+        begun = store.follow(start=BEGINNING, live=False)
+        assert values(begun) == [0]
+        store.close()
+        for subscription in (named, nameless, begun):
+            for _ in range(2):
+                with pytest.raises(StoreClosed):
+                    list(subscription.batches() if in_batches else subscription)
+
     def test_leaving_the_context_closes_it(self, backend: Backend) -> None:
         with backend.open() as store:
             fill(store, "a", 1)

@@ -8,9 +8,18 @@ from typing import Any
 import pytest
 
 from mainstem.errors import CheckpointLost, InvalidInput
+from mainstem.events import RecordedEvent
+from mainstem.positions import BEGINNING, Partition, Position
 from mainstem.store import Store
-from mainstem.testing.contract.backend import Backend
-from mainstem.testing.contract.base import Base, fill, partition_of, values
+from mainstem.testing.contract.backend import Backend, MakeBackend
+from mainstem.testing.contract.base import (
+    Base,
+    Unchanged,
+    fill,
+    neighbours,
+    partition_of,
+    values,
+)
 from mainstem.testing.contract.subscriptions import position_of
 
 
@@ -174,6 +183,129 @@ class ManualCheckpointContract(Base):
         subscription.save()
         subscription.save(events[3])
         assert values(store.subscribe("s", live=False)) == [4, 5, 6, 7, 8, 9]
+
+    @pytest.mark.parametrize("checkpoint", ["auto", "manual"])
+    def test_save_within_the_loop_takes_the_event_in_hand_and_nothing_behind_it(
+        self, store: Store, checkpoint: Any
+    ) -> None:
+        fill(store, "a", 10)
+        partition = partition_of(store, "a")
+        subscription = store.subscribe("s", live=False, checkpoint=checkpoint, batch_size=4)
+        for event in subscription:
+            subscription.save()
+            assert position_of(store, "s", partition) == event.event_id + 1
+
+    def test_save_within_the_loop_takes_the_batch_in_hand_and_nothing_behind_it(
+        self, store: Store
+    ) -> None:
+        fill(store, "a", 10)
+        partition = partition_of(store, "a")
+        subscription = store.subscribe("s", live=False, checkpoint="manual", batch_size=4)
+        for batch in subscription.batches():
+            subscription.save()
+            assert position_of(store, "s", partition) == batch.next_position
+
+    def test_after_a_failure_what_was_not_handled_comes_again(self, store: Store) -> None:
+        fill(store, "a", 10)
+
+        def handle(event: RecordedEvent) -> None:
+            if event.event_id == 6:
+                raise RuntimeError("handler")
+            subscription.save()
+
+        subscription = store.subscribe("s", live=False, checkpoint="manual")
+        with pytest.raises(RuntimeError, match="handler"):
+            feed(subscription, handle)
+        subscription.save()
+        assert values(store.subscribe("s", live=False)) == [6, 7, 8, 9]
+
+    @pytest.mark.parametrize("in_batches", [False, True])
+    def test_save_behind_a_break_takes_what_was_handled_only(
+        self, store: Store, in_batches: bool
+    ) -> None:
+        fill(store, "a", 10)
+        subscription = store.subscribe("s", live=False, checkpoint="manual", batch_size=4)
+        if in_batches:
+            for batch in subscription.batches():
+                if batch.next_position == 8:
+                    break
+        else:
+            for event in subscription:
+                if event.event_id == 4:
+                    break
+        subscription.save()
+        assert values(store.subscribe("s", live=False)) == [4, 5, 6, 7, 8, 9]
+
+    def test_save_within_the_loop_passes_what_the_filter_left_out_before(
+        self, store: Store
+    ) -> None:
+        wanted, other = neighbours(store, 2)
+        partition = partition_of(store, wanted)
+        for _ in range(3):
+            fill(store, other, 2)
+            fill(store, wanted, 1)
+        fill(store, other, 2)
+        subscription = store.subscribe("s", live=False, checkpoint="manual", prefix=wanted)
+        for event in subscription:
+            if event.stream_id == wanted:
+                subscription.save()
+                assert event.position is not None
+                assert position_of(store, "s", partition) == event.position + 1
+        subscription.save()
+        assert position_of(store, "s", partition) == store.head(partition)
+
+    def test_save_takes_no_event_or_batch_of_another_store(
+        self, make_backend: MakeBackend, store: Store
+    ) -> None:
+        with make_backend() as elsewhere:
+            other = elsewhere.open()
+            fill(other, "a", 5)
+            theirs = list(other.follow(start=BEGINNING, live=False))
+            (their_batch,) = (
+                batch
+                for batch in other.follow(start=BEGINNING, live=False).batches()
+                if batch.events
+            )
+        fill(store, "a", 3)
+        subscription = store.subscribe("s", live=False, checkpoint="manual")
+        (batch,) = (batch for batch in subscription.batches() if batch.events)
+        wrong_ones: list[Any] = [*theirs, their_batch, their_batch._replace(events=[])]
+        for wrong in wrong_ones:
+            with Unchanged(store), pytest.raises(InvalidInput):
+                subscription.save(wrong)
+        subscription.save(batch)
+        assert values(store.subscribe("s", live=False)) == []
+
+    def test_save_takes_no_position_beyond_the_head(self, store: Store) -> None:
+        fill(store, "a", 3)
+        subscription = store.subscribe("s", live=False, checkpoint="manual")
+        (batch,) = (batch for batch in subscription.batches() if batch.events)
+        head = store.head(batch.partition)
+        wrong_ones: list[Any] = [
+            batch._replace(next_position=Position(head + 1)),
+            batch._replace(next_position=Position(-1)),
+            batch._replace(next_position=Position(1)),
+            batch._replace(next_position=True),  # type: ignore[arg-type]
+            batch._replace(events=[], next_position=Position(head + 1)),
+            batch._replace(events=[], partition=Partition(store.partitions)),
+            batch._replace(events=[], partition=Partition(-1)),
+            7,
+            "a",
+        ]
+        for wrong in wrong_ones:
+            with Unchanged(store), pytest.raises(InvalidInput):
+                subscription.save(wrong)
+        for event in store.read("a"):
+            if event.position is None:
+                with pytest.raises(InvalidInput):
+                    subscription.save(event)
+
+    def test_save_takes_an_event_that_was_read_elsewhere(self, store: Store) -> None:
+        fill(store, "a", 10)
+        subscription = store.subscribe("s", live=False, checkpoint="manual")
+        next(iter(subscription))
+        subscription.save(next(event for event in store.read_all() if event.event_id == 5))
+        assert values(store.subscribe("s", live=False)) == [6, 7, 8, 9]
 
     def test_save_before_anything_was_read_is_refused(self, store: Store) -> None:
         with pytest.raises(InvalidInput):

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 
+from mainstem.equality import same
 from mainstem.events import NewEvent
 from mainstem.store import Store
 from mainstem.testing.contract.base import Base, whole_log
@@ -46,7 +47,7 @@ class PayloadContract(Base):
     def test_json_values_come_back_equal(self, store: Store, payload: Any) -> None:
         store.append("a", [NewEvent("Kept", payload)], expected=0)
         for event in (store.read("a")[0], whole_log(store)[0]):
-            assert event.payload == payload
+            assert same(event.payload, payload)
             assert type(event.payload) is type(payload)
 
     @pytest.mark.parametrize(("payload", "written"), WRITTEN_AS)
@@ -54,7 +55,7 @@ class PayloadContract(Base):
         self, store: Store, payload: Any, written: Any
     ) -> None:
         store.append("a", [NewEvent("Kept", {"value": payload})], expected=0)
-        assert store.read("a")[0].payload == {"value": written}
+        assert same(store.read("a")[0].payload, {"value": written})
 
     @pytest.mark.parametrize(
         "metadata",
@@ -63,7 +64,7 @@ class PayloadContract(Base):
     def test_metadata_comes_back_equal(self, store: Store, metadata: dict[str, Any] | None) -> None:
         store.append("a", [NewEvent("Kept", 1, metadata)], expected=0)
         for event in (store.read("a")[0], whole_log(store)[0]):
-            assert event.metadata == metadata
+            assert same(event.metadata, metadata)
 
     @pytest.mark.parametrize(
         "name", ["x", "x" * 255, "é" * 127, "\0", " ", "a/b", "$odd", "Bestellung aufgegeben", "😀"]

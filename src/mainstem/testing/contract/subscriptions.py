@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
+from mainstem.errors import InvalidInput
 from mainstem.positions import ANY, BEGINNING, END, LogEnd
+from mainstem.starts import Start
 from mainstem.store import Store
 from mainstem.testing.contract.backend import Backend
-from mainstem.testing.contract.base import Base, fill, keys, log_of, new, partition_of, values
+from mainstem.testing.contract.base import (
+    Base,
+    Unchanged,
+    fill,
+    keys,
+    log_of,
+    new,
+    partition_of,
+    values,
+)
 from mainstem.testing.contract.log import NASTY_IDS, HandClock
 
 
@@ -53,9 +66,111 @@ class SubscriptionContract(Base):
         self, store: Store, start: LogEnd | int, expected: int
     ) -> None:
         fill(store, "a", 5)
-        assert len(list(store.subscribe("s", start=start, live=False))) == expected
+        places: Start = start
+        if isinstance(start, int):
+            places = {**dict.fromkeys(range(store.partitions), 0), partition_of(store, "a"): start}
+        assert len(list(store.subscribe("s", start=places, live=False))) == expected
         fill(store, "a", 1)
         assert values(store.subscribe("s", start=BEGINNING, live=False)) == [5]
+
+    def test_it_starts_at_a_position_for_each_partition(self, store: Store) -> None:
+        for number in range(40):
+            store.append(f"s-{number % 13}", new(number), expected=ANY)
+        start = {number: store.head(number) // 2 for number in range(store.partitions)}
+        wanted = [event for event in store.read_all() if event.position >= start[event.partition]]  # type: ignore[index,operator]
+        for name in ("s", None):
+            given = dict(start)
+            if name is None:
+                reader = store.follow(start=given, live=False)
+            else:
+                reader = store.subscribe(name, start=given, live=False)
+            given.clear()
+            assert sorted(keys(reader)) == sorted(keys(wanted))
+        assert keys(store.read_all(dict(start))) == keys(wanted)
+        assert keys(store.read_all(to_position=dict(start))) == [
+            key for key in keys(store.read_all()) if key not in keys(wanted)
+        ]
+        nothing = store.read_all(start, to_position=start)
+        assert list(nothing) == []
+
+    def test_a_reader_may_keep_its_own_checkpoints(self, store: Store) -> None:
+        at = dict.fromkeys(range(store.partitions), 0)
+        seen: list[tuple[str, int]] = []
+        for number in range(6):
+            for stream_id in ("a", "b", "c"):
+                fill(store, f"{stream_id}-{number}", 2)
+            for event in store.follow(start=at, live=False):
+                seen.append((event.stream_id, event.event_id))
+                assert event.position is not None
+                assert event.partition is not None
+                at[event.partition] = event.position + 1
+                if len(seen) % 4 == 0:
+                    break  # and the rest comes the next time
+        seen += keys(store.read_all(at))
+        assert sorted(seen) == sorted(keys(store.read_all()))
+
+    def test_one_position_for_several_partitions_is_refused(self, store: Store) -> None:
+        if store.partitions == 1:
+            return
+        fill(store, "a", 5)
+        for call in (
+            lambda: store.subscribe("s", start=1),
+            lambda: store.follow(start=1),
+            lambda: store.read_all(1),
+            lambda: store.read_all(to_position=1),
+        ):
+            with Unchanged(store), pytest.raises(InvalidInput, match="per partition"):
+                call()
+
+    def test_a_start_beyond_the_head_of_a_partition_is_refused(self, store: Store) -> None:
+        fill(store, "a", 5)
+        heads = {number: int(store.head(number)) for number in range(store.partitions)}
+        assert list(store.follow(start=heads, live=False)) == []
+        for partition in heads:
+            beyond = {**heads, partition: heads[partition] + 1}
+            for items in (
+                store.subscribe("s", start=beyond, live=False),
+                store.follow(start=beyond, live=False),
+                store.read_all(beyond),
+            ):
+                with Unchanged(store), pytest.raises(InvalidInput, match="beyond the head"):
+                    list(items)
+        # Where there is a checkpoint, it is what counts.
+        assert len(list(store.subscribe("s", live=False))) == 5
+        assert list(store.subscribe("s", start=beyond, live=False)) == []
+
+    def test_a_mapping_that_is_no_position_for_each_partition_is_refused(
+        self, store: Store
+    ) -> None:
+        whole: dict[Any, Any] = dict.fromkeys(range(store.partitions), 0)
+        wrong: list[dict[Any, Any]] = [
+            {},
+            {**whole, store.partitions: 0},
+            {**whole, -1: 0},
+            {**whole, "0": 0},
+            {True: 0} if store.partitions == 2 else {**whole, 0: True},
+            {**whole, 0: -1},
+            {**whole, 0: 1.0},
+            {**whole, 0: None},
+            {**whole, 0: "0"},
+            {**whole, 0: 2**63},
+        ]
+        if store.partitions > 1:
+            wrong += [{0: 0}, dict.fromkeys(range(1, store.partitions), 0)]
+        for mapping in wrong:
+            calls: list[tuple[Callable[..., Any], dict[str, Any]]] = [
+                (store.follow, {"start": mapping}),
+                (partial(store.subscribe, "s"), {"start": mapping}),
+                (store.read_all, {"from_position": mapping}),
+                (store.read_all, {"to_position": mapping}),
+            ]
+            for call, options in calls:
+                with Unchanged(store), pytest.raises(InvalidInput):
+                    call(**options)
+        with pytest.raises(InvalidInput, match="one or the other"):
+            store.read_all(whole, partition=0)
+        with pytest.raises(InvalidInput, match="not both"):
+            store.read_all(whole, from_time=datetime(2024, 1, 1, tzinfo=UTC))
 
     def test_a_start_at_the_end_is_kept_from_the_opening_on(self, store: Store) -> None:
         fill(store, "a", 5)
@@ -64,6 +179,8 @@ class SubscriptionContract(Base):
         assert values(store.subscribe("s", start=END, live=False)) == [5]
 
     def test_a_start_beyond_the_end_waits_for_it(self, store: Store) -> None:
+        if store.partitions > 1:
+            return  # there it is a mapping, and refused
         fill(store, "a", 2)
         assert values(store.subscribe("s", start=4, live=False)) == []
         fill(store, "a", 4)

@@ -1,0 +1,92 @@
+"""Subscriptions: how a reader of the log is to read, and what it hands out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal, NamedTuple
+
+from mainstem.errors import InvalidInput
+from mainstem.events import RecordedEvent, utf8_length
+from mainstem.port import Polling
+from mainstem.positions import Partition, Position
+from mainstem.printable import quoted
+from mainstem.starts import Start, checked_start
+from mainstem.streams import LogFilter
+
+CheckpointMode = Literal["auto", "manual"]
+
+MAX_NAME_BYTES: Final = 255
+DEFAULT_BATCH: Final = 500
+
+
+class Options(NamedTuple):
+    """How a subscription reads; checked by `checked_options`."""
+
+    name: str | None
+    """None for `follow`, which keeps no checkpoint."""
+    start: Start
+    log_filter: LogFilter
+    checkpoint: CheckpointMode
+    batch_size: int
+    live: bool
+
+
+class ReaderStatus(NamedTuple):
+    """How a reader of the log is doing."""
+
+    state: Literal["new", "reading", "trying again", "stopped"]
+    """``new``: not iterated yet. ``trying again``: the store can't be reached, and the reader waits."""
+    tries: int = 0
+    """How many tries have failed one after the other; 0 while all is well."""
+    problem: str | None = None
+    """What the last of them was answered."""
+
+
+class Batch(NamedTuple):
+    """Some events of one partition, in order, as they were read together."""
+
+    events: Sequence[RecordedEvent]
+    partition: Partition
+    next_position: Position
+    """The checkpoint once all of these events are handled."""
+
+
+def check_subscription_name(name: str) -> None:
+    """Raise `InvalidInput` unless it is text of 1 to 255 bytes of UTF-8."""
+    if not isinstance(name, str) or not 0 < utf8_length(name) <= MAX_NAME_BYTES:
+        raise InvalidInput(
+            f"Subscription name {quoted(name)}: a name is text of 1 to {MAX_NAME_BYTES} bytes of UTF-8."
+        )
+
+
+def checked_options(options: Options, partitions: int | None = None) -> Options:
+    """The options, as they stay whatever becomes of a mapping in them. Raises `InvalidInput` for what no
+    subscription can have; ``partitions`` None: of a store that is not open yet.
+    """
+    if options.name is not None:
+        check_subscription_name(options.name)
+    start = checked_start(options.start, partitions)
+    if options.checkpoint not in ("auto", "manual"):
+        raise InvalidInput(f"checkpoint={options.checkpoint!r}: give 'auto' or 'manual'.")
+    size = options.batch_size
+    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= 10_000:
+        raise InvalidInput(f"batch_size={size!r}: give a whole number from 1 to 10,000.")
+    return options._replace(start=start)
+
+
+class Interval:
+    """The time between two looks at the log: short while events come, growing while none do."""
+
+    def __init__(self, polling: Polling) -> None:
+        self._polling = polling
+        self._next = polling.shortest
+
+    def next(self) -> float:
+        """Seconds to wait now; twice as long the next time, up to the longest."""
+        now = self._next
+        self._next = min(now * 2, self._polling.longest)
+        return now
+
+    def reset(self) -> None:
+        """Events have come: be quick again."""
+        self._next = self._polling.shortest
