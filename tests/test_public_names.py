@@ -170,6 +170,7 @@ def test_errors_pass_between_processes_whole(error: type[MainstemError]) -> None
 LAYERS = (
     ("printable", "redaction", "extras"),
     ("errors", "positions"),
+    ("interrupts",),
     ("events", "streams", "equality"),
     ("codec",),
     ("port",),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, TypeVar
-from weakref import WeakSet
+from weakref import ref
 
 from mainstem import decider as deciders
 from mainstem import gaps
@@ -66,8 +65,8 @@ class Store:
         self._driver = driver
         self._codec = codec
         self._observer = observer
-        self._subscriptions: WeakSet[Subscription] = WeakSet()
-        self._subscriptions_lock = threading.Lock()
+        # Without a lock: a signal handler may append while it interrupts an append.
+        self._subscriptions: set[ref[Subscription]] = set()
 
     @property
     def partitions(self) -> int:
@@ -397,8 +396,7 @@ class Store:
         options = checked_options(options, self._adapter.partitions)
         reader = follower(self._adapter, self._codec, options, self._observer)
         subscription = Subscription(self._driver, reader, live=options.live)
-        with self._subscriptions_lock:
-            self._subscriptions.add(subscription)
+        self._subscriptions.add(ref(subscription, self._subscriptions.discard))
         return subscription
 
     def _iterate(self, scan: Any) -> Iterator[Any]:
@@ -411,5 +409,4 @@ class Store:
                 subscription.wake()
 
     def _live_subscriptions(self) -> list[Subscription]:
-        with self._subscriptions_lock:
-            return list(self._subscriptions)
+        return [living for each in list(self._subscriptions) if (living := each()) is not None]
