@@ -339,9 +339,12 @@ def test_who_waits_for_a_turn_waits_no_longer_than_its_own_deadline(remote: Remo
     """However many wait, and however long the one that has it takes."""
     store = remote.store(timeout=0.3)
     answered = threading.Event()
-    remote.before = lambda request: (
-        answered.wait(30) if isinstance(request, Transact) else None  # type: ignore[func-returns-value]
-    )
+
+    def wait(request: Any) -> None:
+        if isinstance(request, Transact):
+            answered.wait(30)
+
+    remote.before = wait
     told: SimpleQueue[BaseException | None] = SimpleQueue()
 
     def append(number: int) -> None:

@@ -110,6 +110,13 @@ def test_what_a_small_file_stands_for_does_not_fill_the_memory(
     assert most < 160
 
 
+def test_a_window_that_takes_too_much_memory_is_told(store: mainstem.Store) -> None:
+    compressor = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: 28})
+    data = compressor.compress(b"\n" * 2**20) + compressor.flush(zstd.ZstdCompressor.FLUSH_BLOCK)
+    with pytest.raises(InvalidLine, match="window of over 128 MiB"):
+        import_bytes(store, data)
+
+
 def test_a_commit_without_end_does_not_fill_the_memory() -> None:
     limits = Limits(event_bytes=2**24, commit_events=100_000, commit_streams=100, commit_bytes=5000)
     seen = 0

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from mainstem import NewEvent, RecordedEvent, TypedCodec
+from mainstem import InvalidInput, NewEvent, RecordedEvent, TypedCodec
 from mainstem.testing import recorded
 from pickled_events import Noted, Paid, Sent, make_codec, payload_of
 
@@ -83,6 +83,22 @@ def test_copies_share_the_codec_and_nothing_else() -> None:
         assert again.payload == event.payload
         assert again.codec is codec
     assert copy.deepcopy(event).payload is not event.payload
+
+
+def test_a_copy_of_a_codec_can_be_added_to_by_itself() -> None:
+    codec = make_codec()
+    for made in (copy.copy(codec), copy.deepcopy(codec)):
+        made.register(Other)
+        made.check()
+        assert made.encode(Paid(7)) == codec.encode(Paid(7))
+        assert old_paid(made).payload == Paid(300)
+        with pytest.raises(InvalidInput):
+            codec.encode(Other(1))
+        assert pickle.loads(pickle.dumps(made)) is made
+
+
+class Other(msgspec.Struct):
+    a: int
 
 
 def test_what_pickle_can_not_find_is_said_by_pickle() -> None:

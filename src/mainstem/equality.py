@@ -20,10 +20,6 @@ from uuid import UUID
 import msgspec
 
 _MISSING: Final = object()
-_PLAIN: Final = frozenset({bool, bytes, date, int, str, timedelta, type(None), UUID})
-"""Types of which ``==`` tells all there is, if both are of the same one. Most values are of these, so
-the loops below look for them before they call anything.
-"""
 _Compare: TypeAlias = Callable[[Any, Any, "_Strictness"], str | None]
 
 
@@ -31,6 +27,19 @@ class _Strictness(Enum):
     EXACT = "values of the same types, objects by each of their fields"
     OWN = "values of the same types, objects by what their classes call equal"
     VALUES = "objects by each of their fields; a value may have another type that is equal to it"
+
+
+_PLAIN: Final = frozenset({bool, bytes, date, int, str, timedelta, type(None), UUID})
+_PLAIN_OF: Final = {
+    _Strictness.EXACT: _PLAIN,
+    _Strictness.OWN: _PLAIN,
+    _Strictness.VALUES: _PLAIN | {datetime},
+}
+"""Types of which ``==`` tells all there is, if it says that two of the same one are equal. Most values
+are of these, so the loops below look for them before they call anything.
+"""
+_NUMBERS: Final = frozenset({float, Decimal})
+"""Of these it does so, too, but for zeros, which have a sign."""
 
 
 def same(ours: Any, theirs: Any) -> bool:
@@ -139,8 +148,10 @@ def _times(ours: time, theirs: time, how: _Strictness) -> str | None:
 def _sequences(ours: Collection[Any], theirs: Collection[Any], how: _Strictness) -> str | None:
     if len(ours) != len(theirs):
         return ""
+    plain = _PLAIN_OF[how]
     for index, (our, their) in enumerate(zip(ours, theirs, strict=True)):
-        if type(our) is type(their) and type(our) in _PLAIN and our == their:
+        kind = type(our)
+        if kind is type(their) and (kind in plain or (kind in _NUMBERS and our)) and our == their:
             continue
         path = _difference(our, their, how)
         if path is not None:
@@ -192,9 +203,14 @@ class _Fields:
     def __call__(self, ours: Any, theirs: Any, how: _Strictness) -> str | None:
         if how is _Strictness.OWN:
             return _plain(ours, theirs, how)
+        plain = _PLAIN_OF[how]
         for name in self._names:
             our, their = getattr(ours, name, _MISSING), getattr(theirs, name, _MISSING)
-            if type(our) is type(their) and type(our) in _PLAIN and our == their:
+            kind = type(our)
+            if kind is type(their) and (kind in plain or (kind in _NUMBERS and our)):
+                if our == their:
+                    continue
+            elif our is their:
                 continue
             path = _difference(our, their, how)
             if path is not None:

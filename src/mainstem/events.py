@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from os import urandom
@@ -126,6 +127,10 @@ class RecordedEvent(msgspec.Struct, frozen=True, eq=False, gc=False):
     def recorded_at(self) -> datetime:
         """When it was recorded: an aware datetime in UTC, exact to the microsecond."""
         return _EPOCH + timedelta(microseconds=self.recorded_us)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RecordedEvent:
+        # The codec stands for a program's classes: copies share it.
+        return msgspec.structs.replace(self, _payload=deepcopy(self._payload, memo))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RecordedEvent):

@@ -153,8 +153,6 @@ def _check_readable(name: str) -> None:
 @contextmanager
 def _opened(name: str) -> Iterator[IO[bytes]]:
     if name == "-":
-        if sys.stdin is None:
-            raise click.UsageError("Standard input is closed, so nothing can be imported from it.")
         yield sys.stdin.buffer
         return
     try:

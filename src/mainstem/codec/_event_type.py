@@ -54,6 +54,11 @@ class EventType:
             (None, {"upcasters": self.upcasters}),
         )
 
+    def copy(self) -> EventType:
+        made = EventType(self.kind, self.name, self.version)
+        made.upcasters = dict(self.upcasters)
+        return made
+
     @property
     def shape(self) -> Shape:
         """Made when it is first needed: until then a class may name others that come after it."""

@@ -23,8 +23,10 @@ def is_too_deep(text: str) -> bool:
     data = text.encode()
     if b"\\" in data:
         data = _drop_escapes(b"", data)
-    outside_of_texts = data.translate(None, _NOT_NEEDED).split(b'"')[::2]
-    brackets = b"".join(outside_of_texts).translate(_BRACKETS)
+    left = data.translate(None, _NOT_NEEDED).replace(b'""', b"")
+    if b'"' in left:  # some text has brackets in it
+        left = b"".join(left.split(b'"')[::2])
+    brackets = left.translate(_BRACKETS)
     for _ in range(MAX_DEPTH):
         # Each time the innermost pairs go.
         brackets = brackets.replace(b"[]", b"")

@@ -73,10 +73,17 @@ class TypedCodec:
             vars(self).update(state)
 
     def __copy__(self) -> TypedCodec:
-        return self  # as a copy of an event has its codec
+        """One that knows the same classes, and to which others can be added."""
+        made = type(self).__new__(type(self))
+        vars(made).update(vars(self))
+        made._by_name = {name: each.copy() for name, each in self._by_name.items()}
+        made._by_kind = {each.kind: each for each in made._by_name.values()}
+        made._token = urandom(12)
+        _codecs[made._token] = made
+        return made
 
     def __deepcopy__(self, memo: object) -> TypedCodec:
-        return self
+        return self.__copy__()
 
     @overload
     def event(self, kind: Kind, /) -> Kind: ...

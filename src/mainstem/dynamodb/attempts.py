@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from mainstem.dynamodb import deadline, faults, metering
 from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.places import place_of, place_of_action
+from mainstem.dynamodb.places_of_requests import place_of, place_of_action
 from mainstem.dynamodb.requests import (
     CHANGE_READS,
     THROTTLED_CODES,
@@ -74,6 +74,7 @@ class Attempts:
         is_write = not isinstance(request, (Get, BatchGet, Query, QueryIndex, Scan, *CHANGE_READS))
         lost = self.lost_replies
         problem = f"there was no time left for {place_of(request)}"
+        tries = 0
         while True:
             deadline.allow(self.left(problem))
             try:
@@ -82,6 +83,7 @@ class Attempts:
                 if is_write and isinstance(fault, (faults.NoReply, faults.InProgress)):
                     self.lost_replies += 1
                 problem, reason = f"{fault} ({place_of(request)})", type(fault).__name__
+                tries += not isinstance(fault, (faults.Conflicted, faults.InProgress))
                 if meter is not None:
                     meter.add(request, None)
             except StoreError:
@@ -98,6 +100,11 @@ class Attempts:
                     return answer
                 problem, reason = passing
             try:
+                if tries == self._context.most_tries:
+                    raise StoreBusy(
+                        f"DynamoDB did not carry it out in {tries} tries, which is what the settings for "
+                        f"AWS allow (max_attempts): {problem}. Trying again is safe."
+                    )
                 yield from self.pause(problem, reason)
             except StoreBusy as busy:
                 if self.lost_replies > lost:
@@ -140,7 +147,7 @@ class Attempts:
             some, left = left[:MAX_BATCH_GET], left[MAX_BATCH_GET:]
             got: BatchGot = yield from self.call(request._replace(keys=tuple(some)))
             for item in got.items:
-                found[Key(str(item[table.hash_key]), int(item[table.sort_key]))] = item
+                found[Key.of(table, item)] = item
             if got.unprocessed:
                 left += got.unprocessed
                 if len(got.unprocessed) == len(some):

@@ -42,3 +42,5 @@ class Context:
     """Seconds after which an operation stops trying again."""
     home: Callable[[], Home] = field(default_factory=_one_home)
     """Where the operation that asks runs: another home after a fork, and on each event loop."""
+    most_tries: int | None = None
+    """How often one request is tried at most, where the user's settings for AWS say so."""

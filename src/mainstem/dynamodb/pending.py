@@ -8,6 +8,7 @@ from mainstem.dynamodb.commits import Plan
 from mainstem.dynamodb.event_items import Entry
 from mainstem.dynamodb.holds import Hold
 from mainstem.dynamodb.layout import Layout
+from mainstem.dynamodb.log_items import cursor_count
 from mainstem.dynamodb.requests import CONDITION_FAILED, Cancelled, Item
 
 
@@ -27,7 +28,7 @@ class Refusal:
     @property
     def in_log(self) -> int:
         """So many events of the stream the log has at least."""
-        return 0 if self.cursor is None else int(self.cursor["Count"])
+        return cursor_count(self.cursor)
 
 
 class InAir:

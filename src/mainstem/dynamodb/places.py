@@ -1,63 +1,51 @@
-"""Where a request went, in words: for messages about what was throttled or in the way."""
+"""Which event is at which position, of logs of any size: eight bytes for each, in temporary files.
+
+So what an item says of its position can be held against the log, in whatever order items come.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+import tempfile
+import threading
+from collections import defaultdict
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import IO, Final
 
-from mainstem.dynamodb.requests import (
-    CHANGE_READS,
-    BatchGet,
-    Check,
-    Control,
-    Get,
-    Key,
-    Put,
-    PutNew,
-    Query,
-    QueryIndex,
-    Request,
-    Scan,
-    Table,
-    Transact,
-    Update,
-    UpdateEach,
-)
-
-_LONGEST: Final = 80
-"""Characters of a key that are told."""
+_BYTES: Final = 8
+_NOTHING: Final = bytes(_BYTES)
 
 
-def place_of(request: Request) -> str:
-    """The table, and the key where there is one."""
-    match request:
-        case Get(table, key) | Update(table, key):
-            return _place(table, key)
-        case Put(table, item):
-            return _place(table, Key(str(item[table.hash_key]), int(item[table.sort_key])))
-        case Query(table, name):
-            return f"table {table.name}, key {_cut(name)}"
-        case Transact(actions):
-            return f"tables {', '.join(sorted({action.table.name for action in actions}))}"
-        case Control(operation, parameters):
-            return f"{operation} of table {parameters.get('TableName', '*')}"
-        case BatchGet() | QueryIndex() | Scan() | PutNew() | UpdateEach():
-            return f"table {request.table.name}"
-        case _ if isinstance(request, CHANGE_READS):
-            return "the change stream"
-    raise TypeError(f"{request!r:.80} is no request")
+class Places:
+    """The positions of one store's log, as far as they were noted. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._files: dict[int, IO[bytes]] = defaultdict(tempfile.TemporaryFile)
+
+    def close(self) -> None:
+        with self._lock:
+            for file in self._files.values():
+                file.close()
+
+    def note(self, partition: int, first: int, ids: Iterable[tuple[str, int]]) -> None:
+        """A partition has these events, by stream and id, from that position on."""
+        marks = b"".join(_mark(stream_id, event_id) for stream_id, event_id in ids)
+        with self._lock:
+            file = self._files[partition]
+            file.seek(first * _BYTES)
+            file.write(marks)
+
+    def holds(self, partition: int, position: int, stream_id: str, event_id: int) -> bool | None:
+        """Whether that event is there; None where nothing was noted of the position."""
+        with self._lock:
+            file = self._files[partition]
+            file.seek(position * _BYTES)
+            found = file.read(_BYTES)
+        if len(found) < _BYTES or found == _NOTHING:
+            return None
+        return found == _mark(stream_id, event_id)
 
 
-def place_of_action(action: Put | Update | Check) -> str:
-    """The item that a part of a transaction is about."""
-    if isinstance(action, Put):
-        return place_of(action)
-    return _place(action.table, action.key)
-
-
-def _place(table: Table, key: Key) -> str:
-    return f"table {table.name}, key {_cut(key.hash)} {key.sort}"
-
-
-def _cut(name: str) -> str:
-    text = repr(name)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+def _mark(stream_id: str, event_id: int) -> bytes:
+    return blake2b(f"{event_id} {stream_id}".encode(), digest_size=_BYTES).digest()

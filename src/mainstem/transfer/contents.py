@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import TextIOBase
 from typing import IO, Final, NamedTuple
 
+from mainstem.errors import InvalidInput
 from mainstem.transfer.compression import Compression, Decompressor, by_content
 
 LONGEST_LINE: Final = 32 * 1024 * 1024
@@ -53,6 +55,12 @@ class Piece(NamedTuple):
     """The place in the file behind it."""
     lines: int
     last_line: bytes
+
+
+def check_mode(file: object, mode: str) -> None:
+    """Raise `InvalidInput` for a file that is open as text."""
+    if isinstance(file, TextIOBase):
+        raise InvalidInput(f"The file is open as text. Open it as bytes: open(path, {mode!r}).")
 
 
 def lines(file: IO[bytes]) -> Iterator[Line]:
@@ -127,6 +135,11 @@ def _piece(source: _Source, compression: Compression) -> Iterator[bytes]:
         try:
             data = decompressor.decompress(block)
         except Exception as error:
+            if "too much memory" in str(error):
+                raise Unreadable(
+                    "the file was compressed with a window of over 128 MiB, as zstd --long=28 and above "
+                    "do. Decompress it by zstd itself, and pipe what it puts out into the import"
+                ) from error
             raise CutOff(str(error)) from error
         if data:
             yield data

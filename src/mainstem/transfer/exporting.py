@@ -16,7 +16,7 @@ from mainstem.events import RecordedEvent
 from mainstem.jsonlines import BEGINNING_OF_LINE, encode_line
 from mainstem.store import Store
 from mainstem.transfer.compression import Compression, compress, may_be
-from mainstem.transfer.contents import Unreadable, contents, whole_pieces
+from mainstem.transfer.contents import Unreadable, check_mode, contents, whole_pieces
 
 PIECE: Final = 10_000
 """Events in one piece of a compressed file: a gzip member or a zstd frame."""
@@ -80,6 +80,7 @@ def export_events(
     Raises `InvalidInput` for a file that can't be resumed since it is no export of this store;
     it is left as it is.
     """
+    check_mode(file, "r+b" if resume else "wb")
     place = _find_end(store, file, compression) if resume else None
     if resume:
         file.seek(place.end if place else 0)
@@ -165,7 +166,7 @@ def _find_end(store: Store, file: IO[bytes], compression: Compression) -> _Place
                 end, events, last = end + len(line), events + 1, line
     else:
         for piece in whole_pieces(file, compression):
-            end, events, last = piece.end, events + piece.lines, piece.last_line
+            end, events, last = piece.end, events + piece.lines, piece.last_line or last
     if not events:
         return None
     try:

@@ -13,7 +13,7 @@ from mainstem.jsonlines import decode_line
 from mainstem.port import ImportedEvent, Limits
 from mainstem.restoring import check_imported
 from mainstem.store import Store
-from mainstem.transfer.contents import CutOff, Unreadable, lines
+from mainstem.transfer.contents import CutOff, Unreadable, check_mode, lines
 
 CHUNK: Final = 2000
 """Events that are written in one transaction, unless a single commit has more."""
@@ -55,9 +55,10 @@ def import_events(
     broken off goes on where it was.
 
     ``name`` is what errors call the file. ``summary`` is counted up as it goes, ``progress`` called
-    after each transaction. Raises `InvalidLine` or `ImportConflict` with the line's number; what
-    came before its commit is in the store then.
+    after each transaction. The file is open as bytes; it may be a pipe. Raises `InvalidLine` or
+    `ImportConflict` with the line's number; what came before its commit is in the store then.
     """
+    check_mode(file, "rb")
     summary = ImportSummary() if summary is None else summary
     limits = UNKNOWN_LIMITS if store is None else store.limits
     due: dict[str, int] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -100,8 +101,10 @@ class RestoreContract(Base):
             imported("a", 1)._replace(event=EncodedEvent("Other", '{"n":1}', None)),
             imported("a", 1)._replace(event=EncodedEvent("Counted", '{"n":1}', "{}")),
             imported("a", 1)._replace(event=EncodedEvent("Counted", b'{"n":1}', None)),
+            imported("a", 1)._replace(event=EncodedEvent("Counted", '{"n":true}', None)),
+            imported("a", 1)._replace(event=EncodedEvent("Counted", '{"n":1.0}', None)),
         ],
-        ids=["payload", "commit", "time", "name", "metadata", "encoding"],
+        ids=["payload", "commit", "time", "name", "metadata", "encoding", "truth", "float"],
     )
     def test_an_event_that_differs_is_refused_and_nothing_written(
         self, store: Store, other: ImportedEvent, stored_first: bool
@@ -136,6 +139,19 @@ class RestoreContract(Base):
         store.restore([imported("a", 0, at=9_000), imported("a", 1, at=7_000)])
         store.append("a", new(2), expected=2)
         assert [event.recorded_us for event in store.read("a")] == [9_000, 7_000, 5_000]
+
+    @pytest.mark.parametrize("together", [1, 3, 8])
+    def test_a_time_is_found_among_events_whose_times_go_back(
+        self, store: Store, together: int
+    ) -> None:
+        seconds = [50, 20, 60, 10, 10, 70, 0, 65]
+        events = [imported("a", n, at=second * 1_000_000) for n, second in enumerate(seconds)]
+        for first in range(0, len(events), together):
+            store.restore(events[first : first + together])
+        for second in range(-5, 80, 5):
+            start = datetime.fromtimestamp(second, UTC)
+            first = next((n for n, at in enumerate(seconds) if at >= second), len(seconds))
+            assert values(store.read_all(from_time=start)) == list(range(first, len(seconds)))
 
     def test_binary_payloads_stay_binary(self, store: Store) -> None:
         event = imported("a", 0)._replace(event=EncodedEvent("Raw", b"\x00\xff", '{"m":[1]}'))
