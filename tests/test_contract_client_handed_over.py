@@ -15,6 +15,9 @@ from mainstem import AsyncStore, JsonCodec, Store
 from mainstem.dynamodb.context import system_clock
 from mainstem.dynamodb.open import open_async, open_blocking
 from mainstem.testing import contract
+from mainstem.testing.contract.appends import AppendContract
+from mainstem.testing.contract.racing import RacingContract
+from mainstem.testing.contract.reads import ReadContract
 from mainstem.testing.portal import Portal
 from test_contract_dynamodb import Local, on
 
@@ -41,7 +44,7 @@ class InThreads(Local):
         )
 
 
-class TestHandedOver(contract.AppendContract, contract.ReadContract, contract.RacingContract):
+class TestHandedOver(AppendContract, ReadContract, RacingContract):
     examples = 3
 
     @pytest.fixture
@@ -49,7 +52,7 @@ class TestHandedOver(contract.AppendContract, contract.ReadContract, contract.Ra
         return on(HandedOver, dynamodb)
 
 
-class TestInThreads(contract.RacingContract):
+class TestInThreads(RacingContract):
     examples = 3
 
     @pytest.fixture
