@@ -112,7 +112,7 @@ class Attempts:
             some, left = left[:MAX_BATCH_GET], left[MAX_BATCH_GET:]
             got: BatchGot = yield from self.call(request._replace(keys=tuple(some)))
             for item in got.items:
-                found[Key(str(item[table.hash_key]), int(item[table.sort_key]))] = item
+                found[Key.of(table, item)] = item
             if got.unprocessed:
                 left += got.unprocessed
                 if len(got.unprocessed) == len(some):

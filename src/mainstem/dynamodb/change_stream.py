@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from mainstem.dynamodb.attempts import Attempts
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.layout import Layout
-from mainstem.dynamodb.leases import Beats, Leases
+from mainstem.dynamodb.leases import LEASE_SECONDS, Beats, Leases
 from mainstem.dynamodb.requests import ChangeRecord, Control, DescribeStream, Shard
 from mainstem.dynamodb.requests import StreamDescription as Description
 from mainstem.dynamodb.shard_reader import ShardReader
@@ -27,7 +27,7 @@ from mainstem.port import Op
 class Pace:
     """How often a worker does what, in seconds."""
 
-    lease_seconds: float = 30.0
+    lease_seconds: float = LEASE_SECONDS
     """A lease not renewed for so long is taken over. Renewed after a third of it, by `poll`."""
     refresh_seconds: float = 10.0
     """Between two looks at the shards and leases of all workers."""

@@ -24,6 +24,7 @@ from mainstem.dynamodb.layout import LISTING
 from mainstem.dynamodb.locks import Guard
 from mainstem.dynamodb.requests import (
     Absent,
+    AtMost,
     BatchGot,
     Check,
     Condition,
@@ -158,7 +159,7 @@ def _units_of_action(action: Put | Update | Check) -> float:
 
 def _units(item: Item, factor: int, condition: Condition | None) -> float:
     units = factor * write_units(item_bytes(item))
-    if LISTING.hash_key in item and isinstance(condition, Absent):
+    if LISTING.hash_key in item and isinstance(condition, (Absent, AtMost)):
         # The entry is new. Later writes leave the index's keys, and so the index, as they are.
         entry = {name: item[name] for name in ("pk", "sk", LISTING.hash_key, LISTING.sort_key)}
         units += write_units(item_bytes(entry))

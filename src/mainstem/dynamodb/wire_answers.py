@@ -1,12 +1,13 @@
 """What DynamoDB answered: bodies to the answers of `requests`. No I/O.
 
 Bodies are read straight into the few fields that matter, base64 included; attributes of types that
-Mainstem never writes come out empty and are left out.
+Mainstem never writes come out empty, and only their names are kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any, Final, Literal
 
 import msgspec
@@ -23,7 +24,9 @@ from mainstem.dynamodb.requests import (
     Got,
     Item,
     Key,
+    NotWhole,
     Page,
+    PartItem,
     Put,
     PutNew,
     Query,
@@ -203,8 +206,9 @@ def change_record(decoded: Any) -> ChangeRecord:
 
 
 def item_of(attributes: Attributes) -> Item:
-    """Its text, whole numbers and bytes."""
+    """Its text, numbers and bytes, and the names of what is neither."""
     item: dict[str, Value] = {}
+    unread: list[str] | None = None
     for name, value in attributes.items():
         if value.text is not None:
             item[name] = value.text
@@ -212,10 +216,20 @@ def item_of(attributes: Attributes) -> Item:
             try:
                 item[name] = int(value.number)
             except ValueError:
-                continue  # a fraction: only users' own fields can have one
+                item[name] = _other_number(value.number)
         elif value.binary is not None:
             item[name] = value.binary
-    return item
+        elif unread is None:
+            unread = [name]
+        else:
+            unread.append(name)
+    return item if unread is None else PartItem(item, unread)
+
+
+def _other_number(text: str) -> int:
+    """One with a fraction, or an exponent."""
+    exact = Decimal(text)
+    return int(exact) if exact == exact.to_integral_value() else NotWhole.of(text)
 
 
 def _item_or_none(attributes: Attributes | None) -> Item | None:
@@ -246,7 +260,7 @@ def _batch_got(request: BatchGet, body: bytes) -> BatchGot:
     keys = [] if left is None else [item_of(key) for key in left.keys]
     return BatchGot(
         [item_of(item) for item in reply.responses.get(table.name, ())],
-        tuple(Key(str(key[table.hash_key]), int(key[table.sort_key])) for key in keys),
+        tuple(Key.of(table, key) for key in keys),
         sum(units.capacity_units for units in reply.consumed_capacity),
     )
 
