@@ -110,7 +110,7 @@ class Repairer:
         events = 0
         holes, unreadable = found.holes, found.unreadable
         for (stream_id, _), placed in found.pieces.items():
-            hole = yield from self._finish(stream_id, placed)
+            hole = yield from self._finish(stream_id, placed, rebuilt)
             if hole is not None:
                 holes[stream_id] = hole
         for partition, hints in found.hints.items():
@@ -190,7 +190,15 @@ class Repairer:
             )
         return len(wrong)
 
-    def _finish(self, stream_id: str, placed: Sequence[Placed]) -> Op[int | None]:
+    def _is_known(self, stream_id: str, placed: Placed, rebuilt: Rebuilder) -> bool:
+        """Whether the log has an event where its item says."""
+        assert placed.position is not None, "only those with a position are pieces"
+        partition = self._layout.partition(stream_id)
+        return bool(rebuilt.places.holds(partition, placed.position, stream_id, placed.event_id))
+
+    def _finish(
+        self, stream_id: str, placed: Sequence[Placed], rebuilt: Rebuilder | None
+    ) -> Op[int | None]:
         """Roll a large commit forward, if it is one that was left. Answers with an event of it that is
         missing for good, so that the repair of all other streams goes on.
         """
@@ -201,6 +209,9 @@ class Repairer:
         # The last item is written when all others are.
         last = yield from self._streams.at(attempts, stream_id, some.commit_last)
         if last is None:
+            if rebuilt is not None and not self._is_known(stream_id, some, rebuilt):
+                # A log of an earlier moment never had the commit, and nothing else has the rest of it.
+                return some.event_id + 1
             try:
                 yield from self._streams.roll_forward(attempts, stream_id, some)
             except StoreDamaged:
