@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +17,7 @@ from fastapi import Depends, FastAPI, HTTPException, Request
 
 import mainstem
 from mainstem import ANY, Append, AsyncStore, StoreBusy, StoreClosed, VersionConflict
+from mainstem.sqlite.tickets import Write
 from sqlite_help import PATIENCE, locked, new, url_of
 
 
@@ -164,6 +168,99 @@ def test_a_cancelled_append_sent_again_takes_effect_once(
             assert await store.version("a") == 2
 
     run(main)
+
+
+def test_a_cancelled_append_that_has_not_begun_is_never_written(tmp_path: Path) -> None:
+    path = tmp_path / "shop.db"
+
+    async def main() -> None:
+        async with mainstem.connect_async(url_of(path)) as store:
+            with locked(path) as other:
+                writing = asyncio.create_task(store.append("a", new(1, 2), expected=0))
+                await ticks(20)
+                writing.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await writing
+                other.execute("ROLLBACK")
+            await store.append("b", new(1), expected=0)
+            assert await store.version("a") == 0
+
+    run(main)
+
+
+def test_a_task_that_was_cancelled_while_its_append_was_written_is_not_answered_again(
+    tmp_path: Path,
+) -> None:
+    async def main() -> None:
+        problems: list[dict[str, Any]] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: problems.append(context))
+        async with mainstem.connect_async(url_of(tmp_path / "shop.db")) as store:
+            commits = store._driver._engine.commits  # type: ignore[attr-defined]
+            begun, go = threading.Event(), threading.Event()
+
+            def busy(_: sqlite3.Connection) -> None:
+                begun.set()
+                assert go.wait(PATIENCE)
+
+            writing = asyncio.create_task(store._driver._write(Write(busy)))  # type: ignore[attr-defined]
+            await asyncio.to_thread(begun.wait, PATIENCE)
+            writing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await writing
+            go.set()
+            assert (await store.append("a", new(1), expected=0)).version == 1
+            assert commits.refusal is None
+        assert problems == []
+
+    run(main)
+
+
+# Another loop
+
+
+@pytest.mark.parametrize("place", ["file", "memory"])
+def test_a_store_works_on_one_loop_after_the_other(tmp_path: Path, place: str) -> None:
+    """Also when a call was broken off by the end of its loop."""
+    url = "sqlite://:memory:" if place == "memory" else url_of(tmp_path / "shop.db")
+    store = mainstem.connect_async(url)
+
+    async def some() -> None:
+        names = [f"a-{number}" for number in range(10)]
+        await asyncio.gather(*(store.append(name, new(1), expected=ANY) for name in names))
+        assert (await store.read("a-1")).version >= 1
+        assert [event async for event in store.subscribe("s", live=False)]
+        await store.append("a-1", new(1), expected=ANY)
+
+    async def broken_off() -> None:
+        tasks = [
+            asyncio.create_task(store.append(f"b-{number}", new(1, 2), expected=0))
+            for number in range(10)
+        ]
+        await ticks(3)
+        del tasks
+
+    for main in (some, broken_off, some, broken_off, some):
+        run(main)
+    run(store.close)
+
+
+def test_a_store_works_on_two_loops_at_the_same_time(tmp_path: Path) -> None:
+    store = mainstem.connect_async(url_of(tmp_path / "shop.db", synchronous="NORMAL"))
+
+    async def main() -> None:
+        for _ in range(20):
+            await asyncio.gather(*(store.append("a", new(1), expected=ANY) for _ in range(5)))
+
+    with ThreadPoolExecutor(3) as pool:
+        for each in [pool.submit(run, main) for _ in range(3)]:
+            each.result(PATIENCE)
+
+    async def check() -> None:
+        assert await store.version("a") == 300
+        await store.close()
+
+    run(check)
 
 
 def test_a_cancelled_subscription_goes_on_at_its_checkpoint(tmp_path: Path) -> None:

@@ -166,5 +166,5 @@ def test_a_verification_goes_on_where_the_last_one_had_no_more_time(
 
 
 def test_another_task_is_refused(shop: Shop) -> None:
-    with pytest.raises(InvalidInput, match="segment and verify"):
+    with pytest.raises(InvalidInput, match="segment, verify and watch"):
         Maintaining(place_of(shop)).handle({"task": "tidy"}, Time(shop))

@@ -170,11 +170,12 @@ def test_errors_pass_between_processes_whole(error: type[MainstemError]) -> None
 LAYERS = (
     ("printable", "redaction", "extras"),
     ("errors", "positions"),
+    ("interrupts",),
     ("events", "streams", "equality"),
     ("codec",),
     ("port",),
     ("operations", "restoring", "scan", "starts", "log_scan", "snapshots", "decider"),
-    ("outages", "readers", "subscriptions"),
+    ("outages", "readers", "gaps", "subscriptions"),
     ("telemetry",),
     ("blocking_subscription", "async_subscription", "read_ahead", "async_read_ahead"),
     ("store", "async_store"),

@@ -35,7 +35,7 @@ def fill_up(store: Store) -> int:
 def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path) -> None:
     store, engine = opened(tmp_path / "full.db")
     with store:
-        engine.write([lambda c: c.execute("PRAGMA max_page_count = 100").fetchone()])
+        engine.commits.write(lambda c: c.execute("PRAGMA max_page_count = 100").fetchone())
         written = fill_up(store)
         assert written > 50
         with pytest.raises(StoreFull, match="room"):
@@ -43,7 +43,7 @@ def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path) -> None:
         assert store.version("a") == written
         assert store.version("b") == 0
         assert [event.payload for event in store.read_all()] == ["x" * 3_000] * written
-        engine.write([lambda c: c.execute("PRAGMA max_page_count = 1000").fetchone()])
+        engine.commits.write(lambda c: c.execute("PRAGMA max_page_count = 1000").fetchone())
         assert store.append("a", new("more"), expected=written).version == written + 1
         check_invariants(store)
 

@@ -265,8 +265,8 @@ print(os.wait()[1])
 def test_the_pragmas_are_really_set(tmp_path: Path, synchronous: str, level: int) -> None:
     store, engine = opened(tmp_path / "shop.db", synchronous=synchronous)
     with store:
-        outcomes = engine.write([lambda c: c.execute("PRAGMA synchronous").fetchone()])
-        assert outcomes[0].answer() == (level,)
+        found = engine.commits.write(lambda c: c.execute("PRAGMA synchronous").fetchone())
+        assert found == (level,)
         assert engine.read(lambda c: c.execute("PRAGMA synchronous").fetchone()) == (level,)
         assert engine.read(lambda c: c.execute("PRAGMA journal_mode").fetchone()) == ("wal",)
         assert engine.read(lambda c: c.execute("PRAGMA application_id").fetchone()) == (0x6D73746D,)

@@ -17,9 +17,10 @@ from mainstem.operations import read
 from mainstem.port import Op, Polling, Result
 from mainstem.readers import Interval
 from mainstem.sqlite.adapter import SqliteAdapter
-from mainstem.sqlite.drivers import BlockingDriver, Read
+from mainstem.sqlite.drivers import BlockingDriver
 from mainstem.sqlite.engine import Engine
 from mainstem.sqlite.open import parse
+from mainstem.sqlite.tickets import Read
 from sqlite_help import PATIENCE, new, opened, run_script, url_of
 
 
@@ -205,86 +206,6 @@ def test_the_pause_doubles_and_is_short_again_when_events_come() -> None:
     assert [interval.next() for _ in range(5)] == [1, 2, 4, 5, 5]
     interval.reset()
     assert [interval.next() for _ in range(2)] == [1, 2]
-
-
-# Forks
-
-FORK = """
-import os, sys, mainstem
-from mainstem import ANY, NewEvent
-store = mainstem.connect(sys.argv[1])
-store.append("a", [NewEvent("X", "parent")], expected=0)
-list(store.read_all())
-def in_child(work):
-    pid = os.fork()
-    if pid == 0:
-        try:
-            work()
-            os._exit(0)
-        except BaseException as error:
-            print(type(error).__name__, error, flush=True)
-            os._exit(1)
-    return os.waitpid(pid, 0)[1]
-"""
-
-
-def test_a_forked_child_opens_connections_of_its_own(tmp_path: Path) -> None:
-    script = """
-def work():
-    assert [e.payload for e in store.read_all()] == ["parent"]
-    store.append("a", [NewEvent("X", "child")], expected=1)
-    assert len(list(store.subscribe("s", live=False))) == 2
-    store.close()
-print(in_child(work))
-store.append("a", [NewEvent("X", "parent again")], expected=2)
-print([event.payload for event in store.read_all()])
-store.close()
-"""
-    out = run_script(FORK + script, url_of(tmp_path / "shop.db"))
-    assert out == "0\n['parent', 'child', 'parent again']\n"
-
-
-def test_children_and_parent_may_all_write_at_once(tmp_path: Path) -> None:
-    script = """
-def work():
-    for number in range(30):
-        store.append("a", [NewEvent("X", number)], expected=ANY)
-pids = []
-for _ in range(3):
-    pid = os.fork()
-    if pid == 0:
-        work()
-        os._exit(0)
-    pids.append(pid)
-work()
-print([os.waitpid(pid, 0)[1] for pid in pids], store.version("a"))
-from mainstem.testing.invariants import check_invariants
-check_invariants(store)
-store.close()
-"""
-    assert run_script(FORK + script, url_of(tmp_path / "shop.db")) == "[0, 0, 0] 121\n"
-
-
-def test_a_child_that_only_closes_leaves_its_parent_alone(tmp_path: Path) -> None:
-    script = """
-print(in_child(store.close))
-store.append("a", [NewEvent("X", 2)], expected=1)
-print(len(list(store.read_all())))
-store.close()
-"""
-    assert run_script(FORK + script, url_of(tmp_path / "shop.db")) == "0\n2\n"
-
-
-def test_a_store_in_memory_is_not_there_in_a_forked_child() -> None:
-    script = """
-print(in_child(lambda: store.append("a", [NewEvent("X", 2)], expected=1)))
-print(in_child(lambda: store.read("a")))
-print(len(store.read("a")))
-store.close()
-"""
-    lines = run_script(FORK + script, "sqlite://:memory:").splitlines()
-    assert [line.split()[0] for line in lines] == ["StoreError", "256", "StoreError", "256", "1"]
-    assert "Use a file" in lines[0]
 
 
 # Closing

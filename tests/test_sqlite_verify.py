@@ -263,9 +263,9 @@ def test_rows_that_an_index_hides_are_missed(path: Path) -> None:
     """An index that is damaged may answer with some of the rows only."""
     store, engine = opened(path)
     with store:
-        engine.write(
-            [lambda c: c.execute("DELETE FROM events WHERE stream_id = 'order-1' AND event_id = 1")]
-        )[0].answer()
+        engine.commits.write(
+            lambda c: c.execute("DELETE FROM events WHERE stream_id = 'order-1' AND event_id = 1")
+        )
         for backwards in (False, True):
             with pytest.raises(StoreDamaged, match="not all of those"):
                 store.read("order-1", backwards=backwards)

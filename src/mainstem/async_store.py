@@ -6,14 +6,16 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from datetime import datetime
 from types import TracebackType
 from typing import Any, TypeVar
-from weakref import WeakSet
+from weakref import ref
 
 from mainstem import decider as deciders
+from mainstem import gaps
 from mainstem.async_read_ahead import AsyncReadAhead
 from mainstem.async_subscription import AsyncSubscription
 from mainstem.codec import Codec
 from mainstem.decider import Decider, Handled
 from mainstem.events import Append, AppendResult, RecordedEvent, Stream, StreamInfo
+from mainstem.gaps import SubscriptionInfo
 from mainstem.log_scan import LogScan
 from mainstem.operations import (
     append_many,
@@ -50,7 +52,7 @@ Command = TypeVar("Command")
 
 
 class AsyncStore:
-    """`Store` for asyncio: the same verbs, awaited. To be used on one event loop.
+    """`Store` for asyncio: the same verbs, awaited.
 
     What touches storage never blocks the loop. Cancelling a task does not take back an append that
     is under way: to find out, repeat it with the same ``commit_id``. An asynchronous context
@@ -64,7 +66,7 @@ class AsyncStore:
         self._driver = driver
         self._codec = codec
         self._observer = observer
-        self._subscriptions: WeakSet[AsyncSubscription] = WeakSet()
+        self._subscriptions: set[ref[AsyncSubscription]] = set()
 
     @property
     def partitions(self) -> int:
@@ -289,6 +291,17 @@ class AsyncStore:
             check_subscription_name(name)
         return await self._driver.run(self._adapter.checkpoints(name))
 
+    async def subscriptions(self, name: str | None = None) -> list[SubscriptionInfo]:
+        """As `Store.subscriptions`."""
+        if name is not None:
+            check_subscription_name(name)
+        return await self._driver.run(gaps.subscriptions(self._adapter, self._codec, name))
+
+    async def reset_subscription(self, name: str, start: Start) -> list[StoredCheckpoint]:
+        """As `Store.reset_subscription`."""
+        check_subscription_name(name)
+        return await self._driver.run(gaps.reset(self._adapter, name, start))
+
     async def forget_subscription(self, name: str) -> bool:
         """As `Store.forget_subscription`."""
         check_subscription_name(name)
@@ -298,7 +311,7 @@ class AsyncStore:
 
     async def close(self) -> None:
         """As `Store.close`."""
-        for subscription in list(self._subscriptions):
+        for subscription in self._live_subscriptions():
             subscription.store_closed()
         await self._driver.close()
         self._observer.end_left()
@@ -318,7 +331,7 @@ class AsyncStore:
         options = checked_options(options, self._adapter.partitions)
         reader = follower(self._adapter, self._codec, options, self._observer)
         subscription = AsyncSubscription(self._driver, reader, live=options.live)
-        self._subscriptions.add(subscription)
+        self._subscriptions.add(ref(subscription, self._subscriptions.discard))
         return subscription
 
     async def _iterate(self, scan: Any) -> AsyncIterator[Any]:
@@ -327,5 +340,9 @@ class AsyncStore:
                 yield item
 
     def _wake_subscriptions(self) -> None:
-        for subscription in list(self._subscriptions):
-            subscription.wake()
+        if self._subscriptions:
+            for subscription in self._live_subscriptions():
+                subscription.wake()
+
+    def _live_subscriptions(self) -> list[AsyncSubscription]:
+        return [living for each in list(self._subscriptions) if (living := each()) is not None]

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from mainstem.aws.dead_letters import DeadLetters
 from mainstem.aws.deadline import Deadline, LambdaContext, OutOfTime, within
 from mainstem.aws.place import Place, Watched
-from mainstem.aws.records import Received, failures, received
+from mainstem.aws.records import Received, check_source, failures, received
 from mainstem.dynamodb.requests import ChangeRecord
 from mainstem.dynamodb.sequencer import Sequenced
 from mainstem.dynamodb.view import Hint, hint_of
@@ -50,11 +50,16 @@ class Sequencing:
         self._dead_letters = dead_letters
 
     def handle(self, event: Any, context: LambdaContext | None) -> dict[str, Any]:
-        """Answer an invocation: which records are to come again."""
+        """Answer an invocation: which records are to come again.
+
+        Raises `InvalidInput` for records of another table's stream.
+        """
+        records = received(event)
+        check_source(records, self._place.layout.events, "puts events into the log")
         deadline = Deadline(context, self._place.context.monotonic)
         run = _Invocation(self._place, self._dead_letters, deadline)
         try:
-            return failures(run.sequence(received(event)))
+            return failures(run.sequence(records))
         finally:
             self._place.observer.flush()
 

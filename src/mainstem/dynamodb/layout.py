@@ -14,6 +14,7 @@ snapshot#<schema>#<id>       0                                the newest state o
 shard#<shard id>             0                                who reads a shard, how far (`leases`)
 repair#<name>                0, 1 + scan segment              the newest repair (`repair_progress`)
 verification                 0                                how far a scheduled one has got
+lateness                     0                                how far it is known (`lateness`)
 table                        0                                format and settings (`tables`)
 ===========================  ===============================  ==================================
 """
@@ -164,6 +165,7 @@ def repair_segment_key(name: str, segment: int) -> Key:
 
 
 VERIFICATION_KEY: Final = Key("verification", 0)
+LATENESS_KEY: Final = Key("lateness", 0)
 TABLE_KEY: Final = Key("table", 0)
 
 

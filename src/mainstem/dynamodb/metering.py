@@ -13,7 +13,6 @@ An attempt that was cancelled, or whose reply was lost, is counted as if it had 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -22,6 +21,7 @@ from functools import partial
 from typing import Any, Final
 
 from mainstem.dynamodb.layout import LISTING
+from mainstem.dynamodb.locks import Guard
 from mainstem.dynamodb.requests import (
     Absent,
     AtMost,
@@ -62,7 +62,7 @@ class Cost:
         kind = type(request).__name__
         written = units_written(request)
         read = answer.read_units if isinstance(answer, (Got, BatchGot, Page)) else 0
-        with _adding:
+        with _adding():
             self.requests += 1
             self.by_kind[kind] = self.by_kind.get(kind, 0) + 1
             self.write_units += written
@@ -72,13 +72,13 @@ class Cost:
 
     def tried_again(self, reason: str) -> None:
         """Count one retry."""
-        with _adding:
+        with _adding():
             self.retries[reason] = self.retries.get(reason, 0) + 1
         if self._outer is not None:
             self._outer.tried_again(reason)
 
 
-_adding: Final = threading.Lock()
+_adding: Final = Guard()
 """A replay counts the requests of its threads in one cost."""
 
 _current: ContextVar[Cost | None] = ContextVar("mainstem_dynamodb_cost", default=None)

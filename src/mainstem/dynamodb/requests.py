@@ -328,7 +328,7 @@ class StreamDescription(NamedTuple):
 
 
 IteratorKind: TypeAlias = Literal[
-    "TRIM_HORIZON", "LATEST", "AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"
+    "TRIM_HORIZON", "LATEST", "AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER", "AT_TIMESTAMP"
 ]
 
 
@@ -340,6 +340,9 @@ class GetShardIterator(NamedTuple):
     kind: IteratorKind
     sequence_number: str | None = None
     """With the two kinds that are named after it."""
+    timestamp_us: int | None = None
+    """With ``AT_TIMESTAMP``: microseconds since 1970-01-01 UTC, of which DynamoDB looks at the
+    milliseconds. Older than what is left means all that is left."""
 
 
 class GetRecords(NamedTuple):

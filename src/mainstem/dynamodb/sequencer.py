@@ -142,6 +142,20 @@ class Sequencer:
         finally:
             lock.release()
 
+    def counts(self, partition: int, stream_ids: Sequence[str]) -> Op[dict[str, int]]:
+        """How many events of each of these streams are in the log now. Nothing is sequenced for it."""
+        lock = self._lock(partition)
+        yield Acquire(lock)
+        try:
+            attempts = Attempts(self._context)
+            view = yield from self._look(attempts, partition)
+            unknown = [each for each in stream_ids if view.next_of(each) is None]
+            for stream_id, count in (yield from self._cursors.counts(attempts, unknown)).items():
+                view.learn_cursor(stream_id, count)
+            return {each: view.next_of(each) or 0 for each in stream_ids}
+        finally:
+            lock.release()
+
     def catch_up(self, stream_id: str, version: int) -> Op[None]:
         """Have a stream's first events, so many, in the log, and its cursor say so.
 

@@ -42,6 +42,7 @@ from mainstem.dynamodb.requests import (
     Value,
 )
 from mainstem.dynamodb.wire_errors import Failure, statement_code
+from mainstem.redaction import redacted
 
 
 class Attribute(msgspec.Struct, gc=False):
@@ -156,6 +157,7 @@ class _ErrorReply(msgspec.Struct):
     other_message: str | None = msgspec.field(default=None, name="Message")
     item: Attributes | None = msgspec.field(default=None, name="Item")
     reasons: list[_Reason] | None = msgspec.field(default=None, name="CancellationReasons")
+    throttled: Any = msgspec.field(default=None, name="ThrottlingReasons")
 
 
 def decode(request: Request, body: bytes) -> Any:
@@ -183,8 +185,19 @@ def decode_error(body: bytes) -> Failure | None:
             (found.code or "None", found.message or "", _item_or_none(found.item))
             for found in reply.reasons
         ]
-    message = reply.message or reply.other_message or ""
-    return Failure(code, message, _item_or_none(reply.item), reasons)
+    message = redacted(reply.message or reply.other_message or "")
+    return Failure(code, message, _item_or_none(reply.item), reasons, _throttled(reply.throttled))
+
+
+def _throttled(reasons: Any) -> tuple[str, ...]:
+    """For messages only, so what has another form is left out rather than taken for no error."""
+    if not isinstance(reasons, list):
+        return ()
+    found = [each for each in reasons if isinstance(each, dict)]
+    return tuple(
+        f"{each.get('reason', 'throttled')} of {each.get('resource', 'the account')}"
+        for each in found
+    )
 
 
 def change_record(decoded: Any) -> ChangeRecord:

@@ -11,6 +11,7 @@ from typing import Final
 from mainstem.codec import Codec
 from mainstem.errors import AppendOutcomeUnknown, OutcomeUnknown
 from mainstem.events import AppendResult, StreamInfo
+from mainstem.interrupts import tell_fate
 from mainstem.port import (
     Claim,
     ImportCounts,
@@ -27,7 +28,7 @@ from mainstem.port import (
 )
 from mainstem.positions import Partition, Position, Version
 from mainstem.sqlite import append, checkpoints, read, repeats, restore, schema, snapshots
-from mainstem.sqlite.drivers import Read, Write
+from mainstem.sqlite.tickets import Read, Write
 from mainstem.streams import LogFilter
 
 _LIMITS: Final = Limits(event_bytes=16 * 1024 * 1024, commit_events=100_000, commit_streams=100_000)
@@ -72,10 +73,15 @@ class SqliteAdapter:
                 connection, writes, commit_id, self._clock(), may_repeat=may_repeat
             )
 
+        write = Write(work)
         try:
-            results: list[AppendResult] = yield Write(work)
+            results: list[AppendResult] = yield write
         except OutcomeUnknown as error:
             raise AppendOutcomeUnknown(writes[0].stream_id, commit_id, error.problem) from error
+        except BaseException as error:
+            if write.is_interruption(error):
+                tell_fate(error, write.fate, writes[0].stream_id, commit_id)
+            raise
         return results
 
     def find_commit(self, stream_id: str, commit_id: str) -> Op[AppendResult | None]:

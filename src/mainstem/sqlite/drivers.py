@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import copy
-import sqlite3
+import os
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from mainstem.errors import StoreClosed
 from mainstem.port import Op, Result, Sleep
-from mainstem.sqlite.engine import Engine, Outcome, Work
-from mainstem.sqlite.group_commit import MOST_TOGETHER, GroupCommit
+from mainstem.sqlite.engine import Engine
+from mainstem.sqlite.tickets import Read, Ticket, Write
 
 _READ_THREADS: Final = 4
 
-
-class Read(NamedTuple):
-    """A request: run this on a connection; it only reads."""
-
-    work: Callable[[sqlite3.Connection], Any]
-
-
-class Write(NamedTuple):
-    """A request: run this in a write transaction of its own, and commit."""
-
-    work: Callable[[sqlite3.Connection], Any]
+_LOOK: Final = 0.02
+"""Seconds between two looks whether a task whose deadline has passed can be told something."""
 
 
 class BlockingDriver:
@@ -36,7 +25,7 @@ class BlockingDriver:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._commits = GroupCommit(engine)
+        self._commits = engine.commits
 
     def run(self, operation: Op[Result]) -> Result:
         try:
@@ -44,7 +33,9 @@ class BlockingDriver:
             while True:
                 try:
                     answer = self._carry_out(request)
-                except Exception as error:
+                except (
+                    BaseException
+                ) as error:  # an interrupt too: the operation knows what it means
                     request = operation.throw(error)
                 else:
                     request = operation.send(answer)
@@ -59,24 +50,24 @@ class BlockingDriver:
         if isinstance(request, Read):
             return self._engine.read(request.work)
         if isinstance(request, Write):
-            return self._commits.write(request.work)
+            return self._commits.carry_out(request)
         return time.sleep(request.seconds)
 
 
 class AsyncDriver:
-    """Runs operations on an event loop; what touches the file runs in threads of its own.
+    """Runs operations on an event loop, whichever it is; what touches the file runs in threads of its own.
 
-    Writes that come while another is under way wait, and are then committed together. A cancelled
-    task leaves a write that was asked for to finish by itself.
+    A cancelled task takes back a write that was asked for and has not begun; one that has begun ends by
+    itself.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._writer = ThreadPoolExecutor(1, "mainstem-write")
+        self._commits = engine.commits
         self._readers = ThreadPoolExecutor(_READ_THREADS, "mainstem-read")
-        self._waiting: list[tuple[Work, asyncio.Future[Any]]] = []
-        self._writing = False
-        self._closed = False
+        self._pid = os.getpid()
+        self._tell: tuple[asyncio.AbstractEventLoop | None, Callable[[list[Ticket]], None]]
+        self._tell = (None, lambda _: None)
 
     async def run(self, operation: Op[Result]) -> Result:
         try:
@@ -84,7 +75,7 @@ class AsyncDriver:
             while True:
                 try:
                     answer = await self._carry_out(request)
-                except Exception as error:
+                except BaseException as error:
                     request = operation.throw(error)
                 else:
                     request = operation.send(answer)
@@ -94,56 +85,91 @@ class AsyncDriver:
 
     async def close(self) -> None:
         """Wait for what was asked for, then close."""
-        self._closed = True
-        while self._waiting:
-            await asyncio.wait([future for _, future in self._waiting])
         await asyncio.to_thread(self._shut_down)
 
     def _carry_out(self, request: Read | Write | Sleep) -> Awaitable[Any]:
         if isinstance(request, Sleep):
             return asyncio.sleep(request.seconds)
-        if self._closed:
-            raise StoreClosed
+        if isinstance(request, Write):
+            return self._write(request)
+        if self._engine.settings.path is None:
+            return self._write(Ticket(request.work, writes=False))
+        if self._commits.refusal is not None:
+            raise self._commits.refusal()
+        if self._pid != os.getpid():  # forked: the threads are not there
+            self._readers = ThreadPoolExecutor(_READ_THREADS, "mainstem-read")
+            self._pid = os.getpid()
         loop = asyncio.get_running_loop()
-        if isinstance(request, Read):
-            return loop.run_in_executor(self._readers, self._engine.read, request.work)
-        future = loop.create_future()
-        self._waiting.append((request.work, future))
-        if not self._writing:
-            self._write_waiting(loop)
-        return future
+        return loop.run_in_executor(self._readers, self._engine.read, request.work)
 
-    def _write_waiting(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Commit what waits in the writing thread, at most so much that others get their turn."""
-        batch, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
-        self._writing = True
-        written = loop.run_in_executor(
-            self._writer, self._engine.write, [work for work, _ in batch]
-        )
-        written.add_done_callback(partial(self._tell, loop, [future for _, future in batch]))
+    async def _write(self, ticket: Ticket) -> Any:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        ticket.future = future
+        ticket.tell = self._teller(loop)
+        timer: list[asyncio.TimerHandle] = []
+        try:
+            self._commits.submit(ticket)
+            self._look_later(loop, ticket, timer, self._engine.settings.timeout)
+            return await future
+        finally:
+            ticket.withdraw()  # in case that the task was cancelled
+            for each in timer:
+                each.cancel()
 
-    def _tell(
+    def _teller(self, loop: asyncio.AbstractEventLoop) -> Callable[[list[Ticket]], None]:
+        """The same one for all tickets of a loop, so that they are told together."""
+        known, tell = self._tell
+        if known is not loop:
+            tell = partial(_tell, loop)
+            self._tell = (loop, tell)
+        return tell
+
+    def _look_later(
         self,
         loop: asyncio.AbstractEventLoop,
-        futures: list[asyncio.Future[Any]],
-        written: asyncio.Future[list[Outcome]],
+        ticket: Ticket,
+        timer: list[asyncio.TimerHandle],
+        seconds: float,
     ) -> None:
-        self._writing = False
-        if self._waiting:
-            self._write_waiting(loop)
-        try:
-            outcomes = written.result()
-        except Exception as error:
-            outcomes = [Outcome(None, copy.copy(error)) for _ in futures]
-        for future, outcome in zip(futures, outcomes, strict=True):
-            if future.done():
-                continue  # its task was cancelled
-            if outcome.error is None:
-                future.set_result(outcome.result)
-            else:
-                future.set_exception(outcome.error)
+        timer[:] = [loop.call_later(seconds, self._look, loop, ticket, timer)]
+
+    def _look(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        ticket: Ticket,
+        timer: list[asyncio.TimerHandle],
+    ) -> None:
+        """The deadline has passed."""
+        outcome = self._commits.overdue(ticket)
+        if outcome is None:
+            self._look_later(loop, ticket, timer, _LOOK)
+        else:
+            ticket.outcome = ticket.outcome or outcome
+            _settle([ticket])
 
     def _shut_down(self) -> None:
-        self._writer.shutdown()
-        self._readers.shutdown()
         self._engine.close()
+        if self._pid == os.getpid():
+            self._readers.shutdown()
+
+
+def _tell(loop: asyncio.AbstractEventLoop, tickets: list[Ticket]) -> None:
+    """From the writing thread: wake those who wait on the loop."""
+    try:
+        loop.call_soon_threadsafe(_settle, tickets)
+    except RuntimeError:
+        if not loop.is_closed():
+            raise
+        # Nobody waits there any more.
+
+
+def _settle(tickets: list[Ticket]) -> None:
+    for ticket in tickets:
+        future, outcome = ticket.future, ticket.outcome
+        if future is None or outcome is None or future.done():
+            continue  # its task was cancelled, or told at its deadline
+        if outcome.error is None:
+            future.set_result(outcome.result)
+        else:
+            future.set_exception(outcome.error)

@@ -1,185 +1,116 @@
-"""Transactions on one file: a single writer at a time, readers beside it, and what a fork needs."""
+"""One database: the thread that writes it, the connections that read it, and what a fork needs."""
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+from weakref import finalize
 
-from mainstem.errors import OutcomeUnknown, StoreBusy, StoreClosed, StoreError
-from mainstem.sqlite.connections import begin, connect_for_writing
-from mainstem.sqlite.faults import FAULTS, primary_code, translate
+from mainstem.errors import StoreError
+from mainstem.sqlite import forks
+from mainstem.sqlite.connections import connect_for_writing
+from mainstem.sqlite.faults import FAULTS, translate
 from mainstem.sqlite.files import StoreFile
+from mainstem.sqlite.group_commit import GroupCommit
 from mainstem.sqlite.readers import Readers
 from mainstem.sqlite.settings import Settings
+from mainstem.sqlite.tickets import Ticket
 
 T = TypeVar("T")
-Work: TypeAlias = Callable[[sqlite3.Connection], Any]
-
-
-class Outcome(NamedTuple):
-    """What became of one work: its result, or its error."""
-
-    result: Any
-    error: Exception | None
-
-    def answer(self) -> Any:
-        """The result. Raises the error."""
-        if self.error is not None:
-            raise self.error
-        return self.result
 
 
 class Engine:
-    """Runs functions on connections of one database. Safe to share between threads.
+    """Runs functions on connections of one database. Safe to share between threads, and with signal
+    handlers.
 
-    A file has one connection for writing and as many for reading as are in use at once. A
-    database in memory lives in its one connection, which everybody shares in turn. After a fork
-    the child opens connections of its own, since SQLite's must not be carried over.
+    A file has one connection for writing, used by the writing thread alone, and as many for reading as
+    are in use at once. A database in memory lives in its one connection, which the writing thread reads,
+    too. After a fork, parent and child open connections of their own.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._write_lock = threading.Lock()
-        self._inherited: list[sqlite3.Connection] = []
-        self._closed = False
-        self._pid = os.getpid()
+        if forks.is_carried_over(self.place):
+            raise _forked_in_use(settings.place)
         self._file = StoreFile(settings)
-        self._writer = connect_for_writing(settings, self._file)
+        self.commits = GroupCommit(settings, self._file, connect_for_writing(settings, self._file))
         self._readers = Readers(settings, self._file)
-
-    def write(self, works: Sequence[Work]) -> list[Outcome]:
-        """Run the works in one transaction that holds the write lock, and commit it.
-
-        A work that raises is rolled back and has its error as outcome; the others are not touched.
-        Raises `StoreBusy` where the lock was not to be had within the timeout, or another
-        `StoreError`; then nothing of any work was written.
-        """
-        deadline = time.monotonic() + self.settings.timeout
-        self._take_write_lock()
-        try:
-            connection = self._current_writer()
-            self._file.check()
-            try:
-                begin(connection, deadline)
-                if len(works) == 1:
-                    outcomes = [self._attempt(connection, works[0])]
-                else:
-                    outcomes = [self._attempt_with_others(connection, work) for work in works]
-                self._commit(connection)
-            except BaseException:
-                _roll_back(connection)
-                raise
-            return outcomes
-        except FAULTS as error:
-            raise self._translated(error) from error
-        finally:
-            self._write_lock.release()
+        # The thread holds what it needs and not this, so that a store that nobody uses ends it.
+        finalize(self, self.commits.finish).atexit = False
+        forks.register(self)
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``work``, which only reads. It sees everything committed before it began."""
         if self.settings.path is None:
-            self._take_write_lock()
-            try:
-                return work(self._current_writer())
-            except FAULTS as error:
-                raise self._translated(error) from error
-            finally:
-                self._write_lock.release()
-        if self._closed:
-            raise StoreClosed
-        if os.getpid() != self._pid:
-            with self._write_lock:
-                self._current_writer()
+            answer: T = self.commits.carry_out(Ticket(work, writes=False))
+            return answer
+        if self.commits.refusal is not None:
+            raise self.commits.refusal()
         try:
             return self._readers.read(work)
         except FAULTS as error:
-            raise self._translated(error) from error
+            raise translate(error, self.settings) from error
 
     def close(self) -> None:
-        """Close every connection. Later calls raise `StoreClosed`; closing again does nothing."""
-        with self._write_lock:
-            if self._closed:
-                return
-            self._closed = True
-            if os.getpid() != self._pid:
-                return  # forked, and never used since: these connections are the parent's
-            self._readers.close()
-            self._file.close(self._writer)
-
-    def _attempt(self, connection: sqlite3.Connection, work: Work) -> Outcome:
-        try:
-            return Outcome(work(connection), None)
-        except FAULTS as error:
-            _roll_back(connection)
-            return Outcome(None, self._translated(error))
-        except Exception as error:
-            _roll_back(connection)
-            return Outcome(None, error)
-
-    def _attempt_with_others(self, connection: sqlite3.Connection, work: Work) -> Outcome:
-        connection.execute("SAVEPOINT work")
-        try:
-            outcome = Outcome(work(connection), None)
-        except Exception as error:
-            if not connection.in_transaction:
-                raise  # SQLite has rolled back everything, as it does when the disk is full
-            connection.execute("ROLLBACK TO work")
-            known = self._translated(error) if isinstance(error, FAULTS) else error
-            outcome = Outcome(None, known)
-        connection.execute("RELEASE work")
-        return outcome
-
-    def _commit(self, connection: sqlite3.Connection) -> None:
-        if not connection.in_transaction:
-            return  # the only work was rolled back
-        try:
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            if primary_code(error) == sqlite3.SQLITE_IOERR:
-                # After a crash the transaction may be there or not.
-                raise OutcomeUnknown(
-                    f"the last change of {self.settings.place}",
-                    f"the disk failed while it was written: {error}",
-                ) from error
-            raise
-
-    def _translated(self, error: Exception) -> StoreError:
-        return translate(error, self.settings)
-
-    def _take_write_lock(self) -> None:
-        if not self._write_lock.acquire(timeout=self.settings.timeout):
-            raise StoreBusy(
-                f"Other threads kept {self.settings.place} for all of {self.settings.timeout:g} seconds. "
-                "Nothing was written; try again."
-            )
-
-    def _current_writer(self) -> sqlite3.Connection:
-        if self._closed:
-            raise StoreClosed
-        if os.getpid() != self._pid:
-            self._leave_parent()
-        return self._writer
-
-    def _leave_parent(self) -> None:
-        """Open connections of this process's own. The parent's are kept, unused and unclosed:
-        closing them here could release or undo what the parent holds.
+        """Carry out what was asked for before, and close every connection. Later calls raise
+        `StoreClosed`; closing again does nothing.
         """
+        try:
+            self.commits.close()
+        finally:
+            self._readers.close()
+
+    # Forks
+
+    @property
+    def place(self) -> Path | None:
+        """The same for all that use the same file."""
+        return self.settings.path
+
+    def rest(self, seconds: float) -> bool:
+        """Close every connection of a file, as soon as nobody uses it. False: it did not come to that."""
+        until = time.monotonic() + seconds
+        rested = self.commits.rest(seconds)
+        rested = self._readers.rest(max(0.0, until - time.monotonic())) and rested
+        if rested:
+            self._file.leave_parent()
+        return rested
+
+    def resume(self) -> None:
+        """Go on in the same process."""
+        self._readers.resume()
+        self.commits.resume()
+
+    def leave_parent(self, *, rested: bool) -> None:
+        """Go on in a forked child: the connections are its own, or it says that it has none."""
+        refusal: Callable[[], StoreError] | None = None
         if self.settings.path is None:
-            raise StoreError(
-                "A store in memory lives in the process that made it; this is a forked child. "
-                "Use a file to share a store between processes."
-            )
-        self._inherited.append(self._writer)
-        self._readers.leave_parent()
-        self._file.leave_parent()
-        self._writer = connect_for_writing(self.settings, self._file)
-        self._pid = os.getpid()
+            refusal = _left_in_the_parent
+        elif not rested:
+            refusal = partial(_forked_in_use, self.settings.place)
+        if refusal is not None:
+            # Neither used nor closed: that could undo what the parent has.
+            forks.keep(self.commits.connection, self._readers)
+            self.commits.connection = None
+            self._readers = Readers(self.settings, self._file)
+        self._readers.resume()
+        self.commits.leave_parent(refusal)
 
 
-def _roll_back(connection: sqlite3.Connection) -> None:
-    if connection.in_transaction:
-        connection.execute("ROLLBACK")
+def _left_in_the_parent() -> StoreError:
+    return StoreError(
+        "A store in memory lives in the process that made it; this is a forked child. "
+        "Use a file to share a store between processes."
+    )
+
+
+def _forked_in_use(place: str) -> StoreError:
+    return StoreError(
+        f"This process was forked while a long read or write of {place} was under way, so SQLite can't be "
+        "used safely for it here. Nothing was written. Fork when the store is idle, or start processes "
+        "by spawning (multiprocessing.set_start_method('spawn')) and connect in each."
+    )

@@ -1,83 +1,383 @@
-"""Writes that wait for each other share one transaction, and so one flush of the disk.
+"""The writing thread: one for each open store, where no caller's interrupt can reach the work of others.
 
-With ``synchronous=FULL`` nearly all of an append's time is the flush. Whoever gets the turn commits
-the work of everybody who was waiting for it; the others find theirs done.
+With ``synchronous=FULL`` nearly all of an append's time is the flush. So works that wait for each other
+share one transaction: whatever has come while the thread was busy is committed together.
+
+Callers put tickets into a queue and wait, each until its own deadline. Nobody ever waits for a lock that
+a caller holds; a signal handler may append while it interrupts an append. The thread is started when
+there is something to do and none is running, and it never keeps a store alive that nobody uses.
 """
 
 from __future__ import annotations
 
 import copy
+import random
 import sqlite3
-import threading
+import sys
+import time
+from _thread import LockType, allocate_lock, get_ident, start_new_thread
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from queue import SimpleQueue
 from typing import Any, Final
 
-from mainstem.errors import StoreBusy
-from mainstem.sqlite.engine import Engine, Outcome
+from mainstem.errors import MainstemError, OutcomeUnknown, StoreBusy, StoreClosed, StoreError
+from mainstem.sqlite.connections import begin, connect_for_writing
+from mainstem.sqlite.faults import FAULTS, translate
+from mainstem.sqlite.files import StoreFile
+from mainstem.sqlite.settings import Settings
+from mainstem.sqlite.tickets import Outcome, Ticket, Work, Write
+from mainstem.sqlite.transactions import Transaction
 
-MOST_TOGETHER: Final = 100
-"""Works in one transaction: enough to make the flush cheap, few enough to let other processes in."""
+_SHORTEST_WAIT: Final = 0.0003
+_LONGEST_WAIT: Final = 0.005
+"""Seconds between two tries to get the lock. A transaction takes well under a millisecond, so asking
+often shares the lock fairly. SQLite's own busy handler backs off to 100 ms: with four writing processes
+its longest wait was about a second where this one's was below 0.2 s, at the same rate."""
 
+GRACE: Final = 1.0
+"""Seconds beyond its deadline in which a caller is told what became of a work that has begun: a timeout
+of 0 means not to wait for others, and the work itself takes time too."""
 
-class Ticket:
-    """One thread's work, and what became of it."""
+_LOCKED: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_RECOVERY, sqlite3.SQLITE_LOCKED)
+"""What passes by itself."""
 
-    __slots__ = ("outcome", "work")
-
-    def __init__(self, work: Callable[[sqlite3.Connection], Any]) -> None:
-        self.work = work
-        self.outcome: Outcome | None = None
+_LOOK: Final = 0.02
+"""Seconds between two looks whether a caller whose deadline has passed can be told something."""
 
 
 class GroupCommit:
-    """Writes of many threads. Each `write` returns when its own work is committed, or raises."""
+    """Writes of many threads and tasks. Each is answered when its own work is committed."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._turn = threading.Lock()
+    def __init__(self, settings: Settings, file: StoreFile, connection: sqlite3.Connection) -> None:
+        self._settings = settings
+        self._file = file
+        self.connection: sqlite3.Connection | None = connection
+        """Used by the writing thread only. None: to be opened by it."""
         self._waiting: deque[Ticket] = deque()
+        """What is to be done next stands first."""
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        """Rung when something waits or a flag was set. May be rung by a signal handler at any moment."""
+        self._transaction: Transaction | None = None
+        """Under way at this moment."""
+        self._alive = allocate_lock()
+        """Held by the writing thread for as long as there is one."""
+        self._thread = 0
+        self._farewells: deque[LockType] = deque()
+        """Released when the thread has ended: of those who wait for it."""
+        self.refusal: Callable[[], StoreError] | None = None
+        """The error of every call, where there is one."""
+        self.is_closed = False
+        self._is_resting = False
 
-    def write(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
+    # Callers
+
+    def write(self, work: Work) -> Any:
         """Run the work in a transaction, alone or with others', and answer its result.
 
-        Raises what the work raises; it is rolled back then, and the others' are not.
+        Raises what the work raises; it is rolled back then, and the others' are not. `StoreBusy`: it was
+        not begun before the deadline, and never will be.
         """
-        ticket = Ticket(work)
-        self._waiting.append(ticket)
-        self._take_turn(ticket)
+        return self.carry_out(Write(work))
+
+    def carry_out(self, ticket: Ticket) -> Any:
+        """As `write`. An exception that arrives from outside while it waits comes through; then the
+        ticket's `fate` tells what became of the work, once that is known or the deadline has passed.
+        """
         try:
-            while ticket.outcome is None:
-                self._lead(ticket)
-        finally:
-            self._turn.release()
+            self.submit(ticket)
+            if not ticket.wait(self._settings.timeout):
+                self._outwait(ticket)
+        except BaseException:
+            if not ticket.withdraw():
+                self._outwait(ticket)
+            raise
+        assert ticket.outcome is not None
         return ticket.outcome.answer()
 
-    def _take_turn(self, ticket: Ticket) -> None:
-        settings = self._engine.settings
-        if self._turn.acquire(timeout=settings.timeout):
-            return
-        try:
-            self._waiting.remove(ticket)
-        except ValueError:
-            # Somebody is committing it at this moment, and will have an answer within the timeout.
-            self._turn.acquire()
-        else:
+    def submit(self, ticket: Ticket) -> None:
+        """Put it into the queue. Whoever does not `wait` for it calls `overdue` at its deadline."""
+        if self.refusal is not None:
+            raise self.refusal()
+        if sys.is_finalizing():
+            raise StoreError(
+                f"{self._settings.place} can't be used any more: the interpreter is shutting down. "
+                "Nothing was written; append earlier."
+            )
+        if get_ident() == self._thread:
             raise StoreBusy(
-                f"Other threads kept {settings.place} for all of {settings.timeout:g} seconds. "
-                "Nothing was written; try again."
+                f"{self._settings.place} was used by the thread that writes it, as happens when garbage is "
+                "collected there: it can't wait for itself. Nothing was written; append from a thread of "
+                "your own, not from a finaliser."
+            )
+        ticket.deadline = time.monotonic() + self._settings.timeout
+        self._waiting.append(ticket)
+        self._bell.put(None)
+        if not self._alive.locked():
+            self._start()
+
+    def overdue(self, ticket: Ticket) -> Outcome | None:
+        """What to tell a caller whose deadline has passed. None: wait a moment and ask again."""
+        if ticket.outcome is not None:
+            return ticket.outcome
+        transaction = self._transaction
+        is_late = time.monotonic() - ticket.deadline >= GRACE
+        if not ticket.is_taken:
+            # Where no transaction of others is in the way, it is about to begin.
+            if (transaction is not None or is_late) and ticket.withdraw():
+                return Outcome(None, self._busy())
+        elif is_late and (transaction is None or transaction.running is not ticket):
+            return Outcome(None, self._unknown())
+        return None
+
+    def _outwait(self, ticket: Ticket) -> None:
+        """Wait for what is told at the deadline or, of a work that has begun, behind it."""
+        while not ticket.wait(max(_LOOK, ticket.deadline - time.monotonic())):
+            outcome = self.overdue(ticket)
+            if outcome is not None:
+                ticket.outcome = ticket.outcome or outcome
+                return
+
+    def _busy(self) -> StoreBusy:
+        settings = self._settings
+        return StoreBusy(
+            f"Others kept {settings.place} for all of {settings.timeout:g} seconds. Nothing was written; "
+            "try again, or give a longer timeout in the URL (?timeout=60)."
+        )
+
+    def _unknown(self) -> OutcomeUnknown:
+        settings = self._settings
+        return OutcomeUnknown(
+            f"the last change of {settings.place}",
+            f"its commit had no answer within {settings.timeout:g} seconds",
+        )
+
+    # Ending
+
+    def close(self) -> None:
+        """Carry out what was asked for before, close the connection, and wait for that until the
+        deadline. Later calls raise `StoreClosed`.
+        """
+        self.is_closed, self.refusal = True, StoreClosed
+        if self.connection is None and not self._alive.locked():
+            return
+        if not self._end(self._settings.timeout + GRACE):
+            raise StoreBusy(
+                f"{self._settings.place} is closed, but a transaction is still under way after "
+                f"{self._settings.timeout:g} seconds. Its own call tells what became of it."
             )
 
-    def _lead(self, own: Ticket) -> None:
-        """Commit the work of those who wait, in the order in which they came."""
-        tickets = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_TOGETHER))]
+    def finish(self) -> None:
+        """As `close`, without waiting: for finalisers, when nobody can write any more."""
+        self.is_closed, self.refusal = True, StoreClosed
+        self._bell.put(None)
+        if not self._alive.locked():
+            self._put_away()
+
+    def rest(self, seconds: float) -> bool:
+        """End the thread between two transactions, and close a file's connection; what waits goes on
+        waiting until `resume`. False: it did not come to that within the time.
+        """
+        self._is_resting = True
+        return (not self._alive.locked() and self._is_put_away()) or self._end(seconds)
+
+    def resume(self) -> None:
+        """Go on after `rest`."""
+        self._is_resting = False
+        if self._waiting:
+            self._start()
+
+    def leave_parent(self, refusal: Callable[[], StoreError] | None) -> None:
+        """Begin anew in a forked child: locks may be held by threads that are not there, and what waits
+        is the parent's to do. With a ``refusal`` the store can't be used here.
+        """
+        self.refusal = self.refusal or refusal
+        waiting = self._waiting
+        self._waiting = deque()
+        self._bell = SimpleQueue()
+        self._alive = allocate_lock()
+        self._thread = 0
+        self._transaction = None
+        self._farewells = deque()
+        self._is_resting = False
+        for ticket in waiting:  # of a signal handler that has forked while its thread was appending
+            if ticket.take():
+                ticket.answer(Outcome(None, _left_to_the_parent(self._settings)))
+
+    def _end(self, seconds: float) -> bool:
+        """Have the thread end, and wait for that."""
+        if get_ident() == self._thread or sys.is_finalizing():
+            self._bell.put(None)
+            return True  # it ends behind the transaction that it is in
+        farewell = allocate_lock()
+        farewell.acquire()
+        self._farewells.append(farewell)
+        self._bell.put(None)
+        if not self._alive.locked():
+            self._start()
+        until = time.monotonic() + seconds
+        while not farewell.acquire(timeout=_LOOK):  # in slices, for the sake of signals
+            if time.monotonic() >= until:
+                return False
+        return True
+
+    def _is_put_away(self) -> bool:
+        return self.connection is None or self._settings.path is None
+
+    # The thread
+
+    def _start(self) -> None:
+        # As many as want to: all but one end at once. Whoever is interrupted here leaves nothing behind.
+        # Not one of threading's: their locks are not for signal handlers.
         try:
-            outcomes = self._engine.write([ticket.work for ticket in tickets])
+            start_new_thread(self._work, ())
+        except RuntimeError as error:
+            raise StoreError(
+                f"The thread that writes {self._settings.place} can't be started ({error}). Nothing was "
+                "written; let the process have more threads, and try again."
+            ) from error
+
+    def _work(self) -> None:
+        if not self._alive.acquire(blocking=False):
+            return  # there is one already
+        self._thread = get_ident()
+        while True:
+            try:
+                self._serve()
+                break
+            except BaseException:
+                self._renew()  # somebody's exception was thrown into this thread, which goes on
+        if self.is_closed or self._is_resting:
+            self._put_away()
+        self._thread = 0
+        self._alive.release()
+        with suppress(IndexError):
+            while True:
+                self._farewells.popleft().release()
+        if not self._is_resting and self._waiting:
+            self._start()  # it came while this one was ending
+
+    def _serve(self) -> None:
+        while not self._is_resting:
+            if self._waiting:
+                self._carry_out_some()
+            elif self.is_closed:
+                return
+            else:
+                self._bell.get()
+
+    def _carry_out_some(self) -> None:
+        try:
+            if not self._waiting[0].writes or self._begin():
+                self._transact(self._opened())
         except Exception as error:
-            outcomes = [Outcome(None, copy.copy(error)) for _ in tickets]
-        except BaseException:
-            # This thread is interrupted; the others' work was rolled back and still is to be done.
-            self._waiting.extendleft(ticket for ticket in reversed(tickets) if ticket is not own)
-            raise
-        for ticket, outcome in zip(tickets, outcomes, strict=True):
-            ticket.outcome = outcome
+            if not isinstance(error, MainstemError):
+                self._renew()
+            if isinstance(error, FAULTS):
+                error = translate(error, self._settings)
+            self._answer([(each, Outcome(None, copy.copy(error))) for each in self._next()])
+
+    def _opened(self) -> sqlite3.Connection:
+        if self.connection is None:
+            if self.is_closed:
+                raise StoreClosed
+            self.connection = connect_for_writing(self._settings, self._file)
+        return self.connection
+
+    def _begin(self) -> bool:
+        """Get the write lock. False: there is no one left who waits for it, or the thread shall end."""
+        wait = _SHORTEST_WAIT
+        while True:
+            try:
+                connection = self._opened()
+                self._file.check()
+                begin(connection, 0.0)
+                return True
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode == sqlite3.SQLITE_BUSY_SNAPSHOT:
+                    self._renew()  # something holds it at an old state, and would for ever
+                elif error.sqlite_errorcode not in _LOCKED:
+                    raise
+            self._drop_overdue()
+            if self._is_resting or not self._waiting:
+                return False
+            time.sleep(wait * random.uniform(0.5, 1.0))
+            wait = min(wait * 2, _LONGEST_WAIT)
+
+    def _drop_overdue(self) -> None:
+        """Tell those whose time is up, and forget those who have withdrawn."""
+        now = time.monotonic()
+        for ticket in list(self._waiting):
+            if ticket.is_withdrawn or ticket.deadline <= now:
+                is_taken = ticket.take()
+                self._waiting.remove(ticket)
+                if is_taken:
+                    self._answer([(ticket, Outcome(None, self._busy()))])
+
+    def _transact(self, connection: sqlite3.Connection) -> None:
+        """Works that write, together, or one that reads."""
+        transaction = self._transaction = Transaction(connection, self._settings)
+        try:
+            if self._waiting[0].writes:
+                transaction.run(self._next(writes_only=True))
+            else:
+                for ticket in self._next():
+                    transaction.read(ticket)
+                    break
+        finally:
+            self._transaction = None
+            if not transaction.is_clean:
+                self._renew()
+            self._answer(transaction.outcomes)
+
+    def _next(self, *, writes_only: bool = False) -> Iterator[Ticket]:
+        """Those who wait, in the order in which they came. Each is taken when it is asked for, and can
+        be withdrawn until then.
+        """
+        while self._waiting:
+            ticket = self._waiting[0]
+            if writes_only and not ticket.writes:
+                return
+            is_taken = ticket.take()
+            self._waiting.popleft()
+            if is_taken:
+                yield ticket
+
+    def _answer(self, outcomes: list[tuple[Ticket, Outcome]]) -> None:
+        told: dict[Any, list[Ticket]] = {}
+        for ticket, outcome in outcomes:
+            ticket.answer(outcome)
+            if ticket.tell is not None:
+                told.setdefault(ticket.tell, []).append(ticket)
+        for tell, tickets in told.items():
+            tell(tickets)
+
+    def _renew(self) -> None:
+        """Exchange a connection that may not be as it should. The new one comes first: SQLite deletes its
+        log with the last connection. What is in memory has a single one.
+        """
+        connection = self.connection
+        if connection is None or self._settings.path is None:
+            return
+        self.connection = None
+        with suppress(StoreError):  # the next work is told
+            self.connection = connect_for_writing(self._settings, self._file)
+        with suppress(sqlite3.Error):
+            self._file.close(connection)
+
+    def _put_away(self) -> None:
+        """Close the connection; the next work opens another. What is in memory stays until the end."""
+        connection = self.connection
+        if connection is None or (self._settings.path is None and not self.is_closed):
+            return
+        self.connection = None
+        with suppress(sqlite3.Error):
+            self._file.close(connection)
+
+
+def _left_to_the_parent(settings: Settings) -> StoreError:
+    return StoreError(
+        f"This process was forked while {settings.place} was being written by its parent, which does it. "
+        "This process has not written it; look at the stream before you append it here."
+    )

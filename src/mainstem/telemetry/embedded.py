@@ -81,8 +81,9 @@ class EmbeddedMetrics:
         self._flush_seconds = flush_seconds
         self._only = None if only is None else frozenset(only)
         self._clock = clock
-        self._lock = threading.Lock()
-        self._writing = threading.Lock()
+        # Reentrant: a signal handler may append, and so record, while it interrupts one who records.
+        self._lock = threading.RLock()
+        self._writing = threading.RLock()
         """Lines of two threads do not mix."""
         self._held: dict[Dimensions, dict[Metric, list[float]]] = {}
         self._series = 0

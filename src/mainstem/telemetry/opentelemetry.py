@@ -84,7 +84,8 @@ class OpenTelemetry:
         self._tracer = trace.get_tracer(_SCOPE, tracer_provider=tracer_provider)
         self._instruments: dict[Metric, Callable[[float, Mapping[str, str | int | float]], None]]
         self._instruments = {}
-        self._making = threading.Lock()
+        # Reentrant: a signal handler may append, and so record, while it interrupts one who records.
+        self._making = threading.RLock()
 
     def record(self, metric: Metric, value: float, attributes: Attributes | None = None) -> None:
         """On an instrument named ``mainstem.`` and the metric's name."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import suppress
 from enum import Enum
 from typing import Any, Final, Literal, TypeVar
 
@@ -26,6 +27,7 @@ class LoopThread:
         self._thread = threading.Thread(target=self._loop.run_forever, name="portal", daemon=True)
         self._thread.start()
         self._stopped = False
+        self._closing: set[asyncio.Task[None]] = set()
 
     def wait(self, coroutine: Coroutine[Any, Any, Item]) -> Item:
         """What the coroutine returns or raises. Once stopped, it runs on a loop of its own."""
@@ -50,13 +52,18 @@ class LoopThread:
             self._end(items)
 
     def _end(self, items: AsyncIterator[Any]) -> None:
-        if self._stopped:
-            return  # all generators were ended then
-        if threading.current_thread() is self._thread:
-            # Collected as garbage on the loop's own thread, which must not wait for itself.
-            self._loop.create_task(_close(items))
-        else:
-            self.wait(_close(items))
+        """Have the generator closed. Does not wait for it: this may be garbage that is collected in any
+        thread, at any moment, also in one that the loop or somebody who closes it waits for. What is
+        asked of the loop later comes after it.
+        """
+        with suppress(RuntimeError):  # the loop is closed: all generators were ended then
+            self._loop.call_soon_threadsafe(self._close, items)
+
+    def _close(self, items: AsyncIterator[Any]) -> None:
+        assert isinstance(items, AsyncGenerator)  # all of the stores' are
+        closing = self._loop.create_task(_closed(items))
+        self._closing.add(closing)  # or the loop forgets it
+        closing.add_done_callback(self._closing.discard)
 
     def stop(self) -> None:
         """End the loop once everything that is under way on it has come to its end."""
@@ -76,8 +83,7 @@ async def _next(items: AsyncIterator[Item]) -> Item | Literal[_End.END]:
         return _END
 
 
-async def _close(items: AsyncIterator[Any]) -> None:
-    assert isinstance(items, AsyncGenerator)  # all of the stores' are
+async def _closed(items: AsyncGenerator[Any, None]) -> None:
     await items.aclose()
 
 

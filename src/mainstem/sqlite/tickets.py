@@ -1,0 +1,120 @@
+"""One caller's work on its way through the writing thread, and what became of it.
+
+A ticket is either carried out by the writing thread or withdrawn by its caller, never both: whoever
+comes first decides, in one step that no interrupt can cut in two. So a caller that is interrupted, or
+whose time is up, always knows which of the two it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from _thread import allocate_lock
+from collections.abc import Callable
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+
+from mainstem.errors import MainstemError, OutcomeUnknown
+from mainstem.interrupts import Fate
+
+Work: TypeAlias = Callable[[sqlite3.Connection], Any]
+
+_WRITER: Final = "writer"
+_CALLER: Final = "caller"
+
+_SLICE: Final = 0.05
+"""Seconds that a caller waits without a look around. An exception that is thrown into a thread, and a
+signal that comes just before it begins to wait, are seen only when the wait is over."""
+
+
+class Outcome(NamedTuple):
+    """What became of one work: its result, or its error."""
+
+    result: Any
+    error: BaseException | None
+
+    def answer(self) -> Any:
+        """The result. Raises the error."""
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+
+class Ticket:
+    """One caller's work. ``writes``: in a transaction that holds the write lock, and is committed."""
+
+    __slots__ = ("_done", "_owner", "deadline", "future", "outcome", "tell", "work", "writes")
+
+    def __init__(self, work: Work, *, writes: bool = True) -> None:
+        self.work = work
+        self.writes = writes
+        self.outcome: Outcome | None = None
+        self.deadline = 0.0
+        """A time of `time.monotonic`. Until then others' locks are waited for."""
+        self.tell: Callable[[list[Ticket]], object] | None = None
+        """Called by the writing thread with all tickets of a transaction that have the same one."""
+        self.future: asyncio.Future[Any] | None = None
+        """What a task waits for."""
+        self._owner: dict[Literal["is"], str] = {}
+        # Only ever released by whoever answers, so a signal handler can't meet it held by its own thread.
+        self._done = allocate_lock()
+        self._done.acquire()
+
+    def take(self) -> bool:
+        """Whether the writing thread is to carry it out. False: it was withdrawn."""
+        return self._owner.setdefault("is", _WRITER) is _WRITER
+
+    def withdraw(self) -> bool:
+        """Whether it is not carried out, and never will be. False: the writing thread has it."""
+        return self._owner.setdefault("is", _CALLER) is _CALLER
+
+    @property
+    def is_taken(self) -> bool:
+        return self._owner.get("is") is _WRITER
+
+    @property
+    def is_withdrawn(self) -> bool:
+        return self._owner.get("is") is _CALLER
+
+    def answer(self, outcome: Outcome) -> None:
+        """Say what became of it, and wake its caller. To be called once."""
+        self.outcome = outcome
+        self._done.release()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the answer; False where it did not come in that time. For one thread."""
+        if self.outcome is not None or self._done.acquire(timeout=min(seconds, _SLICE)):
+            return True
+        until = time.monotonic() + seconds - _SLICE
+        while (left := until - time.monotonic()) > 0:
+            if self._done.acquire(timeout=min(left, _SLICE)):
+                return True
+        return False
+
+    def is_interruption(self, error: BaseException) -> bool:
+        """Whether the error came from outside while the work was asked for, and is not its outcome."""
+        if isinstance(error, GeneratorExit | MainstemError):
+            return False
+        return self.outcome is None or error is not self.outcome.error
+
+    @property
+    def fate(self) -> Fate:
+        """What is known by now."""
+        outcome = self.outcome
+        if outcome is None:
+            return Fate.UNKNOWN if self.is_taken else Fate.NOT_WRITTEN
+        if outcome.error is None:
+            return Fate.WRITTEN
+        return Fate.UNKNOWN if isinstance(outcome.error, OutcomeUnknown) else Fate.NOT_WRITTEN
+
+
+class Write(Ticket):
+    """A request: run this in a write transaction, alone or together with others, and commit."""
+
+    __slots__ = ()
+
+
+class Read(NamedTuple):
+    """A request: run this on a connection; it only reads."""
+
+    work: Work
