@@ -245,11 +245,6 @@ MUTANTS = (
         [Edit("cursors", 'attributes=("Count",))', 'attributes=("Count",), consistent=False)')],
     ),
     Mutant(
-        "a shard is gone when one description lacks it",
-        "L4",
-        [Edit("change_stream", "gone = missing & self._missing", "gone = missing")],
-    ),
-    Mutant(
         "what is settled is marked before the cursors are raised",
         "L3",
         [

@@ -302,11 +302,12 @@ class World:
         for number, stream_id in enumerate(("beside-1", self.streams[0])):
             operation = write(self.adapter(), stream_id)
             self.simulation.start(Process(80 + number), operation, _ended)
+
+        def begin(number: int, check: Any) -> None:
+            self.simulation.start(Process(85 + number), verify(check), _ended)
+
         for number, check in enumerate((full_check, quick_check)):
-            self.simulation.at(
-                0.5 * self.random.random(),
-                partial(self.simulation.start, Process(85 + number), verify(check), _ended),
-            )
+            self.simulation.at(0.5 * self.random.random(), partial(begin, number, check))
         self.simulation.run()
 
     def _verify(self, adapter: DynamoAdapter) -> Op[None]:

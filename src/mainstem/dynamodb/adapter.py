@@ -77,7 +77,7 @@ class DynamoAdapter:
     ) -> None:
         bounds = bounds or Bounds()
         self.items = items = EventItems(layout)
-        self.ends_of_streams = streams = Streams(layout, items)
+        streams = Streams(layout, items)
         versions = KnownVersions()
         self._url = url
         self._sequencing = sequencing

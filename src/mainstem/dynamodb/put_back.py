@@ -19,7 +19,7 @@ from mainstem.dynamodb.log_walk import LogWalk
 from mainstem.dynamodb.paced import Paced
 from mainstem.dynamodb.packing import Packed
 from mainstem.dynamodb.requests import TAKEN, Item, PutNew, Query
-from mainstem.dynamodb.streams import Streams, portions
+from mainstem.dynamodb.streams import portions
 from mainstem.errors import StoreDamaged
 from mainstem.port import Op
 
@@ -39,10 +39,9 @@ class Back(NamedTuple):
 class PutBack:
     """Puts events back into one store's events table."""
 
-    def __init__(self, layout: Layout, items: EventItems, streams: Streams, paced: Paced) -> None:
+    def __init__(self, layout: Layout, items: EventItems, paced: Paced) -> None:
         self._layout = layout
         self._items = items
-        self._streams = streams
         self._paced = paced
 
     def run(self, partition: int, streams: Mapping[str, int]) -> Op[Back]:
@@ -52,7 +51,7 @@ class PutBack:
         differing: dict[str, str] = {}
         for stream_id, in_log in streams.items():
             try:
-                found = yield from self._commit_ids(stream_id, in_log)
+                found = yield from self._commit_ids(stream_id)
             except StoreDamaged as error:
                 differing[stream_id] = str(error)
                 continue
@@ -79,36 +78,24 @@ class PutBack:
             written += yield from self._write(items)
         return Back(written, differing)
 
-    def _commit_ids(self, stream_id: str, in_log: int) -> Op[dict[int, str]]:
-        """The commit of each event that the table has, by id. A commit that is still to be rolled
-        forward is rolled forward first.
-        """
+    def _commit_ids(self, stream_id: str) -> Op[dict[int, str]]:
+        """The commit of each event that the table has, by id."""
         found: dict[int, str] = {}
-        for _ in range(2):
-            placed = None
-            first = 0
-            while True:
-                page = yield from self._paced.page(
-                    Query(
-                        self._layout.events,
-                        stream_id,
-                        first=first,
-                        attributes=self._items.place_attributes,
-                    )
+        first = 0
+        while True:
+            page = yield from self._paced.page(
+                Query(
+                    self._layout.events,
+                    stream_id,
+                    first=first,
+                    attributes=self._items.place_attributes,
                 )
-                for item in page.items:
-                    placed = self._items.place(item)
-                    found[placed.event_id] = placed.commit_id
-                if page.last is None:
-                    break
-                first = int(page.last[self._layout.events.sort_key]) + 1
-            if placed is None or placed.is_whole or len(found) == in_log:
-                break
-            try:
-                yield from self._streams.roll_forward(self._paced.attempts(), stream_id, placed)
-            except StoreDamaged:
-                break
-        return found
+            )
+            for placed in map(self._items.place, page.items):
+                found[placed.event_id] = placed.commit_id
+            if page.last is None:
+                return found
+            first = int(page.last[self._layout.events.sort_key]) + 1
 
     def _read(
         self, partition: int, wanted: Mapping[str, set[int]]

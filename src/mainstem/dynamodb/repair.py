@@ -110,7 +110,7 @@ class Repairer:
         events = 0
         holes, unreadable = found.holes, found.unreadable
         for (stream_id, _), placed in found.pieces.items():
-            hole = yield from self._finish(stream_id, placed)
+            hole = yield from self._finish(stream_id, placed, rebuilt)
             if hole is not None:
                 holes[stream_id] = hole
         for partition, hints in found.hints.items():
@@ -190,7 +190,20 @@ class Repairer:
             )
         return len(wrong)
 
-    def _finish(self, stream_id: str, placed: Sequence[Placed]) -> Op[int | None]:
+    def _becomes_known(self, stream_id: str, placed: Placed, rebuilt: Rebuilder) -> Op[bool]:
+        """Whether the log has an event where its item says, which may have been appended a moment ago."""
+        assert placed.position is not None, "only those with a position are pieces"
+        partition = self._layout.partition(stream_id)
+        for pause in waits(self._context, 0.0):
+            if rebuilt.places.holds(partition, placed.position, stream_id, placed.event_id):
+                return True
+            yield pause
+            yield from rebuilt.read_on()
+        return False
+
+    def _finish(
+        self, stream_id: str, placed: Sequence[Placed], rebuilt: Rebuilder | None
+    ) -> Op[int | None]:
         """Roll a large commit forward, if it is one that was left. Answers with an event of it that is
         missing for good, so that the repair of all other streams goes on.
         """
@@ -201,6 +214,11 @@ class Repairer:
         # The last item is written when all others are.
         last = yield from self._streams.at(attempts, stream_id, some.commit_last)
         if last is None:
+            if rebuilt is not None:
+                known = yield from self._becomes_known(stream_id, some, rebuilt)
+                if not known:
+                    # A log of an earlier moment never had the commit, and nothing else has its rest.
+                    return some.event_id + 1
             try:
                 yield from self._streams.roll_forward(attempts, stream_id, some)
             except StoreDamaged:

@@ -306,9 +306,7 @@ class RepairRun:
             for stream_id, in_log, _, _ in some:
                 of_partition = lacking.setdefault(self._layout.partition(stream_id), {})
                 of_partition[stream_id] = in_log
-        putting = PutBack(
-            self._layout, self._adapter.items, self._adapter.ends_of_streams, self._paced
-        )
+        putting = PutBack(self._layout, self._adapter.items, self._paced)
         for partition, streams in sorted(lacking.items()):
             for portion in at_once(streams):
                 done = yield from putting.run(partition, portion)
