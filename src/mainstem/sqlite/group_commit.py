@@ -61,6 +61,8 @@ class GroupCommit:
         """Rung when something waits or a flag was set. May be rung by a signal handler at any moment."""
         self._transaction: Transaction | None = None
         """Under way at this moment."""
+        self._is_shared = False
+        """The last one had several works, so more may come."""
         self._alive = allocate_lock()
         """Held by the writing thread for as long as there is one."""
         self._thread = 0
@@ -151,6 +153,17 @@ class GroupCommit:
         return OutcomeUnknown(
             f"the last change of {settings.place}",
             f"its commit had no answer within {settings.timeout:g} seconds",
+        )
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody writes, so that who comes need not wait for others, nor be waited for."""
+        return (
+            self._transaction is None
+            and not self._waiting
+            and not self._is_shared
+            and self.refusal is None
+            and self._settings.path is not None
         )
 
     # Ending
@@ -327,6 +340,7 @@ class GroupCommit:
                     break
         finally:
             self._transaction = None
+            self._is_shared = len(transaction.outcomes) > 1
             if not transaction.is_clean:
                 self._renew()
             self._answer(transaction.outcomes)
