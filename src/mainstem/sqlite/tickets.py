@@ -50,6 +50,7 @@ class Ticket:
         "future",
         "is_alone",
         "outcome",
+        "statement",
         "tell",
         "work",
         "writes",
@@ -58,6 +59,7 @@ class Ticket:
     def __init__(self, work: Work, *, writes: bool = True) -> None:
         self.work = work
         self.writes = writes
+        self.statement: Work | None = None
         self.outcome: Outcome | None = None
         self.is_alone = False
         """Its caller is writing it at the moment."""
@@ -123,11 +125,11 @@ class Ticket:
 class Write(Ticket):
     """A request: run this in a write transaction, alone or together with others, and commit.
 
-    A ``statement`` may do the same by a single statement outside of a transaction, on a connection where
-    nothing else is under way. It answers None where that has written nothing, and a closer look is needed.
+    A ``statement`` may do the same by a single statement, without a savepoint or, where nobody else writes,
+    a transaction. It answers None where that has written nothing, and a closer look is needed.
     """
 
-    __slots__ = ("statement",)
+    __slots__ = ()
 
     def __init__(self, work: Work, statement: Work | None = None) -> None:
         super().__init__(work)
