@@ -23,6 +23,7 @@ import boto3
 import h11
 import httpx
 import urllib3
+from aiobotocore.config import AioConfig
 from botocore.config import Config
 from rich.console import Console
 from rich.table import Table as Printed
@@ -31,7 +32,7 @@ from benchmarks.canned_server import canned_server
 from mainstem import AsyncStore, JsonCodec, NewEvent, Store
 from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.drivers import connect_async, connect_blocking
+from mainstem.dynamodb.drivers import BlockingDriver, connect_async, connect_blocking
 from mainstem.dynamodb.layout import Layout
 from mainstem.dynamodb.log_items import Head
 from mainstem.dynamodb.requests import Absent, Equals, Item, Put, Table, Transact
@@ -42,6 +43,8 @@ from mainstem.port import Op
 IN_FLIGHT = 32
 ROUNDS = 5
 REGION = "eu-west-1"
+
+_MANY = Config(max_pool_connections=64)
 
 _PAYLOAD = {
     "customer": "c-1234567890",
@@ -118,16 +121,23 @@ def _print(console: Console, title: str, found: list[Measured], *, ratio: bool =
 
 
 def _blocking(url: str) -> dict[str, Call]:
-    driver = connect_blocking(Settings(region=REGION, endpoint=url))
-    store = Store(_adapter(driver.new_lock), driver, JsonCodec())
     client = boto3.client("dynamodb", region_name=REGION, endpoint_url=url)
+    return {
+        "Mainstem: append": _append(connect_blocking(Settings(region=REGION, endpoint=url))),
+        "boto3: put_item": lambda: client.put_item(**_PUT),
+        "Mainstem: append, through a client of boto3's": _append(connect_blocking(client=client)),
+    }
+
+
+def _append(driver: BlockingDriver) -> Call:
+    store = Store(_adapter(driver.new_lock), driver, JsonCodec())
     version = 0
 
     def append() -> None:
         nonlocal version
         version = store.append("orders-0123456789", [_NEW], expected=version).version
 
-    return {"Mainstem: append": append, "boto3: put_item": lambda: client.put_item(**_PUT)}
+    return append
 
 
 def _adapter(new_lock: Callable[[], Any]) -> DynamoAdapter:
@@ -181,13 +191,15 @@ def _measured(seconds: dict[str, list[tuple[float, float]]], count: int) -> list
 
 async def _async(url: str) -> list[Measured]:
     driver = connect_async(Settings(region=REGION, endpoint=url))
+    boto = boto3.client("dynamodb", region_name=REGION, endpoint_url=url, config=_MANY)
+    in_threads = connect_async(client=boto)
     store = AsyncStore(_adapter(driver.new_lock), driver, JsonCodec())
     numbers = count()
-    config = Config(max_pool_connections=64)
     session = aiobotocore.session.get_session()
     async with session.create_client(
-        "dynamodb", region_name=REGION, endpoint_url=url, config=config
+        "dynamodb", region_name=REGION, endpoint_url=url, config=AioConfig(max_pool_connections=64)
     ) as client:
+        awaited = connect_async(client=client)
         found = await _against_async(
             {
                 "Mainstem: append": lambda: store.append(
@@ -195,9 +207,16 @@ async def _async(url: str) -> list[Measured]:
                 ),
                 "Mainstem: a transaction for each": lambda: driver.run(_one(_APPEND)),
                 "aiobotocore: put_item": lambda: client.put_item(**_PUT),
+                "Mainstem: the same, through a client of aiobotocore's": lambda: awaited.run(
+                    _one(_APPEND)
+                ),
+                "Mainstem: the same, through a client of boto3's": lambda: in_threads.run(
+                    _one(_APPEND)
+                ),
             }
         )
     await store.close()
+    await in_threads.close()
     return found
 
 

@@ -11,6 +11,7 @@ import pytest
 
 import dynamodb_local
 import local_aws
+import moto_help
 
 _SERVER = pytest.StashKey[dynamodb_local.Starting]()
 
@@ -67,6 +68,16 @@ def dynamodb_of_page(
     if "dynamodb://" in page.read_text():
         server: dynamodb_local.Server = request.getfixturevalue("dynamodb")
         monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", server.endpoint)
+
+
+@pytest.fixture
+def moto_of_page(page: Path) -> Iterator[None]:
+    """moto's import leaves a hook behind, which other tests shall not see."""
+    if "moto" not in page.read_text():
+        yield
+        return
+    with moto_help.imported_moto():
+        yield
 
 
 @pytest.fixture

@@ -260,6 +260,32 @@ def test_the_bundle_has_no_part_that_functions_do_not_need(bundle: Bundle) -> No
     assert not [name for name in names if name.startswith(("mainstem/cli/", "mainstem/demo/"))]
 
 
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PIP_USER": "1", "PIP_ROOT": "elsewhere", "PIP_REQUIRE_HASHES": "1"},
+        {"PIP_PREFIX": "elsewhere", "PIP_REQUIRE_VIRTUALENV": "1", "PIP_DRY_RUN": "1"},
+        {"PIP_CONFIG_FILE": "user = true\nroot = elsewhere"},
+        {"PIP_CONFIG_FILE": "prefix = elsewhere\nrequire-virtualenv = true\ndry-run = true"},
+    ],
+    ids=str,
+)
+def test_however_pip_is_set_up_to_install_the_bundle_is_the_same(
+    bundle: Bundle, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in environment.items():
+        if name == "PIP_CONFIG_FILE":
+            (tmp_path / "pip.conf").write_text(f"[install]\n{value}\n")
+            monkeypatch.setenv(name, str(tmp_path / "pip.conf"))
+        else:
+            monkeypatch.setenv(name, value)
+    # Run as by a Python that is in no virtual environment.
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    assert build(PYTHON, ARCHITECTURE).digest == bundle.digest
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_newer_pythons_have_zstd_of_their_own() -> None:
     assert [each.partition("==")[0] for each in requirements("3.14")] == ["msgspec"]
     assert [each.partition("==")[0] for each in requirements("3.13")] == [

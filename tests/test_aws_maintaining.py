@@ -118,15 +118,26 @@ def test_a_throttled_partition_is_left_to_the_next_turn(shop: Shop) -> None:
 
 
 def test_it_verifies_and_tells_what_is_behind(shop: Shop) -> None:
-    told = Told()
-    function = Maintaining(place_of(shop), telemetry=told)
+    told, place = Told(), place_of(shop)
+    function = Maintaining(place, batching_seconds=300, telemetry=told)
     done = function.handle({"task": "verify"}, Time(shop, 900))
     assert done == {"verdict": "complete", "streams": 40, "findings": 0, "ended": True}
     shop.append("order-3", 2, expected=6)
-    shop.simulation.run_until(shop.database.now + 300)
-    # It may be on its way, through a batching window.
+    shop.database.now += 5
+    comes_at = shop.database.now + 300
+
+    def sequence(request: Any) -> None:
+        nonlocal comes_at
+        if isinstance(request, Sleep) and shop.database.now >= comes_at:
+            comes_at = float("inf")
+            sequenced(shop)
+
+    # It is on its way, through a batching window.
+    place.before_request = sequence
     assert function.handle({"task": "verify"}, Time(shop, 900))["verdict"] == "complete"
-    shop.simulation.run_until(shop.database.now + 301)
+    assert comes_at == float("inf")
+    shop.append("order-3", 2, expected=8)
+    shop.database.now += 5
     done = function.handle({"task": "verify"}, Time(shop, 900))
     assert (done["verdict"], done["findings"]) == ("behind", 1)
     assert told.sums["verify.behind"] == 1
@@ -155,5 +166,5 @@ def test_a_verification_goes_on_where_the_last_one_had_no_more_time(
 
 
 def test_another_task_is_refused(shop: Shop) -> None:
-    with pytest.raises(InvalidInput, match="segment and verify"):
+    with pytest.raises(InvalidInput, match="segment, verify and watch"):
         Maintaining(place_of(shop)).handle({"task": "tidy"}, Time(shop))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,10 +20,32 @@ from mainstem.aws import sequencing as functions
 from mainstem.aws.dead_letters import DeadLetters
 from mainstem.aws.maintaining import Maintaining
 from mainstem.aws.reading import Reading, Subscribed
-from mainstem.aws.stack.roles import _KEY_ACTIONS, READERS, USES, WRITERS, Use, roles
+from mainstem.aws.stack.roles import (
+    _KEY_ACTIONS,
+    PUBLISH_ACTIONS,
+    READERS,
+    USES,
+    WRITERS,
+    Use,
+    roles,
+)
+from mainstem.aws.stack.roles import statements as made_statements
 from mainstem.codec import JsonCodec
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
 from mainstem.dynamodb.commits import Bounds
+from mainstem.dynamodb.layout import (
+    LATENESS_KEY,
+    TABLE_KEY,
+    VERIFICATION_KEY,
+    cursor_key,
+    log_hash,
+    partition_key,
+    repair_hash,
+    segment_hash,
+    shard_key,
+    snapshot_key,
+)
+from mainstem.dynamodb.requests import CHANGE_READS, Update
 from mainstem.dynamodb.segments import Segmenter, SegmentSize
 from mainstem.dynamodb.sequencer import Sequencer
 from mainstem.dynamodb.tables import TableOptions, check, note
@@ -29,6 +54,7 @@ from mainstem.events import EncodedEvent
 from mainstem.port import ImportedEvent, Op, StoredSnapshot, StreamWrite
 from mainstem.streams import LogFilter
 from repair_help import Shop
+from simulation.stream import Nature, SimulatedStream
 
 
 class Recorder:
@@ -37,6 +63,8 @@ class Recorder:
     def __init__(self) -> None:
         self.shop = Shop(partitions=2)
         self.actions: set[Action] = set()
+        self.of_stream: set[str] = set()
+        """What was asked of the change stream."""
         self.random = random.Random(7)
 
     def place(self) -> ShopPlace:
@@ -51,7 +79,10 @@ class Recorder:
         return place
 
     def _record(self, request: Any) -> None:
-        self.actions.update(actions_of(request, self.shop.layout))
+        if isinstance(request, CHANGE_READS):
+            self.of_stream.add(type(request).__name__)
+        else:
+            self.actions.update(actions_of(request, self.shop.layout))
 
     def grow(self) -> list[Any]:
         """Events of new and old streams, single and in commits; the records of some of them."""
@@ -98,11 +129,16 @@ def test_the_sequencing_function(recorder: Recorder) -> None:
 
 
 def test_the_maintenance_function(recorder: Recorder) -> None:
+    SimulatedStream(recorder.shop.database, recorder.shop.layout.events, random.Random(1), Nature())
+    # Where the log has no stream, it looks whether the events table has any.
+    Maintaining(recorder.place()).handle({"task": "verify"}, Time(recorder.shop, 900))
     for _ in range(8):
         functions.Sequencing(ShopPlace(recorder.shop)).handle(event(recorder.grow()), None)
-        function = Maintaining(recorder.place(), reclaim=True)
-        for task in ("segment", "verify"):
+        function = Maintaining(recorder.place(), reclaim=True, watched=["publisher"])
+        for task in ("segment", "verify", "watch"):
             function.handle({"task": task}, Time(recorder.shop, 900))
+    (stream,) = [each for each in statements("MaintainRole") if each["Sid"] == "Stream"]
+    assert {f"dynamodb:{name}" for name in recorder.of_stream} == set(stream["Action"])
     recorder.opened()
     # Its other task is that of the stack's custom resource.
     wanted = note(recorder.shop.layout, recorder.shop.context(), TableOptions())
@@ -120,6 +156,60 @@ def test_functions_that_read_the_log(recorder: Recorder) -> None:
         reading.handle(event(batches_of_log(recorder.shop)), Time(recorder.shop, 600))
     recorder.opened()
     assert recorder.actions == allowed(USES["Publish"]) == allowed(READERS)
+
+
+def changed_keys(recorder: Recorder) -> set[str]:
+    """Of the log table's items that are changed."""
+    return {
+        request.key.hash
+        for request in recorder.shop.asked
+        if isinstance(request, Update) and request.table.name == recorder.shop.layout.log.name
+    }
+
+
+@pytest.mark.parametrize("name", ["publisher", "invoices"])
+def test_functions_that_read_the_log_change_their_checkpoints_only(
+    recorder: Recorder, name: str
+) -> None:
+    functions.Sequencing(ShopPlace(recorder.shop)).handle(event(recorder.grow()), None)
+    recorder.shop.asked.clear()
+    subscribed = Subscribed(name, BEGINNING, LogFilter(), JsonCodec(), 5)
+    reading = Reading(recorder.place(), subscribed, lambda batch, _: batch.next_position)
+    reading.handle(event(batches_of_log(recorder.shop)), Time(recorder.shop, 600))
+    (key,) = changed_keys(recorder)
+    own, any_one = USES["Publish"].checkpoints, READERS.checkpoints
+    assert own is not None
+    assert any_one is not None
+    assert fnmatchcase(key, any_one)
+    assert fnmatchcase(key, own) == (name == "publisher")
+
+
+def test_readers_may_change_no_other_item_of_the_log(recorder: Recorder) -> None:
+    keys = [
+        *(
+            log_hash(Partition(0), 0),
+            segment_hash(Partition(0), 0),
+            partition_key(Partition(0)).hash,
+        ),
+        *(cursor_key("order-1").hash, snapshot_key("order-1", "state").hash, TABLE_KEY.hash),
+        *(VERIFICATION_KEY.hash, LATENESS_KEY.hash, shard_key("shard").hash, repair_hash("x")),
+    ]
+    for use in (USES["Publish"], READERS):
+        assert not [key for key in keys if fnmatchcase(key, use.checkpoints or "*")]
+        (changing,) = [each for each in made_statements(use) if changes(each["Action"])]
+        assert changing["Condition"] == {
+            "ForAllValues:StringLike": {"dynamodb:LeadingKeys": [use.checkpoints]}
+        }
+        # Each of them names the key of its item; where there is no key, the condition would be met.
+        assert changing["Action"] == ["dynamodb:UpdateItem"]
+
+
+def changes(actions: Sequence[str]) -> set[str]:
+    return {
+        action
+        for action in actions
+        if re.search("Put|Update|Delete|Insert|Write|Execute", action) is not None
+    }
 
 
 def test_services_that_write_and_read(recorder: Recorder) -> None:
@@ -186,6 +276,54 @@ def _checkpoint(adapter: DynamoAdapter, partition: Partition) -> Op[None]:
     yield from adapter.save_checkpoint(claim, Position(1))
 
 
+# What the page says
+
+PAGE = Path(__file__).parent.parent / "docs" / "security.md"
+
+
+def row(first: str) -> list[list[str]]:
+    """The cells of a row of a table, each as the names in it."""
+    (line,) = re.findall(rf"^\| `{first}` \|(.*)\|$", PAGE.read_text(), re.MULTILINE)
+    return [re.findall(r"`([^`]+)`", cell) for cell in line.split("|")]
+
+
+def said(use: Use) -> list[str]:
+    """What a function may do with the log table, as the page says it."""
+    return [*use.log, *([] if use.checkpoints is None else [use.checkpoints])]
+
+
+@pytest.mark.parametrize("function", USES)
+def test_the_page_says_what_a_function_may_do(function: str) -> None:
+    use = USES[function]
+    events, log, _ = row(f"shop-{function.lower()}")
+    assert set(events) == set(use.events)
+    assert set(log) == set(said(use))
+    others = {
+        action.partition(":")[2] if action.startswith("dynamodb:") else action
+        for each in statements(f"{function}Role")
+        if each["Sid"] not in ("Events", "Log", "Checkpoints", "Streams", "Logs", "Key")
+        for action in each["Action"]
+        if isinstance(action, str)
+    }
+    told = " ".join(PAGE.read_text().splitlines())
+    cell = re.search(rf"\| `shop-{function.lower()}` \|[^\n]*?\|[^|]*\|([^|]*)\|", told)
+    assert cell is not None
+    named = set(re.findall(r"`([^`]+)`", cell[1]))
+    if function == "Publish":  # its stream's are those of the other one
+        others -= {"DescribeStream", "GetRecords", "GetShardIterator"}
+        others |= {each["Action"] for each in PUBLISH_ACTIONS.values()} | {"PublishTo"}
+    assert named - {"listing"} == others
+
+
+@pytest.mark.parametrize(
+    ("output", "use"), [("ReaderPolicyArn", READERS), ("WriterPolicyArn", WRITERS)]
+)
+def test_the_page_says_what_a_policy_for_others_allows(output: str, use: Use) -> None:
+    _, cell = row(output)
+    listing = [*use.listing, "listing"] if use.listing else []
+    assert sorted(cell) == sorted([*use.events, *said(use), *listing])
+
+
 # What is around DynamoDB
 
 
@@ -200,7 +338,7 @@ def test_what_else_a_role_allows_is_what_its_function_and_lambda_need() -> None:
         role: {
             action if isinstance(action, str) else json.dumps(action)
             for each in statements(role)
-            if each["Sid"] not in ("Events", "Log", "Listing")
+            if each["Sid"] not in ("Events", "Log", "Listing", "Checkpoints")
             for action in each["Action"]
         }
         for role in ("SequenceRole", "MaintainRole", "PublishRole")
@@ -214,7 +352,8 @@ def test_what_else_a_role_allows_is_what_its_function_and_lambda_need() -> None:
     }
     kept = {"s3:PutObject", "s3:ListBucket"}
     assert others["SequenceRole"] == always | stream | kept
-    assert others["MaintainRole"] == always
+    watched = {f"dynamodb:{name}" for name in ("DescribeStream", "GetRecords", "GetShardIterator")}
+    assert others["MaintainRole"] == always | watched
     assert others["PublishRole"] - always - stream == {
         '{"Fn::FindInMap": ["PublishActions", {"Ref": "PublishService"}, "Action"]}'
     }

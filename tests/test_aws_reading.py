@@ -246,6 +246,20 @@ def test_each_batch_costs_one_look_at_the_claim(shop: Shop) -> None:
     assert all(look.consistent for look in looks)
 
 
+def test_each_further_request_to_a_target_costs_one_more(shop: Shop) -> None:
+    def three_requests(batch: Batch, out_of_time: Any) -> Position:
+        assert not any(out_of_time() for _ in range(3))
+        return batch.next_position
+
+    reading(ShopPlace(shop), three_requests, batch_size=500).handle({}, Time(shop))
+    looks = [
+        request
+        for request in shop.asked
+        if isinstance(request, Get) and request.key.hash == "checkpoint#orders"
+    ]
+    assert len(looks) == 3
+
+
 @pytest.mark.parametrize(
     "start", [{0: 1}, {0: 1, 1: 2, 2: 0, 3: 0, 4: 0}, {0: 99, 1: 0, 2: 0, 3: 0}, 3]
 )

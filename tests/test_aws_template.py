@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import mainstem
 from mainstem.aws.stack import template
 from mainstem.aws.stack.alarms import alarms
 from mainstem.aws.stack.functions import FUNCTIONS
@@ -19,7 +21,9 @@ from mainstem.aws.stack.parameters import GROUPS, PARAMETERS
 from mainstem.dynamodb import AttributeNames
 from mainstem.dynamodb.layout import Layout
 from mainstem.dynamodb.tables import TableOptions, events_table, log_table
-from mainstem.telemetry.metrics import ALL
+from mainstem.telemetry import Metric, metrics
+from mainstem.telemetry.embedded import _title
+from mainstem.telemetry.metrics import ALL, OF_FUNCTIONS
 
 DOCS = Path(__file__).parent.parent / "docs"
 _CREATE_LIMIT = 51_200
@@ -124,8 +128,6 @@ def test_every_alarm_is_documented() -> None:
 
 
 def test_alarms_and_dashboard_are_of_metrics_that_there_are(made: dict[str, Any]) -> None:
-    from mainstem.telemetry.embedded import _title
-
     known = {_title(metric.name) for metric in ALL}
     for each in alarms().values():
         if each["Properties"]["Namespace"] == "Mainstem":
@@ -134,6 +136,122 @@ def test_alarms_and_dashboard_are_of_metrics_that_there_are(made: dict[str, Any]
     shown = json.loads(body.replace("${!", "${"))
     for metric in metrics_of(shown):
         assert metric in known
+
+
+OF_AWS = {
+    *("Errors", "Throttles", "IteratorAge"),
+    *("OnFailureDestinationDeliveredEventCount", "DroppedEventCount"),
+    *("ConsumedReadCapacityUnits", "ConsumedWriteCapacityUnits"),
+    *("WriteThrottleEvents", "ReadThrottleEvents"),
+}
+"""CloudWatch's own, of Lambda and DynamoDB."""
+DIMENSIONS = {"Store", "Subscription", "Operation", "Reason"}
+
+
+def emitted() -> set[str]:
+    """The metrics that something in the source records."""
+    source = Path(mainstem.__file__).parent
+    text = "".join(path.read_text() for path in source.rglob("*.py") if path.name != "metrics.py")
+    return {
+        _title(metric.name)
+        for name, metric in vars(metrics).items()
+        if isinstance(metric, Metric) and re.search(rf"\b{name}\b", text)
+    }
+
+
+def of_functions() -> set[str]:
+    return {_title(metric.name) for metric in OF_FUNCTIONS} & emitted()
+
+
+def test_every_metric_that_is_told_of_is_recorded() -> None:
+    assert {_title(metric.name) for metric in ALL} == emitted()
+
+
+def test_alarms_and_dashboard_go_by_what_the_functions_tell(made: dict[str, Any]) -> None:
+    for each in alarms().values():
+        name, namespace = each["Properties"]["MetricName"], each["Properties"]["Namespace"]
+        assert name in (of_functions() if namespace == "Mainstem" else OF_AWS)
+        if namespace == "Mainstem":
+            assert {each["Name"] for each in each["Properties"]["Dimensions"]} <= DIMENSIONS
+    body = made["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    shown = json.loads(body.replace("${!", "${"))
+    assert set(metrics_of(shown)) <= of_functions()
+    for widget in shown["widgets"]:
+        for metric in widget["properties"]["metrics"]:
+            assert metric[0] == "Mainstem" or isinstance(metric[0], dict) or metric[1] in OF_AWS
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: page.name)
+def test_every_metric_in_the_pages_is_one(page: Path, made: dict[str, Any]) -> None:
+    text = page.read_text()
+    known = emitted() | OF_AWS
+    for name in re.findall(r"--metric-name[ =](\S+)", text):
+        assert name in known
+    for options in re.findall(r"--dimensions ((?:Name=\S+ ?)+)", text):
+        assert set(re.findall(r"Name=([^,]+)", options)) <= DIMENSIONS | {"FunctionName"}
+    begin = {re.match("[A-Z][a-z]+", name)[0] for name in emitted()}  # type: ignore[index]
+    others = {*PARAMETERS, *made["Resources"], *made["Outputs"], *vars(mainstem), *OTHERS}
+    for name in re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z]+)+)`", text):
+        if re.match("[A-Z][a-z]+", name)[0] in begin:  # type: ignore[index]
+            assert name in known | others, f"{name} is no metric"
+
+
+OTHERS = {"LogPage"}
+"""Names in the pages that begin as metrics do."""
+
+
+def test_the_page_lists_the_metrics_of_functions() -> None:
+    page = (DOCS / "how-to" / "operate.md").read_text()
+    section = page.partition("## Metrics")[2].partition("\n## ")[0]
+    listed = re.findall(r"^\| `([A-Z]\w+)`", section, re.MULTILINE)
+    assert sorted(listed) == sorted(_title(metric.name) for metric in OF_FUNCTIONS)
+
+
+def test_the_page_lists_the_graphs_of_the_dashboard(made: dict[str, Any]) -> None:
+    page = (DOCS / "how-to" / "operate.md").read_text()
+    body = made["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    for widget in json.loads(body.replace("${!", "${"))["widgets"]:
+        assert f"| {widget['properties']['title']} |" in page
+
+
+def test_what_is_told_each_minute_is_missed_when_it_is_not(made: dict[str, Any]) -> None:
+    """Where whatever tells it does not run, that is what the alarm is for."""
+    missed = {
+        name
+        for name, each in alarms().items()
+        if each["Properties"]["TreatMissingData"] != "notBreaching"
+    }
+    assert missed == {"LogAgeAlarm", "PublicationLateAlarm"}
+    for name in missed:
+        properties = made["Resources"][name]["Properties"]
+        assert (properties["Period"], properties["EvaluationPeriods"]) == (60, 5)
+        # Where nothing is measured, it would be missed for ever.
+        assert properties["TreatMissingData"] == {
+            "Fn::If": ["Measures", "breaching", "notBreaching"]
+        }
+    assert made["Conditions"]["Measures"] == {
+        "Fn::Not": [{"Fn::Equals": [{"Ref": "Metrics"}, "none"]}]
+    }
+    rule = made["Resources"]["WatchSchedule"]["Properties"]
+    assert rule["ScheduleExpression"] == "rate(1 minute)"
+    assert json.loads(rule["Targets"][0]["Input"]) == {"task": "watch"}
+
+
+def test_names_of_alarms_of_two_stores_are_never_the_same() -> None:
+    """That of one store could end as another one's begins: shop and shop-log, age and log-age."""
+    names = [
+        each["Properties"]["AlarmName"]["Fn::Sub"].removeprefix("${StoreName}-")
+        for each in alarms().values()
+    ]
+    assert not [(one, other) for one in names for other in names if one.endswith(f"-{other}")]
+
+
+def test_a_batch_is_tried_again_until_its_records_are_old(made: dict[str, Any]) -> None:
+    """Tries could be used up by an outage of minutes."""
+    assert PARAMETERS["RetryAttempts"]["Default"] == -1
+    source = made["Resources"]["SequenceSource"]["Properties"]
+    assert source["MaximumRetryAttempts"] == {"Ref": "RetryAttempts"}
+    assert source["MetricsConfig"] == {"Metrics": ["EventCount"]}
 
 
 def metrics_of(dashboard: Mapping[str, Any]) -> Iterator[str]:

@@ -216,19 +216,123 @@ def test_tail_shows_the_last_events_and_ends_after_so_many(mainstem_: Mainstem, 
     assert [line["position"] for line in ran.lines] == [1]
 
 
-def test_tail_goes_on_at_its_checkpoint(mainstem_: Mainstem, shop: str) -> None:
-    first = mainstem_("tail", "--subscription", "s", "--max-count", "2")
-    second = mainstem_("tail", "--subscription", "s", "--max-count", "1")
-    assert [line["position"] for line in first.lines + second.lines] == [0, 1, 2]
+def test_tail_takes_nothing_from_an_application(mainstem_: Mainstem, shop: str) -> None:
+    with mainstem.connect(shop) as store:
+        events = iter(store.subscribe("invoices", live=False, batch_size=1))
+        assert next(events).position == 0
+        assert mainstem_("tail", "--from", "0", "--max-count", "3").code == 0
+        assert mainstem_("tail", "--subscription", "invoices", "--max-count", "1").code == 2
+        assert [event.position for event in events] == [1, 2]
+        assert [at.position for at in store.checkpoints()] == [3]
+
+
+def subscribed(shop: str, name: str = "invoices", position: int = 2) -> None:
+    with mainstem.connect(shop) as store:
+        subscription = store.subscribe(name, checkpoint="manual", live=False)
+        for event in subscription:
+            if event.position == position - 1:
+                subscription.save()
+
+
+def test_subscriptions_are_listed_with_gap_and_lag(mainstem_: Mainstem, shop: str) -> None:
+    assert "There is no subscription" in mainstem_("subscriptions", "--table").out
+    assert mainstem_("subscriptions", "--json").lines == []
+    subscribed(shop)
+    subscribed(shop, "totals", 3)
+    ran = mainstem_("subscriptions", "--table")
+    assert re.search(r"invoices\s+0\s+2\s+1\s+\d\.\d s", ran.out)
+    invoices, totals = mainstem_("subscriptions", "--json").lines
+    assert (invoices["subscription"], invoices["partition"], invoices["position"]) == (
+        "invoices",
+        0,
+        2,
+    )
+    assert (invoices["head"], invoices["gap"]) == (3, 1)
+    assert invoices["lag_seconds"] > 0
+    assert (totals["position"], totals["gap"], totals["lag_seconds"]) == (3, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("place", "position"),
+    [
+        ("beginning", 0),
+        ("end", 3),
+        ("1", 1),
+        ("0=1", 1),
+        ("2020-01-01", 0),
+        ("2100-01-01T00:00:00Z", 3),
+    ],
+)
+def test_a_subscription_is_reset_and_its_reader_is_told(
+    mainstem_: Mainstem, shop: str, place: str, position: int
+) -> None:
+    subscribed(shop)
+    with mainstem.connect(shop) as store:
+        reader = store.subscribe("invoices", live=False)
+        events = iter(reader)
+        assert next(events).position == 2
+        ran = mainstem_("subscriptions", "reset", "invoices", "--to", place, "--yes", "--json")
+        (moved,) = ran.lines
+        assert (moved["position"], moved["before"]) == (position, 2)
+        with pytest.raises(mainstem.CheckpointLost):
+            list(events)
+        left = [event.position for event in store.subscribe("invoices", live=False)]
+        assert left == list(range(position, 3))
+
+
+def test_a_subscription_is_forgotten(mainstem_: Mainstem, shop: str) -> None:
+    subscribed(shop)
+    assert "forgotten" in mainstem_("subscriptions", "forget", "invoices", "--yes").out
+    with mainstem.connect(shop) as store:
+        assert store.checkpoints() == []
+
+
+def test_a_subscription_is_taken_over_by_a_deed_of_its_own(mainstem_: Mainstem, shop: str) -> None:
+    subscribed(shop)
+    with mainstem.connect(shop) as store:
+        events = iter(store.subscribe("invoices", live=False))
+        next(events)
+        ran = mainstem_("subscriptions", "take-over", "invoices", "--yes", "--max-count", "1")
+        assert [line["position"] for line in ran.lines] == [2]
+        with pytest.raises(mainstem.CheckpointLost):
+            list(events)
+        assert [at.position for at in store.checkpoints()] == [3]
+
+
+@pytest.mark.parametrize(
+    "deed", [("reset", "--to", "end"), ("forget",), ("take-over", "--max-count", "1")]
+)
+def test_nothing_is_done_to_a_subscription_unasked_or_unknown(
+    mainstem_: Mainstem, shop: str, deed: tuple[str, ...]
+) -> None:
+    subscribed(shop)
+    ran = mainstem_("subscriptions", *deed, "invoices")
+    assert (ran.code, "--yes" in ran.err) == (2, True)
+    ran = mainstem_("subscriptions", *deed, "invoice", "--yes")
+    assert (ran.code, "no subscription 'invoice'" in ran.err) == (2, True)
+    with mainstem.connect(shop) as store:
+        assert [(at.subscription, at.position) for at in store.checkpoints()] == [("invoices", 2)]
+
+
+@pytest.mark.parametrize(
+    "place", ["4=", "0=1,0=2", "0=1,", "=1", "0=x", "0=1,1=2", "0=99", "soon", "-1"]
+)
+def test_a_subscription_is_reset_to_no_place_that_is_not_there(
+    mainstem_: Mainstem, shop: str, place: str
+) -> None:
+    subscribed(shop)
+    assert mainstem_("subscriptions", "reset", "invoices", f"--to={place}", "--yes").code == 2
+    with mainstem.connect(shop) as store:
+        assert [at.position for at in store.checkpoints()] == [2]
 
 
 def test_status_shows_figures_and_subscriptions(mainstem_: Mainstem, shop: str) -> None:
     assert "Subscriptions" not in mainstem_("status", "--table").out
-    mainstem_("tail", "--subscription", "invoices", "--max-count", "2")
+    subscribed(shop)
     ran = mainstem_("status", "--table")
     assert re.search(r"events\s+3\s", ran.out)
     assert re.search(r"streams\s+2\s", ran.out)
-    assert re.search(r"invoices\s+0\s+2\s+1\s+0\.\d s", ran.out)
+    assert re.search(r"invoices\s+0\s+2\s+1\s+\d\.\d s", ran.out)
     (status,) = mainstem_("status", "--json").lines
     assert (status["events"], status["streams"], status["heads"]) == (3, 2, [3])
     (reader,) = status["subscriptions"]

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 import dynamodb_local
+import mainstem
 from mainstem.cli.app import run
 
 Mainstem = Callable[..., tuple[int, str, str]]
@@ -90,7 +91,7 @@ def test_without_tables_it_says_how_to_make_them(
     assert "mainstem create-tables" in err
 
 
-def test_every_command_works_there(mainstem_: Mainstem, tmp_path: Path) -> None:
+def test_every_command_works_there(mainstem_: Mainstem, url: str, tmp_path: Path) -> None:
     assert mainstem_("create-tables", "--no-stream")[0] == 0
     assert mainstem_("append", "order-1", "Placed", '{"total": 42}', "--expected", "0")[0] == 0
     assert mainstem_("append", "order-1", "Paid", "--expected", "1")[0] == 0
@@ -102,12 +103,21 @@ def test_every_command_works_there(mainstem_: Mainstem, tmp_path: Path) -> None:
     assert [event["event_id"] for event in lines(out)] == [1, 0]
     _, out, _ = mainstem_("streams", "--json")
     assert lines(out) == [{"stream_id": "order-1", "version": 2}]
-    _, out, _ = mainstem_("tail", "--subscription", "s", "--max-count", "2")
+    _, out, _ = mainstem_("tail", "--from", "0", "--max-count", "2")
     assert len(lines(out)) == 2
+    with mainstem.connect(url) as store:
+        list(store.subscribe("s", live=False))
     _, out, _ = mainstem_("status", "--json")
     (status,) = lines(out)
     assert (status["events"], status["streams"], status["heads"]) == (2, 1, [2])
+    assert status["workers"] is None
     assert [reader["gap"] for reader in status["subscriptions"]] == [0]
+    code, out, _ = mainstem_("subscriptions", "reset", "s", "--to", "1", "--yes", "--json")
+    assert (code, [reader["position"] for reader in lines(out)]) == (0, [1])
+    _, out, _ = mainstem_("subscriptions", "--json")
+    assert [(reader["position"], reader["gap"]) for reader in lines(out)] == [(1, 1)]
+    assert mainstem_("subscriptions", "forget", "s", "--yes")[0] == 0
+    assert lines(mainstem_("subscriptions", "--json")[1]) == []
     file = tmp_path / "shop.jsonl.zst"
     assert mainstem_("export", str(file))[0] == 0
     _, out, _ = mainstem_("import", str(file), "--json")

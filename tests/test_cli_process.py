@@ -100,8 +100,22 @@ def in_terminal(*arguments: str) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_ends_a_tail_behind_what_it_printed(url: str, number: signal.Signals) -> None:
-    with start(url, "tail", "--subscription", "s", "--from", "19990") as process:
+def test_ctrl_c_ends_a_tail_quietly(url: str, number: signal.Signals) -> None:
+    with start(url, "tail", "--from", "19990") as process:
+        assert process.stdout is not None
+        for position in range(19_990, 20_000):
+            assert json.loads(process.stdout.readline())["position"] == position
+        process.send_signal(number)
+        rest, errors = process.communicate(timeout=60)
+    assert (process.returncode, rest, errors) == (0, b"", b"")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_a_taking_over_behind_what_it_printed(url: str, number: signal.Signals) -> None:
+    with mainstem.connect(url) as store:
+        assert list(store.subscribe("s", start=19_990, live=False, names="None")) == []
+        store.reset_subscription("s", 19_990)
+    with start(url, "subscriptions", "take-over", "s", "--yes") as process:
         assert process.stdout is not None
         for position in range(19_990, 20_000):
             assert json.loads(process.stdout.readline())["position"] == position

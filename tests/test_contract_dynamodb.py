@@ -23,9 +23,9 @@ from mainstem.testing.portal import Portal
 
 
 @cache
-def client(endpoint: str) -> Any:
-    """One for all stores of this process: to make one takes longer than most tests."""
-    return botocore.session.get_session().create_client("dynamodb", endpoint_url=endpoint)
+def session() -> Any:
+    """One for all stores of this process: it keeps what it has read of AWS's models."""
+    return botocore.session.Session()
 
 
 class Local(contract.Backend):
@@ -37,16 +37,14 @@ class Local(contract.Backend):
         self.url: str = (
             f"dynamodb://test-{uuid4().hex}?endpoint={server.endpoint}&partitions={self.partitions}"
         )
-        create_tables(self.url, stream=False, client=client(self.endpoint))
+        create_tables(self.url, stream=False, client=session())
 
     def connect(self, clock: contract.Clock | None) -> Store:
-        return open_blocking(
-            self.url, JsonCodec(), client=client(self.endpoint), clock=clock or system_clock
-        )
+        return open_blocking(self.url, JsonCodec(), client=session(), clock=clock or system_clock)
 
     def remove(self) -> None:
         place = parse(self.url)
-        driver = connect_blocking(place.settings, client(self.endpoint))
+        driver = connect_blocking(place.settings, session())
         for table in ("events", "log"):
             driver.run(_delete(f"{place.name}-{table}"))
         driver.close()
@@ -70,9 +68,7 @@ class AsyncLocal(Local):
         return Portal(lambda: self.opened(clock))
 
     def opened(self, clock: contract.Clock | None) -> AsyncStore:
-        return open_async(
-            self.url, JsonCodec(), client=client(self.endpoint), clock=clock or system_clock
-        )
+        return open_async(self.url, JsonCodec(), client=session(), clock=clock or system_clock)
 
 
 class AsyncLocal4(AsyncLocal):

@@ -33,7 +33,7 @@ from mainstem.codec import JsonCodec
 from mainstem.decider import handle
 from mainstem.port import Op, Sleep, StoredSnapshot, StreamPage
 from mainstem.sqlite.adapter import SqliteAdapter
-from mainstem.sqlite.drivers import Write
+from mainstem.sqlite.tickets import Write
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import boto3
 import botocore.credentials
@@ -214,6 +215,32 @@ def test_failures_that_pass_are_faults(
 ) -> None:
     server.script = [error(code, "slow down")]
     with pytest.raises(fault, match=f"PutItem: {code} .slow down."):
+        driver.ask(PUT)
+
+
+@pytest.mark.parametrize(
+    ("reasons", "says"),
+    [
+        (
+            [
+                {
+                    "reason": "TableWriteKeyRangeThroughputExceeded",
+                    "resource": "arn:aws:dynamodb:eu-west-1:123456789012:table/shop-log",
+                }
+            ],
+            "TableWriteKeyRangeThroughputExceeded of arn:.*:table/shop-log",
+        ),
+        ([{}], "throttled of the account"),
+        (["of another form"], "slow down"),
+        ("of another form", "slow down"),
+        (None, "slow down"),
+    ],
+)
+def test_a_throttle_says_what_was_asked_too_much_of(
+    driver: Runner, server: FaultyServer, reasons: Any, says: str
+) -> None:
+    server.script = [error("ThrottlingException", "slow down", ThrottlingReasons=reasons)]
+    with pytest.raises(Throttled, match=says):
         driver.ask(PUT)
 
 

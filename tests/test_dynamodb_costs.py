@@ -186,6 +186,12 @@ def test_a_checkpoint_costs_one_write(store: Store) -> None:
     with metered() as cost:
         driver.run(adapter.save_checkpoint(claim, Position(1)))
     assert_cost(cost, requests=1, write_units=1)
+    with metered() as cost:
+        driver.run(adapter.check_claim(claim, Position(1)))
+    assert_cost(cost, requests=1, write_units=0, read_units=1)
+    with metered() as cost:
+        driver.run(adapter.set_checkpoint("invoices", Partition(0), Position(0)))
+    assert_cost(cost, requests=1, write_units=1)
 
 
 def test_a_snapshot_costs_one_write_and_one_read(store: Store) -> None:

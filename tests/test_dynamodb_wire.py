@@ -208,7 +208,7 @@ def test_control_is_sent_and_answered_as_it_is() -> None:
     assert decode(control, b'{"Table":{"ItemCount":1}}') == {"Table": {"ItemCount": 1}}
 
 
-def test_answers_have_text_whole_numbers_and_bytes() -> None:
+def test_answers_have_text_numbers_and_bytes() -> None:
     item = {
         "text": {"S": ""},
         "n": {"N": "-12"},
@@ -220,9 +220,11 @@ def test_answers_have_text_whole_numbers_and_bytes() -> None:
         "set": {"SS": ["x"]},
     }
     body = json.dumps({"Item": item, "ConsumedCapacity": {"CapacityUnits": 1.5}}).encode()
-    assert decode(Get(TABLE, Key("a", 1)), body) == Got(
-        {"text": "", "n": -12, "data": b"\x00\xff"}, 1.5
-    )
+    got = decode(Get(TABLE, Key("a", 1)), body)
+    fraction = got.item["fraction"]
+    assert (int(fraction), str(fraction)) == (1, "1.5"), "exact as text, such as for a key"
+    assert got == Got({"text": "", "n": -12, "data": b"\x00\xff", "fraction": fraction}, 1.5)
+    assert got.item.unread == {"list", "map", "null", "set"}
 
 
 def test_batch_get_tells_what_was_left() -> None:

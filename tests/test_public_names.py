@@ -175,7 +175,7 @@ LAYERS = (
     ("codec",),
     ("port",),
     ("operations", "restoring", "scan", "starts", "log_scan", "snapshots", "decider"),
-    ("outages", "readers", "subscriptions"),
+    ("outages", "readers", "gaps", "subscriptions"),
     ("telemetry",),
     ("blocking_subscription", "async_subscription", "read_ahead", "async_read_ahead"),
     ("store", "async_store"),

@@ -19,7 +19,7 @@ from mainstem.operations import append_many
 from mainstem.port import Op, Result
 from mainstem.sqlite import schema
 from mainstem.sqlite.adapter import SqliteAdapter
-from mainstem.sqlite.drivers import Read, Write
+from mainstem.sqlite.tickets import Read, Write
 from mainstem.testing.invariants import check_invariants
 from sqlite_help import new, url_of
 

@@ -17,9 +17,10 @@ from mainstem.operations import read
 from mainstem.port import Op, Polling, Result
 from mainstem.readers import Interval
 from mainstem.sqlite.adapter import SqliteAdapter
-from mainstem.sqlite.drivers import BlockingDriver, Read
+from mainstem.sqlite.drivers import BlockingDriver
 from mainstem.sqlite.engine import Engine
 from mainstem.sqlite.open import parse
+from mainstem.sqlite.tickets import Read
 from sqlite_help import PATIENCE, new, opened, run_script, url_of
 
 

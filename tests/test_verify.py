@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
 from mainstem.dynamodb.findings import Findings, Verdict
 from mainstem.dynamodb.layout import cursor_key, log_hash, partition_key, segment_hash
 from mainstem.dynamodb.log_items import batch_item, columns_of, segment_item
 from mainstem.dynamodb.packing import SEGMENT_LEVEL, Packed, pack
-from mainstem.dynamodb.requests import Item, Key, Value
+from mainstem.dynamodb.requests import Item, Key, Transact, Value
 from mainstem.dynamodb.segments import Segmenter, SegmentSize
+from mainstem.dynamodb.view import Hint
+from mainstem.port import Op, Sleep
 from repair_help import Shop
+from simulation.database import COUNTED_SECONDS
 from simulation.verifying import full_check, quick_check
 
 SMALL = SegmentSize(least=100, most=3_000, events=6)
@@ -126,22 +134,144 @@ def test_only_the_full_form_sees_a_stream_that_the_log_never_had(shop: Shop) -> 
     assert said(full(shop)) == "The log has no event 0 of stream 'new-1' yet."
 
 
-def test_what_is_written_while_it_runs_is_under_way(shop: Shop) -> None:
-    """Its clock stands at the beginning; the event is newer."""
-    context = shop.context()
-    check = full_check(shop.layout, context)
-    request = check.send(None)
-    shop.database.now += 1.0
+def beside(shop: Shop, check: Op[Findings], event: Callable[[Any], None]) -> Findings:
+    """A verification; the event is told of each of its requests before it is carried out."""
+
+    def stop(request: Any) -> bool:
+        event(request)
+        return False
+
+    found: Findings = shop.run(check, stop)
+    return found
+
+
+CHECKS = pytest.mark.parametrize("check", [full_check, quick_check])
+
+
+@CHECKS
+def test_what_is_sequenced_while_it_looks_is_complete(shop: Shop, check: Any) -> None:
+    """The event is there before it begins; the clock of whoever wrote it tells nothing."""
     shop.append("order-1", expected=5)
-    answer = shop.database.execute(request)
-    while True:
-        try:
-            request = check.send(answer)
-        except StopIteration as ended:
-            found: Findings = ended.value
-            break
-        answer = shop.database.execute(request)
-    assert (found.verdict, found.under_way) == (Verdict.COMPLETE, 1)
+    shop.database.now += 2.0
+    slept = []
+
+    def event(request: Any) -> None:
+        if isinstance(request, Sleep):
+            slept.append(request)
+            if len(slept) == 3:
+                sequenced(shop)
+
+    found = beside(shop, check(shop.layout, shop.context()), event)
+    assert (found.verdict, found.count) == (Verdict.COMPLETE, 0), said(found)
+    assert len(slept) == 3, "and then it waits no longer"
+
+
+@CHECKS
+def test_what_is_never_sequenced_is_behind_after_the_grace(shop: Shop, check: Any) -> None:
+    shop.append("order-1", expected=5)
+    shop.database.now += 2.0
+    began = shop.database.now
+    found = beside(shop, check(shop.layout, shop.context(), grace_s=7.0), lambda _: None)
+    assert found.verdict is Verdict.BEHIND
+    assert 7.0 <= shop.database.now - began < 9.0
+
+
+@CHECKS
+def test_a_stream_that_is_always_written_to_is_measured_by_what_it_had(
+    shop: Shop, check: Any
+) -> None:
+    """There is always something newer that is not in the log yet."""
+    version = [5]
+    shop.append("order-1", expected=5)
+
+    def event(request: Any) -> None:
+        if isinstance(request, Sleep):
+            sequenced(shop)
+            version[0] += 1
+            shop.append("order-1", expected=version[0])
+
+    found = beside(shop, check(shop.layout, shop.context()), event)
+    assert found.verdict is Verdict.COMPLETE, said(found)
+
+
+@CHECKS
+@pytest.mark.parametrize("seconds", [-1e9, -3600, 300, 1e9])
+def test_no_clock_of_a_writer_decides(shop: Shop, check: Any, seconds: float) -> None:
+    """Events that are not in the log, written by a clock that is ahead or behind."""
+    context = replace(shop.context(), clock=lambda: shop.simulation.clock_us() + int(seconds * 1e6))
+    adapter = DynamoAdapter("dynamodb://shop", shop.layout, context, sequencing="stream")
+    shop.run(shop.appending(adapter, "order-1", 5, 1, "late"))
+    shop.database.now += 2.0
+    assert shop.run(check(shop.layout, shop.context())).verdict is Verdict.BEHIND
+    sequenced(shop)
+    assert shop.run(check(shop.layout, shop.context())).verdict is Verdict.COMPLETE
+
+
+@pytest.mark.parametrize("seconds", [-1e9, 300, 1e9])
+def test_a_store_that_was_never_sequenced_is_behind(seconds: float) -> None:
+    shop = Shop()
+    context = replace(shop.context(), clock=lambda: shop.simulation.clock_us() + int(seconds * 1e6))
+    adapter = DynamoAdapter("dynamodb://shop", shop.layout, context, sequencing="stream")
+    for number in range(5):
+        shop.run(shop.appending(adapter, f"order-{number}", 0, 1, f"c{number}"))
+    shop.database.now += 2.0
+    assert full(shop).verdict is quick(shop).verdict is Verdict.BEHIND
+    assert full(shop).count == 5
+    sequenced(shop)
+    assert full(shop).verdict is quick(shop).verdict is Verdict.COMPLETE
+
+
+def test_an_empty_store_is_complete() -> None:
+    assert full(Shop()).verdict is quick(Shop()).verdict is Verdict.COMPLETE
+
+
+def test_the_quick_form_sees_by_number_that_the_log_lacks_streams(shop: Shop) -> None:
+    """DynamoDB counts items, some hours late."""
+    shop.append("new-1")
+    assert quick(shop).verdict is Verdict.COMPLETE
+    shop.database.now += COUNTED_SECONDS
+    found = quick(shop)
+    assert found.verdict is Verdict.BEHIND
+    assert "has counted 21 items in the events table, and the log has 20 events" in said(found)
+    sequenced(shop)
+    assert quick(shop).verdict is Verdict.COMPLETE
+
+
+def test_the_quick_form_counts_streams_that_have_no_cursor_yet(shop: Shop) -> None:
+    shop.append("new-1")
+    sequenced(shop)
+    found = quick(shop)
+    assert (found.verdict, found.unlisted) == (Verdict.COMPLETE, 1)
+    settled(shop)
+    assert quick(shop).unlisted == 0
+
+
+@CHECKS
+@pytest.mark.parametrize("sequencing", ["stream", "transactional"])
+def test_an_append_in_flight_is_no_damage(shop: Shop, check: Any, sequencing: Sequencing) -> None:
+    """Of its transaction a query may see any part first."""
+    adapter = shop.adapter(sequencing)
+    append = shop.appending(adapter, "order-1", 5, 2, "in flight")
+    requests: list[Any] = []
+
+    def is_sent(request: Any) -> bool:
+        requests.append(request)
+        return isinstance(request, Transact)
+
+    shop.run(append, is_sent)
+    for seed in range(60):
+        copied = deepcopy(shop)
+        copied.database._random = random.Random(seed)
+        copied.database.transact(requests[-1], answered=copied.database.now + 0.02)
+        copied.database.now += 0.01
+        sequencer = copied.adapter().sequencer
+
+        def event(request: Any, shop: Shop = copied, sequencer: Any = sequencer) -> None:
+            if isinstance(request, Sleep):
+                shop.run(sequencer.sequence(0, [Hint("order-1", 6)]))
+
+        found = beside(copied, check(copied.layout, copied.context()), event)
+        assert found.verdict is Verdict.COMPLETE, (seed, said(found))
 
 
 def test_a_commit_that_is_still_rolled_forward_is_no_damage(shop: Shop) -> None:
@@ -326,8 +456,8 @@ def test_each_page_is_read_once(shop: Shop) -> None:
     asked = len(shop.asked)
     full(shop)
     kinds = [type(request).__name__ for request in shop.asked[asked:]]
-    assert kinds.count("Scan") == 2
-    assert kinds.count("BatchGet") == 1
+    assert kinds.count("Scan") == 2 + 2, "both tables"
+    assert kinds.count("BatchGet") == 0
     segments = len(log_keys(shop, segment_hash))
     # The log and its end, now and once more; each segment, and that there is no other.
     assert kinds.count("Query") <= 2 * 3 + segments + 1

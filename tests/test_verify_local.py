@@ -56,7 +56,7 @@ def change_an_event(url: str) -> None:
 
 @pytest.mark.parametrize("full", [False, True])
 def test_behind_then_complete(url: str, full: bool) -> None:
-    behind = verify_log(url, full=full)
+    behind = verify_log(url, full=full, grace_seconds=0.5)
     assert behind.verdict is Verdict.BEHIND
     assert {finding.stream_id for finding in behind.findings} == {
         f"order-{number}" for number in range(15, 30 if full else 20)
@@ -88,7 +88,7 @@ def test_read_units_are_told(url: str) -> None:
 
 
 def test_the_command_ends_with_what_it_found(url: str) -> None:
-    behind = run(url, "verify")
+    behind = run(url, "verify", "--grace", "0.5")
     assert behind.returncode == 6
     assert "The log has no event 3 of stream 'order-15' yet." in behind.stdout
     assert behind.stdout.endswith("run `mainstem sequence` or `mainstem repair`.\n")
@@ -105,9 +105,15 @@ def test_the_command_ends_with_what_it_found(url: str) -> None:
 
 
 def test_wrong_calls_are_refused(url: str) -> None:
-    for options in ({"workers": 0}, {"workers": 65}, {"read_units": 0}):
+    for options in (
+        {"workers": 0},
+        {"workers": 65},
+        {"read_units": 0},
+        {"grace_seconds": -1},
+        {"grace_seconds": float("inf")},
+    ):
         with pytest.raises(InvalidInput):
-            verify_log(url, **options)  # type: ignore[arg-type]
+            verify_log(url, **options)
     embedded = run("sqlite:///x.db", "verify")
     assert embedded.returncode == 2
     assert "SQLite" in embedded.stderr

@@ -36,7 +36,8 @@ from mainstem.errors import (
     VersionConflict,
 )
 from mainstem.events import Append, AppendResult, NewEvent, RecordedEvent, Stream, StreamInfo
-from mainstem.port import StoredCheckpoint, StoreStatus
+from mainstem.gaps import SubscriptionInfo
+from mainstem.port import StoredCheckpoint, StoreStatus, Worker
 from mainstem.positions import (
     ANY,
     BEGINNING,
@@ -105,11 +106,13 @@ __all__ = [
     "Stream",
     "StreamInfo",
     "Subscription",
+    "SubscriptionInfo",
     "TooLarge",
     "TooManyConflicts",
     "TypedCodec",
     "Version",
     "VersionConflict",
+    "Worker",
     "category",
     "connect",
     "connect_async",

@@ -9,11 +9,13 @@ from typing import Any, TypeVar
 from weakref import ref
 
 from mainstem import decider as deciders
+from mainstem import gaps
 from mainstem.async_read_ahead import AsyncReadAhead
 from mainstem.async_subscription import AsyncSubscription
 from mainstem.codec import Codec
 from mainstem.decider import Decider, Handled
 from mainstem.events import Append, AppendResult, RecordedEvent, Stream, StreamInfo
+from mainstem.gaps import SubscriptionInfo
 from mainstem.log_scan import LogScan
 from mainstem.operations import (
     append_many,
@@ -288,6 +290,17 @@ class AsyncStore:
         if name is not None:
             check_subscription_name(name)
         return await self._driver.run(self._adapter.checkpoints(name))
+
+    async def subscriptions(self, name: str | None = None) -> list[SubscriptionInfo]:
+        """As `Store.subscriptions`."""
+        if name is not None:
+            check_subscription_name(name)
+        return await self._driver.run(gaps.subscriptions(self._adapter, self._codec, name))
+
+    async def reset_subscription(self, name: str, start: Start) -> list[StoredCheckpoint]:
+        """As `Store.reset_subscription`."""
+        check_subscription_name(name)
+        return await self._driver.run(gaps.reset(self._adapter, name, start))
 
     async def forget_subscription(self, name: str) -> bool:
         """As `Store.forget_subscription`."""

@@ -147,6 +147,18 @@ class ImportCounts(NamedTuple):
     """Were there before, with the same contents."""
 
 
+class Worker(NamedTuple):
+    """A process that sequences: it reads the change stream, and puts what it tells of into the log."""
+
+    name: str
+    shards: int
+    """Of the change stream, how many it reads."""
+    seen_us: int
+    """When it was heard of last, by its own clock, in microseconds since 1970-01-01 UTC."""
+    alive: bool
+    """Whether that is so recent that nobody takes its shards over yet."""
+
+
 class StoreStatus(NamedTuple):
     """A store at a glance."""
 
@@ -158,6 +170,9 @@ class StoreStatus(NamedTuple):
     """Per partition, the position that its next event gets."""
     size_bytes: int | None
     """Stored bytes, where the store can tell."""
+    workers: tuple[Worker, ...] | None = None
+    """The workers that sequence, by name; none of them may be alive. Functions on AWS leave no trace here.
+    None where appends write the log themselves, and no worker has ever been at work."""
 
 
 class Adapter(Protocol):

@@ -9,10 +9,12 @@ from typing import Any, TypeVar
 from weakref import ref
 
 from mainstem import decider as deciders
+from mainstem import gaps
 from mainstem.blocking_subscription import Subscription
 from mainstem.codec import Codec
 from mainstem.decider import Decider, Handled
 from mainstem.events import Append, AppendResult, RecordedEvent, Stream, StreamInfo
+from mainstem.gaps import SubscriptionInfo
 from mainstem.log_scan import LogScan
 from mainstem.operations import (
     append_many,
@@ -338,6 +340,29 @@ class Store:
         if name is not None:
             check_subscription_name(name)
         return self._driver.run(self._adapter.checkpoints(name))
+
+    def subscriptions(self, name: str | None = None) -> list[SubscriptionInfo]:
+        """How far all subscriptions are, or one: an entry for each partition, with gap and lag.
+
+        Those that have saved a checkpoint. Costs a look at the head of each partition, and one at the
+        first event that each of them has still to read.
+        """
+        if name is not None:
+            check_subscription_name(name)
+        return self._driver.run(gaps.subscriptions(self._adapter, self._codec, name))
+
+    def reset_subscription(self, name: str, start: Start) -> list[StoredCheckpoint]:
+        """Put a subscription elsewhere, in every partition: its reader goes on there when it is opened
+        again. Answers the new checkpoints.
+
+        ``start`` is as for `subscribe`: `BEGINNING`, `END`, a position or one for each partition, or an
+        aware datetime. A reader that is under way gets `CheckpointLost` when it saves, and what it has
+        read ahead is not lost: the next reader gets everything from ``start`` on. Partitions are put one
+        after the other; to repeat it after a failure is safe. Raises `InvalidInput` where no subscription
+        of this name has a checkpoint, and for a position in a mapping that is beyond the head.
+        """
+        check_subscription_name(name)
+        return self._driver.run(gaps.reset(self._adapter, name, start))
 
     def forget_subscription(self, name: str) -> bool:
         """Remove a subscription's checkpoints, so that it starts anew. False: it had none.

@@ -7,11 +7,13 @@ from asyncio import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from mainstem.dynamodb.adapter import DynamoAdapter
+from mainstem.dynamodb.layout import Layout
 from mainstem.dynamodb.requests import Item, Key, Table
 from mainstem.dynamodb.view import Hint, hint_of
 from mainstem.errors import StoreBusy
 from mainstem.port import Op, Sleep
 from simulation.driver import Process
+from simulation.restored import command
 
 if TYPE_CHECKING:
     from simulation.scenario import World
@@ -94,14 +96,20 @@ class Changes:
                 of_partition.append(hint._replace(entry=None) if bare else hint)
         for partition, of_partition in sorted(hints.items()):
             done = yield from adapter.sequencer.sequence(partition, of_partition)
+            if self._random.random() < 0.7:
+                yield from adapter.sequencer.settle_if_full(partition)
             world.history.counts["sequenced"] += done.events
             world.history.expect("S1", not done.holes, f"holes: {done.holes}")
 
 
-def repair_all(adapter: DynamoAdapter) -> Op[None]:
-    """Everything is in the log, settled and segmented."""
+def repair_all(adapter: DynamoAdapter, layout: Layout, luck: random.Random | None) -> Op[None]:
+    """Everything is in the log, settled and segmented. With ``luck``: as the command does it."""
     after: Key | None = None
-    while True:
+    if luck is not None:
+        done = yield from command(adapter, layout, adapter.context, luck)
+        assert not done.rebuilt, "all is as it should be"
+        assert not done.put_back
+    while luck is None:
         page = yield from adapter.repairer.page(0, 1, after)
         after = page.after
         if after is None:

@@ -32,6 +32,7 @@ from mainstem.dynamodb.requests import (
     Item,
     Key,
     Page,
+    PartItem,
     Put,
     PutNew,
     Query,
@@ -57,6 +58,8 @@ from mainstem.errors import StoreError, StoreNotFound
 
 PAGE_BYTES = 1024 * 1024
 TOKEN_SECONDS = 600.0
+COUNTED_SECONDS = 6 * 3600.0
+"""So often are a table's items counted."""
 
 
 class State(NamedTuple):
@@ -123,6 +126,7 @@ class Database:
 
     def add_table(self, name: str) -> None:
         self._tables[name] = Rows()
+        self._descriptions[name] = {"TableName": name, "TableStatus": "ACTIVE"}
 
     def execute(self, request: Any, answered: float | None = None) -> Any:
         """Carry a request out. ``answered`` is when its sender hears of it: until then a transaction
@@ -146,7 +150,7 @@ class Database:
             item = rows.newest(request.key)
         else:
             item = self._seen(rows.items.get(request.key, []), consistent=False)
-        size = 0 if item is None else item_bytes(item)
+        size = 0 if item is None else item_bytes(_answered(item))
         units = read_units(size, consistent=request.consistent)
         return Got(None if item is None else _project(item, request.attributes), units)
 
@@ -165,7 +169,7 @@ class Database:
                 continue
             item = self._seen(rows.items.get(key, []), consistent=request.consistent)
             units += read_units(
-                0 if item is None else item_bytes(item), consistent=request.consistent
+                0 if item is None else item_bytes(_answered(item)), consistent=request.consistent
             )
             if item is not None:
                 names = request.attributes
@@ -258,7 +262,7 @@ class Database:
             if last is not None:
                 break
             found.append(item)
-            size += item_bytes(item)
+            size += item_bytes(_answered(item))
             if len(found) == limit or size >= self._page_bytes:
                 last = {name: item[name] for name in names}
         else:
@@ -284,7 +288,7 @@ class Database:
         self._refuse_locked(rows, key)
         there = rows.newest(key)
         if not _holds(request.condition, there):
-            return Refused(there)
+            return Refused(None if there is None else _answered(there))
         self._write(request.table, key, request.item, self.now)
         return None
 
@@ -369,7 +373,10 @@ class Database:
             raise StoreError(f"{request.operation} is not simulated")
         if name not in self._descriptions:
             raise StoreNotFound(f"There is no table {name!r}")
-        return {"Table": self._descriptions[name]}
+        counted_at = self.now // COUNTED_SECONDS * COUNTED_SECONDS
+        rows = self._tables[name].items.values()
+        count = sum(history[0].visible <= counted_at for history in rows)
+        return {"Table": {**self._descriptions[name], "ItemCount": count}}
 
     def _write(self, table: Table, key: Key, item: Item, visible: float) -> None:
         rows = self.rows(table)
@@ -467,9 +474,22 @@ def _updated(request: Update, there: Item | None) -> Item:
 
 
 def _project(item: Item, attributes: tuple[str, ...] | None) -> Item:
-    if attributes is None:
-        return dict(item)
-    return {name: item[name] for name in attributes if name in item}
+    names = tuple(item) if attributes is None else attributes
+    return _answered({name: item[name] for name in names if name in item})
+
+
+def _answered(item: Item) -> Item:
+    """As the wire gives it: without what is neither text nor a number nor bytes, such as other programs
+    write. A test puts it there under the library.
+    """
+    unread = [name for name, value in item.items() if _is_other(value)]
+    if not unread:
+        return item
+    return PartItem({name: item[name] for name in item if name not in unread}, unread)
+
+
+def _is_other(value: object) -> bool:
+    return isinstance(value, bool) or not isinstance(value, (str, int, bytes))
 
 
 def _place_in_index(names: tuple[str, ...]) -> Callable[[Item], tuple[Any, ...]]:

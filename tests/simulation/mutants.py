@@ -14,7 +14,7 @@ MUTANTS = (
                 "items.item(entry, positions[number]), Absent())",
                 "items.item(entry, positions[number]))",
             ),
-            Edit("commits", 'Equals("Count", before) if before else Absent()', "None"),
+            Edit("commits", 'Equals("Count", before) if before else AtMost("Count", 0)', "None"),
         ],
     ),
     Mutant(
@@ -22,7 +22,7 @@ MUTANTS = (
         "S1",
         [
             Edit("append", "if expected > 0 and (known is None or known < expected):", "if False:"),
-            Edit("commits", 'Equals("Count", before) if before else Absent()', "None"),
+            Edit("commits", 'Equals("Count", before) if before else AtMost("Count", 0)', "None"),
         ],
     ),
     Mutant(
@@ -211,6 +211,11 @@ MUTANTS = (
         [Edit("cursors", 'attributes=("Count",))', 'attributes=("Count",), consistent=False)')],
     ),
     Mutant(
+        "a shard is gone when one description lacks it",
+        "L4",
+        [Edit("change_stream", "gone = missing & self._missing", "gone = missing")],
+    ),
+    Mutant(
         "what is settled is marked before the cursors are raised",
         "L3",
         [
@@ -310,8 +315,8 @@ MUTANTS = (
         [
             Edit(
                 "segments",
-                "        settled = marks.settled\n",
-                "        settled = marks.settled\n"
+                "        settled = marks.settled.position\n",
+                "        settled = marks.settled.position\n"
                 "        newest = yield from attempts.call(Query(self._layout.log, "
                 "log_hash(partition, self._layout.epoch_of(settled)), backwards=True, limit=1))\n"
                 "        settled = max([settled, *(head_behind(b).position for b in newest.items)])\n",
@@ -337,7 +342,7 @@ MUTANTS = (
                 "segments",
                 "        segmented = yield from self._end_of_segments("
                 "attempts, partition, marks.segmented)\n",
-                "        segmented = marks.settled\n",
+                "        segmented = marks.settled.position\n",
             )
         ],
     ),
@@ -413,6 +418,82 @@ MUTANTS = (
                 "checkpoints",
                 'set=listed(CHECKPOINT_LISTING, subscription),\n                add={"Fence": 1},',
                 'set=listed(CHECKPOINT_LISTING, subscription),\n                add={"Fence": 0},',
+            )
+        ],
+    ),
+    Mutant(
+        "a verification never says that the log is behind",
+        "verify",
+        [Edit("full_check", "self._findings.behind(stream_id, in_log, reach - 1)", "pass")],
+    ),
+    Mutant(
+        "a verification says of every stream that differs that the log is behind",
+        "verify",
+        [Edit("full_check", "if in_log < reach:", "if True:")],
+    ),
+    Mutant(
+        "a verification does not look again",
+        "verify",
+        [Edit("paced", "        if left <= 0:\n", "        if True:\n")],
+    ),
+    Mutant(
+        "a quick verification never says that the log is behind",
+        "verify",
+        [Edit("quick_check", "self._findings.behind(stream_id, in_log, target - 1)", "pass")],
+    ),
+    Mutant(
+        "a repair believes what items say of their positions",
+        "restore",
+        [
+            Edit(
+                "repair",
+                "if rebuilt is None or rebuilt.places.holds(\n"
+                "                        partition, position, stream_id, event_id\n"
+                "                    ):",
+                "if True:",
+            )
+        ],
+    ),
+    Mutant(
+        "a repair leaves cursors that are ahead of the log",
+        "restore",
+        [Edit("rebuild", "lowered += yield from self._lower(stream)", "pass")],
+    ),
+    Mutant(
+        "a repair believes the marks",
+        "restore",
+        [
+            Edit(
+                "rebuild",
+                "if max(segmented, reclaimed) <= copied and settled.position <= end:",
+                "if True:",
+            )
+        ],
+    ),
+    Mutant(
+        "a repair puts nothing back that only the log has",
+        "restore",
+        [Edit("repair_run", "done = yield from putting.run(partition, portion)", "continue")],
+    ),
+    Mutant(
+        "a repair leaves wrong positions on items",
+        "restore",
+        [
+            Edit(
+                "repair",
+                "        if rebuilt is not None and found.places:\n",
+                "        if False:\n",
+            )
+        ],
+    ),
+    Mutant(
+        "whoever settles drops what others have not settled yet",
+        "L3",
+        [
+            Edit(
+                "sequencer",
+                "view.settled_by_others(marks_in(got.item).settled.position)",
+                "view.settled_by_others(int((got.item or {}).get('Settling', 0)))",
             )
         ],
     ),

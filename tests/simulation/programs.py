@@ -25,6 +25,7 @@ from mainstem.streams import LogFilter
 from simulation.checks import RESTORED
 from simulation.driver import START_US
 from simulation.history import Commit, LogRead, Lookup, StreamRead, TimeSearch
+from simulation.restored import command
 from simulation.verifying import full_check, quick_check
 
 if TYPE_CHECKING:
@@ -306,7 +307,14 @@ class Programs:
         yield from self._adapter.segmenter.reclaim(self._partition())
 
     def repair(self) -> Op[None]:
-        """A part of the table, from its beginning."""
+        """A part of the table, from its beginning, or all of it as the command does it."""
+        if self._random.random() < 0.3:
+            layout, context = self._world.layout, self._adapter.context
+            done = yield from command(self._adapter, layout, context, self._random)
+            told = (done.holes, done.problems, done.rebuilt)
+            self._history.expect("S1", told == ({}, (), 0), f"repaired: {told}")
+            self._history.counts["repaired as by command"] += 1
+            return
         segments = self._random.choice((1, 1, 3))
         segment, after = self._random.randrange(segments), None
         for _ in range(self._random.choice((1, 3, 20))):

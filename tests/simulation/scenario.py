@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from asyncio import CancelledError
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from mainstem.codec import JsonCodec
@@ -15,7 +16,7 @@ from mainstem.dynamodb.event_items import EventItems
 from mainstem.dynamodb.findings import Verdict
 from mainstem.dynamodb.layout import Layout
 from mainstem.dynamodb.segments import SegmentSize
-from mainstem.dynamodb.view import Window
+from mainstem.dynamodb.view import Hint, Window
 from mainstem.events import EncodedEvent
 from mainstem.port import Op, Sleep, StreamWrite
 from mainstem.positions import Partition
@@ -26,6 +27,7 @@ from simulation.database import Database
 from simulation.driver import CALM, Process, Simulation, Weather
 from simulation.history import History, LogRead, StreamRead, Violation
 from simulation.programs import Programs, imports
+from simulation.restored import Moment, check_restored, moment
 from simulation.verifying import full_check, quick_check
 from simulation.workers import Workers
 
@@ -80,6 +82,8 @@ class World:
         self.imports = imports(luck)
         self.left = [luck.randint(5, 14) for _ in range(luck.randint(1, 3))]
         """For each process, what it will still do, over all of its lives."""
+        self.moments: list[Moment] = []
+        """To restore from."""
 
     def run(self) -> None:
         if self.workers is not None:
@@ -89,15 +93,24 @@ class World:
         self.changes.start()
         if self.workers is not None:
             self.workers.start()
+        self.simulation.at(self.random.random() * 3.0, self._keep_moment)
         self.simulation.run()
         truth = Truth(self.layout, self.database, self.history)
         check_tables(truth, self.database, self.history)
         self._raise_if_broken()
+        self._keep_moment()
         self._audit()
         truth = Truth(self.layout, self.database, self.history)
         check_tables(truth, self.database, self.history, complete=True, settled=True)
         check_answers(truth, self.history)
         self._raise_if_broken()
+        if self.random.random() < 0.3:
+            self._keep_moment()
+            check_restored(self, self.moments)
+            self._raise_if_broken()
+
+    def _keep_moment(self) -> None:
+        self.moments.append(moment(self))
 
     def actual_version(self, stream_id: str) -> int:
         """As the tables have it at this very moment."""
@@ -172,9 +185,17 @@ class World:
             truth = Truth(self.layout, self.database, self.history)
             check_tables(truth, self.database, self.history, complete=True)
             self._raise_if_broken()
+        self.database.now += 5.0
+        self.simulation.start(Process(94), self._verify_exactly(adapter), _ended)
+        self.simulation.run()
         # Where the log is written with each append, nothing needs a repair.
         if self.is_mixed or self.random.random() < 0.5:
-            self.simulation.start(Process(98), repair_all(adapter), _ended)
+            luck = self.random if self.random.random() < 0.5 else None
+            self.simulation.start(Process(98), repair_all(adapter, self.layout, luck), _ended)
+            self.simulation.run()
+        if self.workers is None and self.random.random() < 0.3:
+            self._verify_beside_writers()
+            self.simulation.start(Process(92), _settle_all(adapter), _ended)
             self.simulation.run()
         self.database.now += 100.0
         truth = Truth(self.layout, self.database, self.history)
@@ -233,6 +254,59 @@ class World:
                 position = int(page.next_position)
             self.history.expect("R1", position == len(log), f"p{partition} ended at {position}")
 
+    def _verify_exactly(self, adapter: DynamoAdapter) -> Op[None]:
+        """Nobody sequences: the log is behind where the events table has more, and nowhere else."""
+        truth = Truth(self.layout, self.database, self.history)
+        behind = {
+            stream_id
+            for stream_id in self.database.rows(self.layout.events).by_hash
+            if self.actual_version(stream_id) > truth.version(stream_id)
+        }
+        found = yield from full_check(self.layout, adapter.context)
+        told = {each.stream_id for each in found.kept if each.verdict is Verdict.BEHIND}
+        exact = told == behind and found.verdict is not Verdict.DAMAGED
+        self.history.expect("verify", exact, f"{told}, and it is {behind}: {found.kept}")
+        quick = yield from quick_check(self.layout, adapter.context)
+        # It can't see streams that the log never had, unless it has none at all.
+        seen = {each for each in behind if truth.version(each)} or (behind and not truth.streams)
+        expected = Verdict.BEHIND if seen else Verdict.COMPLETE
+        self.history.expect("verify", quick.verdict is expected, f"{quick.kept}, {behind}")
+
+    def _verify_beside_writers(self) -> None:
+        """A healthy store that is written to is complete, whatever its clocks say."""
+        self.timeout = 30.0
+        written = [0]
+        done: list[object] = []
+
+        def write(adapter: DynamoAdapter, stream_id: str) -> Op[None]:
+            while len(done) < 2:
+                version = yield from adapter.version(stream_id)
+                event = EncodedEvent("Beside", "{}", None)
+                write = StreamWrite(stream_id, [event], version)
+                yield from adapter.append([write], f"beside{written[0]}", may_repeat=False)
+                written[0] += 1
+                hint = Hint(stream_id, version)
+                partition = self.layout.partition(stream_id)
+                yield Sleep(0.3 * self.random.random())
+                yield from adapter.sequencer.sequence(partition, [hint])
+                yield from adapter.sequencer.settle_if_full(partition)
+
+        def verify(check: Any) -> Op[None]:
+            found = yield from check(self.layout, self.adapter().context)
+            whole = found.verdict is Verdict.COMPLETE
+            self.history.expect("verify", whole, f"beside: {[each.what for each in found.kept]}")
+            done.append(check)
+
+        for number, stream_id in enumerate(("beside-1", self.streams[0])):
+            operation = write(self.adapter(), stream_id)
+            self.simulation.start(Process(80 + number), operation, _ended)
+        for number, check in enumerate((full_check, quick_check)):
+            self.simulation.at(
+                0.5 * self.random.random(),
+                partial(self.simulation.start, Process(85 + number), verify(check), _ended),
+            )
+        self.simulation.run()
+
     def _verify(self, adapter: DynamoAdapter) -> Op[None]:
         for check in (full_check, quick_check):
             found = yield from check(self.layout, adapter.context)
@@ -242,6 +316,11 @@ class World:
     def _raise_if_broken(self) -> None:
         if self.history.broken:
             raise Violation(self.history.broken)
+
+
+def _settle_all(adapter: DynamoAdapter) -> Op[None]:
+    for partition in range(adapter.partitions):
+        yield from adapter.sequencer.settle(partition)
 
 
 def _ended(result: Any, error: BaseException | None) -> None:

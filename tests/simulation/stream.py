@@ -51,6 +51,8 @@ class Nature(NamedTuple):
     iterator_seconds: float = 900.0
     short_pages: float = 0.0
     """How often a page has fewer records than it could, or none, as a probability."""
+    stale: float = 0.0
+    """Seconds that a description of the shards is old at most."""
 
 
 @dataclass
@@ -66,6 +68,7 @@ class Run:
     times: list[float] = field(default_factory=list)
     trimmed: int = 0
     """How many of them are gone."""
+    opened_at: float = 0.0
     closed_at: float | None = None
 
 
@@ -154,7 +157,7 @@ class SimulatedStream:
 
     def _open(self, parent_id: str | None, hashes: range) -> None:
         shard_id = f"shardId-{len(self.runs):08}-{self._random.getrandbits(32):08x}"
-        self.runs[shard_id] = Run(shard_id, parent_id, hashes)
+        self.runs[shard_id] = Run(shard_id, parent_id, hashes, opened_at=self._database.now)
 
     def _written(self, table: Table, item: Item, before: Item | None) -> None:
         if table.name != self._table.name or item == before:
@@ -182,10 +185,12 @@ class SimulatedStream:
     def _describe(self, request: DescribeStream) -> StreamDescription:
         if request.stream_arn != ARN:
             raise StoreNotFound(f"There is no change stream {request.stream_arn}")
+        at = self._database.now - self._random.random() * self.nature.stale
         found = [
             run
             for run in self.runs.values()
             if not self.is_gone(run)
+            and (run.opened_at <= at or run.parent_id is None)
             and (request.after_shard is None or run.shard_id > request.after_shard)
         ]
         size = self._random.randint(1, 4)
@@ -194,7 +199,7 @@ class SimulatedStream:
                 run.shard_id,
                 run.parent_id,
                 run.records[0].sequence_number if run.records else "0",
-                None if run.closed_at is None else str(self._sequence),
+                None if run.closed_at is None or run.closed_at > at else str(self._sequence),
             )
             for run in found[:size]
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mainstem.dynamodb import listing
+from mainstem.dynamodb.attempts import Attempts
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.event_items import EventItems
 from mainstem.dynamodb.findings import Findings
@@ -10,11 +11,14 @@ from mainstem.dynamodb.full_check import FullCheck
 from mainstem.dynamodb.layout import Layout
 from mainstem.dynamodb.paced import Paced
 from mainstem.dynamodb.quick_check import QuickCheck
-from mainstem.events import StreamInfo
 from mainstem.port import Op
 
+GRACE_SECONDS = 5.0
 
-def full_check(layout: Layout, context: Context, segments: int = 2) -> Op[Findings]:
+
+def full_check(
+    layout: Layout, context: Context, segments: int = 2, grace_s: float = GRACE_SECONDS
+) -> Op[Findings]:
     """As `mainstem.dynamodb.verify_log` does it, one part after the other."""
     findings = Findings()
     check = FullCheck(layout, EventItems(layout), context, Paced(context), findings)
@@ -23,27 +27,34 @@ def full_check(layout: Layout, context: Context, segments: int = 2) -> Op[Findin
             yield from check.read_log(partition)
         for segment in range(segments):
             yield from check.scan(segment, segments)
-        yield from check.read_cursors()
+        for segment in range(segments):
+            yield from check.scan_log(segment, segments)
+        yield from check.wait(grace_s)
         for partition in range(layout.partitions):
-            yield from check.read_on(partition)
+            yield from check.check_end(partition)
         for account in check.tally.differing():
             yield from check.judge(account)
         if check.altered():
             for partition in range(layout.partitions):
                 yield from check.compare(partition)
     finally:
-        check.tally.close()
+        check.close()
     return findings
 
 
-def quick_check(layout: Layout, context: Context) -> Op[Findings]:
+def quick_check(layout: Layout, context: Context, grace_s: float = GRACE_SECONDS) -> Op[Findings]:
     findings = Findings()
     check = QuickCheck(layout, EventItems(layout), context, Paced(context), findings)
     for partition in range(layout.partitions):
         yield from check.read_window(partition)
-    listed: list[StreamInfo] = yield from listing.streams(layout, context, None, None, None, 10_000)
-    yield from check.look_at([*listed, *check.unlisted(listed)])
-    for partition in range(layout.partitions):
-        yield from check.read_on(partition)
+    yield from check.count_items()
+    others = yield from check.unlisted()
+    names = yield from listing.names(layout, Attempts(context), None, None, None, 10_000)
+    listed = yield from check.with_cursors(names)
+    unlisted = [info for info in others if info.stream_id not in names]
+    yield from check.look_at([*listed, *unlisted])
+    if not (names or others):
+        yield from check.look_at((yield from check.sample()))
+    yield from check.wait(grace_s)
     yield from check.judge()
     return findings

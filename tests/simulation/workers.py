@@ -40,6 +40,7 @@ class Workers:
                 retention=retention,
                 iterator_seconds=luck.choice((900.0, 0.3)),
                 short_pages=luck.choice((0.0, 0.3)),
+                stale=luck.choice((0.0, 0.04)),
             ),
         )
         self._pace = Pace(

@@ -12,6 +12,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import io
+import os
 import py_compile
 import re
 import shutil
@@ -31,6 +32,13 @@ ARCHITECTURES: Final = {"arm64": "aarch64", "x86_64": "x86_64"}
 
 _LEFT_OUT: Final = ("aws/stack", "aws/cdk.py", "cli", "demo", "testing", "transfer", "__main__.py")
 """Parts of Mainstem that no function needs."""
+_NOT_FOR_BUNDLES: Final = {
+    "PIP_REQUIRE_VIRTUALENV": "0",
+    "PIP_REQUIRE_HASHES": "0",
+    "PIP_DRY_RUN": "0",
+    "UV_REQUIRE_HASHES": "0",
+}
+"""Settings for installing where the user works. The others hold: index, proxy, certificates."""
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 
 
@@ -91,6 +99,8 @@ def _install(folder: Path, python: str, machine: str) -> None:
         for glibc in (34, 28, 17):
             command += ["--platform", f"manylinux_2_{glibc}_{machine}"]
         command += ["--python-version", python, "--implementation", "cp"]
+        # Wherever pip is set up to install: with these it can't also be told where.
+        command += ["--no-user", "--prefix=", "--root="]
     elif (uv := shutil.which("uv")) is not None:
         platform = f"{machine}-manylinux_2_28"
         command = [uv, "pip", "install", "--quiet", "--python-platform", platform]
@@ -100,7 +110,13 @@ def _install(folder: Path, python: str, machine: str) -> None:
     command += ["--only-binary", ":all:", "--no-deps", "--no-compile", "--target", str(folder)]
     if command[0] != sys.executable:
         command.remove("--no-compile")  # uv does so unless told otherwise
-    done = subprocess.run([*command, *wanted], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, *wanted],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **_NOT_FOR_BUNDLES},
+    )
     if done.returncode:
         said = "; ".join(line.strip() for line in done.stderr.splitlines() if line.strip())
         raise DeploymentFailed(

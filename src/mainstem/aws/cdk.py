@@ -226,7 +226,7 @@ def _checked(name: str, text: str) -> Any:
         return text
     wanted = PARAMETERS[name]
     value: Any = text
-    if wanted["Type"] == "Number" and re.fullmatch(r"[0-9]{1,9}", text):
+    if wanted["Type"] == "Number" and re.fullmatch(r"-?[0-9]{1,9}", text):
         value = int(text)
     fits = wanted["Type"] == "String" or isinstance(value, int)
     if "AllowedValues" in wanted:
@@ -288,7 +288,7 @@ def _is_met(condition: Any, values: Mapping[str, Any]) -> bool:
             return not _is_met(negated, values)
         case {"Fn::Equals": [{"Ref": name}, value]}:
             return bool(values[name] == value)
-    # Of ours, all are made by `is_given` and `equals`.
+    # Of ours, all are made by `is_given`, `equals` and `differs`.
     raise AssertionError(f"a condition of another kind in the template: {condition}")
 
 

@@ -7,6 +7,8 @@
                         credentials
 ``MAINSTEM_RECLAIM``    ``true``: batches whose events are in segments are emptied
 ``MAINSTEM_READ_UNITS`` read units a second that the scheduled verification may use
+``MAINSTEM_BATCHING_WINDOW`` seconds for which change records are gathered: the verification waits so long
+``MAINSTEM_WATCH``      the subscriptions whose gap and lag are told each minute, with commas between
 ``MAINSTEM_PUBLISH_TO`` the ARN that the publisher sends to
 ``MAINSTEM_METRICS``    ``emf``: what alarms go by is printed in CloudWatch's embedded format;
                         ``emf-all``: what each operation costs and takes, too; ``none``, the default
@@ -67,6 +69,16 @@ def reclaim() -> bool:
 def read_units() -> float | None:
     text = os.environ.get("MAINSTEM_READ_UNITS", "")
     return float(text) if text else None
+
+
+def batching_seconds() -> float:
+    """For how long the sequencing function's records are gathered."""
+    return float(os.environ.get("MAINSTEM_BATCHING_WINDOW", "0"))
+
+
+def watched() -> tuple[str, ...]:
+    names = os.environ.get("MAINSTEM_WATCH", "").split(",")
+    return tuple(name.strip() for name in names if name.strip())
 
 
 def telemetry() -> Telemetry:

@@ -174,14 +174,19 @@ def maintenance_handler(
     *,
     reclaim: bool | None = None,
     read_units: float | None = None,
+    watched: Collection[str] | None = None,
     telemetry: Telemetry | None = None,
     client: Any = None,
 ) -> Handler:
     """For a schedule: settles and segments the log, and verifies it.
 
-    The event says what to do: ``{"task": "segment"}`` (also without any) or ``{"task": "verify"}``, the
+    The event says what to do: ``{"task": "segment"}`` (also without any); ``{"task": "verify"}``, the
     quick verification of as many streams as there is time for, at ``read_units`` a second at most; the
-    next one goes on behind them. ``reclaim`` empties batches whose events are in segments; by default
+    next one goes on behind them; or ``{"task": "watch"}``, which tells how old the oldest event is that is
+    not in the log, and gap and lag of the subscriptions ``watched`` (by default those of
+    ``MAINSTEM_WATCH``): on a schedule of its own, each minute, beside whatever sequences and reads.
+
+    ``reclaim`` empties batches whose events are in segments; by default
     as ``MAINSTEM_RECLAIM`` says. The rest is as for `sequencing_handler`. May run at any time, also
     beside itself, and be broken off anywhere.
     """
@@ -190,7 +195,15 @@ def maintenance_handler(
         wanted = environment.reclaim() if reclaim is None else reclaim
         units = environment.read_units() if read_units is None else read_units
         told = telemetry or environment.telemetry()
-        return Maintaining(_open(url, client), reclaim=wanted, read_units=units, telemetry=told)
+        names = environment.watched() if watched is None else watched
+        return Maintaining(
+            _open(url, client),
+            reclaim=wanted,
+            read_units=units,
+            batching_seconds=environment.batching_seconds(),
+            watched=names,
+            telemetry=told,
+        )
 
     made = Once(make)
     return lambda event, context: made().handle(event, context)

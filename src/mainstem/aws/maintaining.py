@@ -1,4 +1,4 @@
-"""The maintenance function, on a schedule: settle, segment, reclaim if wanted, and verify.
+"""The maintenance function, on schedules: settle, segment, reclaim if wanted; verify; and watch.
 
 What it does in a turn may be broken off anywhere; the next turn goes on. Two at once do each other
 no harm.
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple
 
 from mainstem.aws.deadline import Deadline, LambdaContext, OutOfTime, within
 from mainstem.aws.place import Place, Watched
+from mainstem.aws.records import received
+from mainstem.aws.watching import Watching
 from mainstem.dynamodb.attempts import Attempts
 from mainstem.dynamodb.findings import Verdict, Verification
 from mainstem.dynamodb.layout import VERIFICATION_KEY
@@ -21,7 +23,7 @@ from mainstem.dynamodb.requests import Get, Got, Put, Value
 from mainstem.dynamodb.verification import verify_part
 from mainstem.errors import InvalidInput, StoreBusy, StoreError
 from mainstem.port import Op
-from mainstem.printable import printable
+from mainstem.printable import printable, quoted
 from mainstem.telemetry import Telemetry, metrics
 
 _log = logging.getLogger("mainstem")
@@ -31,10 +33,11 @@ _SEGMENTS_AT_ONCE: Final = 8
 """Packed for one partition before the others have their turn."""
 _VERIFYING_THREADS: Final = 4
 _MOST_LOGGED: Final = 20
-_GRACE_SECONDS: Final = 600.0
-"""Events that are not older may still be on their way, through a batching window of at most 300 seconds."""
+_GRACE_SECONDS: Final = 30.0
+"""Beyond the batching window: what is missing is looked for again so long. At most half of the time that
+there is."""
 
-TASKS: Final = ("segment", "verify")
+TASKS: Final = ("segment", "verify", "watch")
 
 
 class Maintaining:
@@ -46,23 +49,36 @@ class Maintaining:
         *,
         reclaim: bool = False,
         read_units: float | None = None,
+        batching_seconds: float = 0.0,
+        watched: Collection[str] = (),
         telemetry: Telemetry | None = None,
     ) -> None:
-        """``read_units``: what the verification may use a second; None: no limit."""
+        """``read_units``: what the verification may use a second; None: no limit. ``batching_seconds``: the
+        batching window of the sequencing function, for which events may be on their way. ``watched``:
+        subscriptions whose gap and lag are told.
+        """
         self._opened = place
         self._place = Watched(place, telemetry)
         self._count = self._place.observer.record
         self._reclaim = reclaim
         self._read_units = read_units
+        self._grace_s = _GRACE_SECONDS + batching_seconds
+        self._watching = Watching(self._place, watched)
         self._next = 0
         """The partition to begin with, so that each has its turn where the time is too short for all."""
 
     def handle(self, event: Any, context: LambdaContext | None) -> dict[str, Any]:
-        """Do the task that the event names: ``{"task": "segment"}`` (the default) or ``"verify"``.
+        """Do the task that the event names: ``{"task": "segment"}`` (the default), ``"verify"`` or
+        ``"watch"``.
 
         What was throttled is left to the next turn. Raises `InvalidInput` for another task, and what else
         has failed, when all that could be done is done.
         """
+        if received(event):
+            raise InvalidInput(
+                "This function looks after the log, and was woken by records. Attach no stream and no queue "
+                "to it, but a schedule. Nothing was done."
+            )
         task = event.get("task", "segment") if isinstance(event, Mapping) else "segment"
         deadline = Deadline(context, self._place.context.monotonic)
         try:
@@ -70,9 +86,13 @@ class Maintaining:
                 return self._segment(deadline)
             if task == "verify":
                 return self._verify(deadline)
+            if task == "watch":
+                return self._watching.watch(deadline)
         finally:
             self._place.observer.flush()
-        raise InvalidInput(f"task={task!r:.80}: there are {' and '.join(TASKS)}.")
+        raise InvalidInput(
+            f"task={quoted(task)}: there are {', '.join(TASKS[:-1])} and {TASKS[-1]}."
+        )
 
     def _segment(self, deadline: Deadline) -> dict[str, Any]:
         count = self._place.layout.partitions
@@ -123,13 +143,14 @@ class Maintaining:
         """The quick verification, as far as the time allows; the next one goes on there."""
         place = self._opened
         after = place.run(_verified_upto(place))
+        grace_s = min(self._grace_s, deadline.left() / 2)
         found, upto = verify_part(
             place,
             after,
-            deadline.passed,
+            lambda: deadline.left() <= grace_s,
             workers=_VERIFYING_THREADS,
             read_units=self._read_units,
-            grace_s=_GRACE_SECONDS,
+            grace_s=grace_s,
         )
         place.run(_note_verified_upto(place, upto))
         self._tell(found)

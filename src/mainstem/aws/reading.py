@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from mainstem.aws.deadline import Deadline, LambdaContext
 from mainstem.aws.place import Place, Watched
-from mainstem.aws.records import Received, failures, is_of_stream, received
+from mainstem.aws.records import Received, check_source, failures, is_of_stream, received
 from mainstem.codec import Codec
 from mainstem.errors import CheckpointLost, StoreError
 from mainstem.port import Claim
@@ -101,10 +101,13 @@ class Reading:
     def handle(self, event: Any, context: LambdaContext | None) -> dict[str, Any]:
         """Answer an invocation: the records whose events are not handled yet are to come again.
 
-        Raises what the handler raised where no stream has sent the event, so that there are no records.
+        Raises what the handler raised where no stream has sent the event, so that there are no records, and
+        `InvalidInput` for records of another table's stream.
         """
         deadline = Deadline(context, self._place.context.monotonic)
-        woken = _woken_by(received(event))
+        records = received(event)
+        check_source(records, self._place.layout.log, "reads the log")
+        woken = _woken_by(records)
         try:
             if is_of_stream(event):
                 return failures(self._by_records(woken, deadline))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from mainstem.dynamodb.requests import ChangeRecord
+from mainstem.dynamodb.requests import ChangeRecord, Table
 from mainstem.dynamodb.wire_answers import change_record
+from mainstem.errors import InvalidInput
+from mainstem.printable import quoted
+
+_TABLE_OF_STREAM: Final = re.compile(r"arn:[^:]*:dynamodb:[^:]*:[^:]*:table/([^/]+)/stream/")
 
 
 class Received(NamedTuple):
@@ -37,6 +42,33 @@ def is_of_stream(event: Any) -> bool:
     return isinstance(records, list) and any(
         isinstance(raw, Mapping) and "dynamodb" in raw for raw in records
     )
+
+
+def check_source(records: Sequence[Received], table: Table, needed: str) -> None:
+    """Raise `InvalidInput` where a record is of another table than the one whose stream has to wake this
+    function: it was attached to the wrong one, and would answer for ever that all went well.
+
+    ``needed`` says what the function does. Where a record does not say where it comes from, its keys tell.
+    """
+    for each in records:
+        name = _table_of(each.raw)
+        if name is None and each.change is not None:
+            is_other = set(each.change.keys) != {table.hash_key, table.sort_key}
+        else:
+            is_other = name not in (None, table.name)
+        if is_other:
+            other = "another table" if name is None else f"the table {quoted(name)}"
+            raise InvalidInput(
+                f"This function was woken by the stream of {other}, but it {needed}: attach it to the "
+                f"stream of the table {quoted(table.name)}. Nothing was done."
+            )
+
+
+def _table_of(raw: Any) -> str | None:
+    """The name of the table whose stream a record is of; None where it does not say so."""
+    arn = raw.get("eventSourceARN") if isinstance(raw, Mapping) else None
+    found = _TABLE_OF_STREAM.match(arn) if isinstance(arn, str) else None
+    return None if found is None else found[1]
 
 
 def failures(sequence_numbers: Sequence[str]) -> dict[str, Any]:

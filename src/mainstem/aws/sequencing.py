@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from mainstem.aws.dead_letters import DeadLetters
 from mainstem.aws.deadline import Deadline, LambdaContext, OutOfTime, within
 from mainstem.aws.place import Place, Watched
-from mainstem.aws.records import Received, failures, received
+from mainstem.aws.records import Received, check_source, failures, received
 from mainstem.dynamodb.requests import ChangeRecord
 from mainstem.dynamodb.sequencer import Sequenced
 from mainstem.dynamodb.view import Hint, hint_of
@@ -50,11 +50,16 @@ class Sequencing:
         self._dead_letters = dead_letters
 
     def handle(self, event: Any, context: LambdaContext | None) -> dict[str, Any]:
-        """Answer an invocation: which records are to come again."""
+        """Answer an invocation: which records are to come again.
+
+        Raises `InvalidInput` for records of another table's stream.
+        """
+        records = received(event)
+        check_source(records, self._place.layout.events, "puts events into the log")
         deadline = Deadline(context, self._place.context.monotonic)
         run = _Invocation(self._place, self._dead_letters, deadline)
         try:
-            return failures(run.sequence(received(event)))
+            return failures(run.sequence(records))
         finally:
             self._place.observer.flush()
 
@@ -127,6 +132,15 @@ class _Invocation:
             self._again(told)
         else:
             self._count(told, done)
+            self._settle(partition)
+
+    def _settle(self, partition: int) -> None:
+        """Nothing depends on it: whoever sequences next can do it."""
+        settling = self._place.adapter.sequencer.settle_if_full(partition)
+        try:
+            self._place.run("settle", within(settling, self._deadline))
+        except (OutOfTime, StoreError) as error:
+            _log.info("Partition %d is settled later: %s", partition, error)
 
     def _count(self, told: Sequence[_Told], done: Sequenced) -> None:
         if done.events:
@@ -139,7 +153,10 @@ class _Invocation:
             if hint.stream_id in done.holes:
                 missing = done.holes[hint.stream_id]
                 if hint.last_id >= missing:
-                    self._give_up(record, f"the events table has no event {missing} of its stream")
+                    reason = done.unreadable.get(
+                        hint.stream_id, f"the events table has no event {missing} of its stream"
+                    )
+                    self._give_up(record, reason)
 
     def _again(self, told: Sequence[_Told]) -> None:
         for record, _ in told:
@@ -180,5 +197,4 @@ def _hint_of(place: Watched, change: ChangeRecord) -> Hint | None:
     if change.new_image is not None:
         return hint_of(place.adapter.items, change.new_image)
     # A stream that was set up with keys only tells as much.
-    entry = place.adapter.items.entry(change.keys)
-    return Hint(entry.event.stream_id, entry.event.event_id)
+    return Hint(*place.adapter.items.key(change.keys))

@@ -36,6 +36,7 @@ from mainstem.cli.repair import repair
 from mainstem.cli.replay import replay
 from mainstem.cli.sequence import segment, sequence
 from mainstem.cli.store import Place
+from mainstem.cli.subscriptions import subscriptions
 from mainstem.cli.tables import create_tables
 from mainstem.cli.tail import tail
 from mainstem.cli.transfer import export, import_
@@ -128,6 +129,7 @@ for _command in (
     tail,
     streams,
     status,
+    subscriptions,
     import_,
     export,
     create_tables,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+import time
+from typing import Any
 
 import click
 from rich.table import Table
@@ -44,47 +44,23 @@ def streams(
             say(f"{info.version:>9,}  {printable(info.stream_id)}")
 
 
-class Reader(NamedTuple):
-    """How far a subscription is in one partition."""
-
-    subscription: str
-    partition: int
-    position: int
-    gap: int
-    """Events still to be read, whatever its filter."""
-    lag_seconds: float
-    """How long the first of them has been waiting; 0 where none is."""
-
-
 @click.command(epilog="Example: mainstem status --json")
 @table_option
 @pass_place
 def status(place: Place, *, for_programs: bool | None) -> None:
-    """Show how much is in the store, and the gap and lag of each subscription."""
+    """Show how much is in the store, whether a worker lives, and the gap and lag of each subscription."""
     with place.open() as store:
         found = store.status()
-        readers = [_reader(store, found, checkpoint) for checkpoint in store.checkpoints()]
+        readers = store.subscriptions()
     if json_wanted(for_programs):
-        print_json({**found._asdict(), "subscriptions": [reader._asdict() for reader in readers]})
+        shown = found._asdict()
+        if found.workers is not None:
+            shown["workers"] = [worker._asdict() for worker in found.workers]
+        print_json({**shown, "subscriptions": [reader._asdict() for reader in readers]})
         return
     console().print(_figures(found))
     if readers:
-        console().print(_readers(readers))
-
-
-def _reader(
-    store: mainstem.Store, status: mainstem.StoreStatus, checkpoint: mainstem.StoredCheckpoint
-) -> Reader:
-    gap = status.heads[checkpoint.partition] - checkpoint.position
-    lag = 0.0
-    if gap > 0:
-        (waiting,) = store.read_all(
-            checkpoint.position, partition=checkpoint.partition, max_count=1
-        )
-        lag = max(0.0, (datetime.now(UTC) - waiting.recorded_at).total_seconds())
-    return Reader(
-        checkpoint.subscription, checkpoint.partition, checkpoint.position, max(gap, 0), lag
-    )
+        console().print(subscription_table(readers, title="\nSubscriptions"))
 
 
 def _figures(status: mainstem.StoreStatus) -> Table:
@@ -101,22 +77,39 @@ def _figures(status: mainstem.StoreStatus) -> Table:
     ]
     if status.size_bytes is not None:
         rows.append(("size", bytes_shown(status.size_bytes)))
+    if status.workers is not None:
+        rows += _workers(status.workers)
     for label, value in rows:
         table.add_row(label, str(value))
     return table
 
 
-def _readers(readers: list[Reader]) -> Table:
-    table = Table(box=None, pad_edge=False, title="\nSubscriptions", title_justify="left")
+def _workers(workers: tuple[mainstem.Worker, ...]) -> list[tuple[str, str]]:
+    """Whether any lives."""
+    rows = []
+    for worker in workers:
+        seen = duration(max(0.0, time.time() - worker.seen_us / 1_000_000))
+        what = f"alive, reads {worker.shards} shards" if worker.alive else "silent, perhaps dead"
+        rows.append(("worker", f"{printable(worker.name)}: {what}, heard of {seen} ago"))
+    if not any(worker.alive for worker in workers):
+        rows.append(("worker", "none is alive (functions on AWS are not seen here)"))
+    return rows
+
+
+def subscription_table(readers: list[mainstem.SubscriptionInfo], title: str | None = None) -> Table:
+    """How far each subscription is in each partition."""
+    table = Table(box=None, pad_edge=False, title=title, title_justify="left")
     table.add_column("name", overflow="fold")
-    for heading in ("partition", "position", "gap, events", "lag"):
+    for heading in ("partition", "position", "gap, events", "lag", "saved"):
         table.add_column(heading, justify="right")
     for reader in readers:
+        beyond = reader.position - reader.head
         table.add_row(
             printable(reader.subscription),
             str(reader.partition),
             f"{reader.position:,}",
-            f"{reader.gap:,}",
+            f"{beyond:,} beyond the head" if beyond > 0 else f"{reader.gap:,}",
             duration(reader.lag_seconds),
+            reader.saved_at.strftime("%Y-%m-%d %H:%M:%S"),
         )
     return table

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TypedDict, TypeVar
+from typing import Any, Final, NoReturn, TypedDict, TypeVar
 
 import click
+
+from mainstem.positions import BEGINNING, END
+from mainstem.printable import quoted
+from mainstem.starts import Start
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 COUNT = click.IntRange(0)
+
+_IS_PLACES: Final = re.compile(r"[0-9]+|[0-9]+=.*")
 
 
 class Filters(TypedDict):
@@ -39,6 +46,57 @@ class Time(click.ParamType):  # type: ignore[type-arg,unused-ignore]
                 f"{value!r} is not an ISO 8601 time such as 2026-03-04T05:06:07Z.", param, context
             )
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+class Places(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """A position, or one for each partition: ``120``, ``0=120,1=97``."""
+
+    name = "position"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, context: click.Context | None
+    ) -> int | dict[int, int]:
+        if not isinstance(value, str):
+            found: int | dict[int, int] = value
+            return found
+        if value.isascii() and value.isdigit():
+            return int(value)
+        places: dict[int, int] = {}
+        for part in value.split(","):
+            partition, equals, position = part.partition("=")
+            numbers = partition + position
+            if not (equals and partition and position and numbers.isascii() and numbers.isdigit()):
+                self._refuse(value, param, context)
+            if int(partition) in places:
+                self._refuse(value, param, context)
+            places[int(partition)] = int(position)
+        return places
+
+    def _refuse(
+        self, value: str, param: click.Parameter | None, context: click.Context | None
+    ) -> NoReturn:
+        self.fail(
+            f"{quoted(value)} is not a position such as 120, nor one for each partition such as "
+            "0=120,1=97.",
+            param,
+            context,
+        )
+
+
+class Moment(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """Where in the log: ``beginning``, ``end``, what `Places` takes, or what `Time` takes."""
+
+    name = "place"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, context: click.Context | None
+    ) -> Start:
+        ends: dict[Any, Start] = {"beginning": BEGINNING, "end": END}
+        if value in ends:
+            return ends[value]
+        if isinstance(value, str) and not _IS_PLACES.fullmatch(value):
+            return Time().convert(value, param, context)
+        return Places().convert(value, param, context)
 
 
 def _any_name(

@@ -68,17 +68,19 @@ def repair(
     restart: bool,
     for_programs: bool,
 ) -> int:
-    """Put into the log whatever it lacks of the events table, by a scan of all of it.
+    """Put right what the two tables of a store on DynamoDB can tell: read the log, make cursors and marks
+    again from it, append what it lacks of the events table, and put back into that what only the log has.
 
-    For a store on DynamoDB whose change stream has lost something, or was never read. Others may write
-    meanwhile, and a repeat does no harm. A repair that was broken off goes on where it stopped when it
-    is called with as many segments again. Where a stream has a hole, the exit code is 7.
+    After a restore, where the change stream has lost something or was never read, or where `mainstem
+    verify` says so. Others may write meanwhile, and a repeat does no harm. A repair that was broken off
+    goes on where it stopped when it is called with as many segments again. Where a stream lacks an event,
+    or something can't be put right, the exit code is 7.
     """
     with place.maintain() as opened:
         from mainstem.dynamodb.repair_run import RepairOptions
         from mainstem.dynamodb.repair_threads import repair_in_threads
 
-        options = RepairOptions(segments, read_units, restart)
+        options = RepairOptions(segments, read_units, restart, rebuild=True)
         try:
             with _bar(opened) as advance:
                 result = repair_in_threads(opened, options, workers, advance)
@@ -90,7 +92,7 @@ def repair(
             print_json(_for_programs(result))
         else:
             _print(result)
-    return _DAMAGED if result.holes else 0
+    return _DAMAGED if result.holes or result.problems else 0
 
 
 @contextmanager
@@ -129,12 +131,16 @@ def _for_programs(result: RepairResult) -> dict[str, object]:
         "events": result.events,
         "holes": [
             {"stream_id": stream_id, "event_id": event_id}
+            | ({"reason": result.unreadable[stream_id]} if stream_id in result.unreadable else {})
             for stream_id, event_id in result.holes.items()
         ],
         "read_units": result.read_units,
         "seconds": round(result.seconds, 3),
         "began_at": iso_time(result.began_us),
         "resumed": result.resumed,
+        "rebuilt": result.rebuilt,
+        "put_back": result.put_back,
+        "problems": list(result.problems),
     }
 
 
@@ -148,15 +154,23 @@ def _print(result: RepairResult) -> None:
         f"{events_shown(result.events)} put into the log. {result.items:,} items looked at, "
         f"{result.read_units:,.0f} read units, {duration(result.seconds)}."
     )
-    if not result.holes:
+    if result.rebuilt:
+        say(
+            f"{result.rebuilt:,} cursors, marks or positions said what the log does not. They are right now."
+        )
+    if result.put_back:
+        say(f"{events_shown(result.put_back)} that only the log had put back into the table.")
+    if not (result.holes or result.problems):
         say(f"The log has every event that was written before {began}.")
         return
+    for problem in result.problems[:_HOLES_SHOWN]:
+        tell(printable(problem))
     for stream_id, event_id in islice(sorted(result.holes.items()), _HOLES_SHOWN):
-        tell(f"Stream {printable(stream_id)} lacks event {event_id}.")
-    more = len(result.holes) - _HOLES_SHOWN
-    if more > 0:
-        tell(f"{more:,} more streams lack one; --json lists them all.")
-    tell(
-        "The events table is damaged: restore it from a backup. Of other streams, the log has every event "
-        f"that was written before {began}."
-    )
+        lacks = f"Stream {printable(stream_id)} lacks event {event_id}."
+        tell(printable(result.unreadable.get(stream_id, lacks)))
+    more = sum(max(0, len(each) - _HOLES_SHOWN) for each in (result.holes, result.problems))
+    if more:
+        tell(f"{more:,} more; --json lists them all.")
+    if len(result.unreadable) < len(result.holes) or result.problems:
+        tell("The events table is damaged: restore it from a backup.")
+    tell(f"Of other streams, the log has every event that was written before {began}.")

@@ -9,12 +9,13 @@ import signal
 import sys
 import threading
 import time
+from datetime import datetime
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
-from mainstem.cli.options import COUNT, json_option
+from mainstem.cli.options import COUNT, Time, json_option
 from mainstem.cli.output import OutputFailed, print_json, report_of, say
 from mainstem.cli.store import Place, pass_place
 
@@ -33,6 +34,13 @@ _log = logging.getLogger("mainstem")
     help="End when nothing has come for so long.  [default: go on until SIGTERM or Ctrl-C]",
 )
 @click.option(
+    "--from",
+    "start",
+    type=Time(),
+    metavar="TIME",
+    help="Of shards that nobody has read yet, leave out the change records before.",
+)
+@click.option(
     "--reclaim", is_flag=True, help="Empty the small batches whose events are in segments."
 )
 @click.option(
@@ -49,6 +57,7 @@ def sequence(
     place: Place,
     *,
     idle_seconds: float | None,
+    start: datetime | None,
     reclaim: bool,
     status_every: float,
     for_programs: bool,
@@ -70,6 +79,7 @@ def sequence(
             place.url,
             stop=stop,
             idle_seconds=idle_seconds,
+            start=start,
             reclaim=reclaim,
             report=reporter.report,
         )

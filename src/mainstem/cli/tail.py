@@ -10,41 +10,39 @@ from typing import Unpack
 import click
 
 import mainstem
-from mainstem.cli.options import COUNT, Filters, filter_options
+from mainstem.cli.options import COUNT, Filters, Places, filter_options
 from mainstem.cli.output import print_lines
 from mainstem.cli.store import Place, pass_place
 from mainstem.events import RecordedEvent
-from mainstem.positions import BEGINNING, END
+from mainstem.positions import END
 
 
 @click.command(epilog="Example: mainstem tail -n 10 --category order")
 @filter_options
 @click.option("-n", "last", type=COUNT, default=0, help="First show the last so many events.")
-@click.option("--from", "from_position", type=COUNT, help="Begin at this position.")
 @click.option(
-    "--subscription",
-    metavar="NAME",
-    help="Keep a checkpoint under this name, and go on there the next time; the first time from the "
-    "beginning, or --from.",
+    "--from",
+    "from_position",
+    type=Places(),
+    help="Begin at this position; where there are several partitions, at one for each: 0=120,1=97.",
 )
 @click.option("--max-count", type=click.IntRange(1), help="End after so many events.")
 @pass_place
 def tail(
     place: Place,
     last: int,
-    from_position: int | None,
-    subscription: str | None,
+    from_position: int | dict[int, int] | None,
     max_count: int | None,
     **wanted: Unpack[Filters],
 ) -> None:
-    """Print events as JSON lines as they are appended, by any process, until Ctrl-C."""
-    if last and (subscription is not None or from_position is not None):
-        raise click.UsageError("-n goes with neither --subscription nor --from.")
+    """Print events as JSON lines as they are appended, by any process, until Ctrl-C.
+
+    It takes nothing from anybody, and remembers nothing. In an outage it waits, and says so.
+    """
+    if last and from_position is not None:
+        raise click.UsageError("-n and --from are two places to begin at: give neither, or one.")
     with place.open() as store:
-        if subscription is not None:
-            start = BEGINNING if from_position is None else from_position
-            reader = store.subscribe(subscription, start=start, **wanted)
-        elif last:
+        if last:
             shown, head = _last(store, last, wanted)
             printed = print_lines(shown[:max_count])
             if max_count is not None:
@@ -54,10 +52,10 @@ def tail(
             reader = store.follow(start=head, **wanted)
         else:
             reader = store.follow(start=END if from_position is None else from_position, **wanted)
-        _print(reader, max_count)
+        print_from(reader, max_count)
 
 
-def _print(reader: mainstem.Subscription, max_count: int | None) -> None:
+def print_from(reader: mainstem.Subscription, max_count: int | None) -> None:
     """Print what comes. Ctrl-C ends it behind what was printed, so the checkpoint is right; a second
     one ends it at once, should nobody be reading what is printed.
     """

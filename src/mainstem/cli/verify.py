@@ -43,24 +43,39 @@ _SHOWN: Final = 20
     metavar="N",
     help="Use about so many read units a second at most.  [default: no limit]",
 )
+@click.option(
+    "--grace",
+    type=click.FloatRange(0),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Look again for so long for what is missing from the log, before it is said to be behind.",
+)
 @json_option
 @pass_place
 def verify(
-    place: Place, *, full: bool, workers: int, read_units: float | None, for_programs: bool
+    place: Place,
+    *,
+    full: bool,
+    workers: int,
+    read_units: float | None,
+    grace: float,
+    for_programs: bool,
 ) -> int:
     """Compare the log of a store on DynamoDB with its events table, or check the file of a SQLite store.
 
     On DynamoDB the quick form looks at each listed stream's last event, and at what its cursor says. It
-    can't see streams that have no event in the log, nor events that were changed: --full does. Others may
+    can't see which streams have no event in the log, nor events that were changed: --full does. Others may
     write and sequence meanwhile.
 
     The file of a SQLite store is checked by SQLite (structure, and with --full the indexes), and for what
     must hold of a store: positions and the ids of each stream without a hole, checkpoints and snapshots not
     beyond the events; with --full each event is read. SQLite keeps no checksums, so a changed character that
-    is still JSON is not seen. --workers and --read-units are for DynamoDB.
+    is still JSON is not seen. --workers, --read-units and
+    --grace are for DynamoDB.
 
-    Ends with 0 where the log is complete, with 6 where it lacks events that were written before the
-    verification began, with 7 where something is damaged.
+    Ends with 0 where the log is complete, with 6 where it lacks events that did not come while it was
+    looked for them, with 7 where something is missing, changed or not understood.
     """
     if not is_dynamodb(place.url):
         if read_units is not None:
@@ -77,7 +92,12 @@ def verify(
             bar.update(task, description=f"{stage.what}: {stage.done:,}{of}")
 
         result = verify_log(
-            place.url, full=full, workers=workers, read_units=read_units, progress=tell
+            place.url,
+            full=full,
+            workers=workers,
+            read_units=read_units,
+            grace_seconds=grace,
+            progress=tell,
         )
     if for_programs:
         print_json(_for_programs(result))
@@ -135,6 +155,11 @@ def _print(result: Verification) -> None:
     _print_findings(result)
     if result.under_way:
         say(f"{_many(result.under_way, 'stream')} got events meanwhile that are on their way.")
+    if result.unlisted:
+        say(
+            f"{_many(result.unlisted, 'stream')} at the end of the log without a cursor yet: a list of "
+            "streams does not have them."
+        )
     if result.unfinished:
         say(
             f"{_many(result.unfinished, 'large commit')} still to be rolled forward: the next reader or "
@@ -149,14 +174,17 @@ def _print(result: Verification) -> None:
 
 def _sentence(result: Verification) -> str:
     if result.verdict == "damaged":
-        return "The log, or the events table, is damaged."
+        return "The log, or the events table, is damaged: above is what is wrong, and what to do."
     if result.verdict == "behind":
         return "The log is behind the events: run `mainstem sequence` or `mainstem repair`."
     if result.full:
         return (
             "The log is complete: it has every event of the events table, each once and unchanged."
         )
-    return "The log is complete, as far as the cursors tell; --full compares every event."
+    return (
+        "The log is complete, as far as the cursors tell. This form does not see streams of which the log "
+        "never had an event, events that were changed, nor those of the last second: --full does."
+    )
 
 
 def _many(count: int, what: str) -> str:

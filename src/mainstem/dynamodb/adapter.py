@@ -15,6 +15,7 @@ from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.event_items import COMMIT_EVENTS, EventItems
 from mainstem.dynamodb.heads import Heads
 from mainstem.dynamodb.layout import Layout
+from mainstem.dynamodb.leases import workers
 from mainstem.dynamodb.puts import Puts
 from mainstem.dynamodb.read_log import LogReader
 from mainstem.dynamodb.read_stream import StreamReader
@@ -76,9 +77,10 @@ class DynamoAdapter:
     ) -> None:
         bounds = bounds or Bounds()
         self.items = items = EventItems(layout)
-        streams = Streams(layout, items)
+        self.ends_of_streams = streams = Streams(layout, items)
         versions = KnownVersions()
         self._url = url
+        self._sequencing = sequencing
         self._layout = layout
         self.context = context
         self._heads = Heads(layout)
@@ -219,6 +221,13 @@ class DynamoAdapter:
             head = yield from self._heads.find(attempts, partition)
             heads.append(Position(head.position))
         streams = yield from listing.count(self._layout, attempts)
+        found = yield from workers(self._layout, self.context, attempts)
         return StoreStatus(
-            self._url, FORMAT_VERSION, sum(heads), streams, tuple(heads), size_bytes=None
+            self._url,
+            FORMAT_VERSION,
+            sum(heads),
+            streams,
+            tuple(heads),
+            size_bytes=None,
+            workers=() if found is None and self._sequencing == "stream" else found,
         )

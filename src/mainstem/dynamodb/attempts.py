@@ -51,6 +51,7 @@ class Attempts:
         meter = metering.current()
         is_write = not isinstance(request, (Get, BatchGet, Query, QueryIndex, Scan, *CHANGE_READS))
         unanswered = False
+        tries = 0
         while True:
             deadline.allow(self._deadline - self._context.monotonic())
             try:
@@ -60,6 +61,7 @@ class Attempts:
                     unanswered = True
                     self.lost_replies += 1
                 problem: Exception = fault
+                tries += not isinstance(fault, (faults.Conflicted, faults.InProgress))
                 if meter is not None:
                     meter.add(request, None)
             else:
@@ -69,6 +71,11 @@ class Attempts:
                     return answer
                 problem = faults.Conflicted("other transactions were under way on its items")
             try:
+                if tries == self._context.most_tries:
+                    raise StoreBusy(
+                        f"DynamoDB did not carry it out in {tries} tries, which is what the settings for "
+                        f"AWS allow (max_attempts): {problem}. Trying again is safe."
+                    )
                 yield from self.pause(str(problem), type(problem).__name__)
             except StoreBusy as busy:
                 if unanswered:
@@ -105,7 +112,7 @@ class Attempts:
             some, left = left[:MAX_BATCH_GET], left[MAX_BATCH_GET:]
             got: BatchGot = yield from self.call(request._replace(keys=tuple(some)))
             for item in got.items:
-                found[Key(str(item[table.hash_key]), int(item[table.sort_key]))] = item
+                found[Key.of(table, item)] = item
             if got.unprocessed:
                 left += got.unprocessed
                 if len(got.unprocessed) == len(some):

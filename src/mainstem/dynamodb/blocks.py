@@ -88,6 +88,22 @@ def place_of_batch_at(
         yield from attempts.pause(missing(partition, position))
 
 
+def end_of_segments(layout: Layout, attempts: Attempts, partition: int, start: int) -> Op[int]:
+    """Where the last segment ends; ``start`` is the end of one."""
+    while True:
+        page: Page = yield from attempts.call(
+            Query(
+                layout.log,
+                segment_hash(partition, layout.epoch_of(start)),
+                first=start,
+                attributes=BATCH_PLACE,
+            )
+        )
+        if not page.items:
+            return start
+        start = head_behind(page.items[-1]).position
+
+
 def events_of_commit(
     layout: Layout,
     attempts: Attempts,

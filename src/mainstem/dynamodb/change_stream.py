@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from mainstem.dynamodb.attempts import Attempts
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.layout import Layout
-from mainstem.dynamodb.leases import Beats, Leases
+from mainstem.dynamodb.leases import LEASE_SECONDS, Beats, Leases
 from mainstem.dynamodb.requests import ChangeRecord, Control, DescribeStream, Shard
 from mainstem.dynamodb.requests import StreamDescription as Description
 from mainstem.dynamodb.shard_reader import ShardReader
@@ -27,7 +27,7 @@ from mainstem.port import Op
 class Pace:
     """How often a worker does what, in seconds."""
 
-    lease_seconds: float = 30.0
+    lease_seconds: float = LEASE_SECONDS
     """A lease not renewed for so long is taken over. Renewed after a third of it, by `poll`."""
     refresh_seconds: float = 10.0
     """Between two looks at the shards and leases of all workers."""
@@ -86,9 +86,17 @@ class ChangeStream:
     """The part of the change stream that one worker reads. Its operations run one at a time."""
 
     def __init__(
-        self, layout: Layout, context: Context, owner: str, pace: Pace | None = None
+        self,
+        layout: Layout,
+        context: Context,
+        owner: str,
+        pace: Pace | None = None,
+        start_us: int | None = None,
     ) -> None:
-        """``owner`` names this worker: a new name for each start."""
+        """``owner`` names this worker: a new name for each start. Of shards that nobody has read yet,
+        records before ``start_us`` (microseconds since 1970-01-01 UTC) are left out.
+        """
+        self._start_us = start_us
         pace = pace or Pace()
         self._layout = layout
         self._context = context
@@ -267,7 +275,7 @@ class ChangeStream:
     def _take(self, attempts: Attempts, lease: Lease) -> Op[None]:
         taken = yield from self._leases.take(attempts, lease)
         if taken is not None and self._arn is not None:
-            reader = ShardReader(self._arn, taken.shard_id, taken.sequence)
+            reader = ShardReader(self._arn, taken.shard_id, taken.sequence, self._start_us)
             now = self._context.monotonic()
             self._held[taken.shard_id] = _Held(taken, reader, now, float(taken.seen_s))
 

@@ -15,7 +15,7 @@ from mainstem.dynamodb.event_items import Entry, EventItems
 from mainstem.dynamodb.layout import Layout
 from mainstem.dynamodb.log_items import Head, batch_item, cursor_item
 from mainstem.dynamodb.packing import raw_bytes
-from mainstem.dynamodb.requests import Absent, Condition, Equals, Put, Value
+from mainstem.dynamodb.requests import Absent, AtMost, Condition, Equals, Put, Value
 from mainstem.dynamodb.sizes import MAX_TRANSACTION_BYTES, MAX_TRANSACTION_ITEMS, item_bytes
 from mainstem.errors import TooLarge
 
@@ -89,7 +89,8 @@ def plan(
         count = entries[number].event.event_id + 1
         cursor = cursor_item(stream_id, count, positions[number])
         before = base[stream_id]
-        condition: Condition = Equals("Count", before) if before else Absent()
+        # Of a stream without events a repair may have left a cursor that says 0.
+        condition: Condition = Equals("Count", before) if before else AtMost("Count", 0)
         actions.append(Put(layout.log, cursor, condition))
     return Plan(tuple(actions), firsts, cursors, batch_places, ends, positions, tuple(unwritten))
 

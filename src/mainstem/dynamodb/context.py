@@ -31,6 +31,8 @@ class Context:
     random: random.Random = field(default_factory=random.SystemRandom)
     timeout: float = 30.0
     """Seconds after which an operation stops trying again."""
+    most_tries: int | None = None
+    """How often one request is tried at most, where the user's settings for AWS say so."""
     home: Callable[[], object] = _everywhere
     """Where the operation runs: a process, or an event loop. What waits for others (for a turn, for an
     answer) waits in its home only: a forked child, or the next event loop, begins with nobody waiting."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from mainstem.dynamodb.attempts import Attempts
 from mainstem.dynamodb.layout import Layout, cursor_key, partition_key
-from mainstem.dynamodb.log_items import Head, cursor_item
+from mainstem.dynamodb.log_items import Head, cursor_count, cursor_item
 from mainstem.dynamodb.requests import (
     CONDITION_FAILED,
     TAKEN,
@@ -33,10 +33,7 @@ class Cursors:
         found = yield from attempts.batch_get(
             BatchGet(self._layout.log, tuple(keys), attributes=("Count",))
         )
-        return {
-            stream_id: int(found[key]["Count"]) if key in found else 0
-            for key, stream_id in keys.items()
-        }
+        return {stream_id: cursor_count(found.get(key)) for key, stream_id in keys.items()}
 
     def advance(self, attempts: Attempts, due: Mapping[str, Due]) -> Op[None]:
         """Raise cursors, and make those that are not there yet. None falls: others may be ahead."""

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 from mainstem.codec import Codec
+from mainstem.dynamodb.border import COMMIT_EVENTS, Border, from_iso_time, iso_time, time_or_zero
 from mainstem.dynamodb.layout import AttributeNames, Layout
 from mainstem.dynamodb.packing import Packed
 from mainstem.dynamodb.requests import Item, Value
-from mainstem.errors import InvalidStreamId, StoreDamaged
 from mainstem.events import RecordedEvent
 from mainstem.positions import EventId, Position
-from mainstem.streams import check_stream_id
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
-
-
-COMMIT_EVENTS: Final = 5_000
-"""A commit has at most so many events of one stream."""
+__all__ = ["COMMIT_EVENTS", "Entry", "EventItems", "Placed", "from_iso_time", "iso_time"]
 
 
 class Entry(NamedTuple):
@@ -59,6 +52,7 @@ class EventItems:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._names = layout.attributes
+        self._border = Border(layout)
         self.place_attributes: Final = _place_attributes(layout.attributes)
         """The attributes that `place` looks at."""
 
@@ -84,101 +78,56 @@ class EventItems:
         return item
 
     def place(self, item: Item) -> Placed:
-        """Which commit an item belongs to."""
-        names = self._names
-        event_id = int(item[names.event_id])
-        position = item.get(names.position)
+        """Which commit an item belongs to. Raises `StoreDamaged` where that is not understood."""
+        border = self._border
+        event_id = border.event_id(item)
+        first, last = border.extent(item, event_id)
         return Placed(
             event_id,
-            str(item.get(names.commit_id, "")),
-            int(item.get(names.commit_first, event_id)),
-            int(item.get(names.commit_last, event_id)),
-            None if position is None else int(position),
-            from_iso_time(item.get(names.recorded_at)),
+            border.commit_id(item),
+            first,
+            last,
+            border.position(item),
+            time_or_zero(item.get(self._names.recorded_at)),
         )
+
+    def key(self, item: Item) -> tuple[str, int]:
+        """The stream and id of an item's event, of which no more need be there. Raises `StoreDamaged`."""
+        return self._border.key(item)
 
     def entry(self, item: Item) -> Entry:
-        """The event of an item, and its commit's extent. Raises `StoreDamaged` where that can't be."""
-        names = self._names
-        data, metadata = item.get(names.payload, ""), item.get(names.metadata)
-        stream_id, event_id = self._stream_id(item), item.get(names.event_id)
-        if not isinstance(event_id, int) or event_id < 0:
-            raise StoreDamaged(
-                f"Stream {stream_id!r} has an item whose {names.event_id} is not a whole number from 0 on, "
-                "so it is no event. Delete the item."
-            )
-        event = Packed(
-            stream_id,
-            event_id,
-            str(item.get(names.name, "")),
-            data if isinstance(data, bytes) else str(data),
-            metadata if metadata is None else str(metadata),
-            from_iso_time(item.get(names.recorded_at)),
-            str(item.get(names.commit_id, "")),
-        )
-        first, last = item.get(names.commit_first, event_id), item.get(names.commit_last, event_id)
-        if not (
-            isinstance(first, int)
-            and isinstance(last, int)
-            and 0 <= first <= event_id <= last < first + COMMIT_EVENTS
-        ):
-            raise StoreDamaged(
-                f"Event {event_id} of stream {stream_id!r} says that it belongs to a commit from "
-                f"{names.commit_first}={first!r:.40} to {names.commit_last}={last!r:.40}, which can't be. "
-                "Mend the item, or restore the events table from a backup."
-            )
-        return Entry(event, first, last)
+        """The event of an item, and its commit's extent. Raises `StoreDamaged` where any of it is not
+        understood.
+        """
+        event = self._border.packed(item)
+        self._border.position(item)
+        return Entry(event, *self._border.extent(item, event.event_id))
 
-    def _stream_id(self, item: Item) -> str:
-        name = self._names.stream_id
-        found = item.get(name)
-        try:
-            check_stream_id(found)  # type: ignore[arg-type]
-        except InvalidStreamId as error:
-            raise StoreDamaged(
-                f"There is an item whose {name} is no stream id, so it is no event: {error} Delete it."
-            ) from error
-        return str(found)
+    def position(self, item: Item) -> int | None:
+        """Where an item says that the log has its event; None where it does not say."""
+        return self._border.position(item)
 
     def is_in_log(self, item: Item) -> bool:
-        """Whether it was written together with its place in the log."""
-        return isinstance(item.get(self._names.position), int)
+        """Whether it was written together with its place in the log. Raises `StoreDamaged`."""
+        return self._border.position(item) is not None
 
     def recorded(self, item: Item, codec: Codec) -> RecordedEvent:
-        """The event of an item."""
-        names = self._names
-        stream_id = str(item[names.stream_id])
-        position = item.get(names.position)
-        data, metadata = item.get(names.payload, ""), item.get(names.metadata)
+        """The event of an item. Raises `StoreDamaged` where it is not understood."""
+        event, position = self._border.packed(item), self._border.position(item)
+        self._border.extent(item, event.event_id)
+        stream_id, event_id, name, data, metadata, recorded_us, commit_id = event
         return RecordedEvent(
             stream_id,
-            EventId(int(item[names.event_id])),
-            None if position is None else Position(int(position)),
+            EventId(event_id),
+            None if position is None else Position(position),
             self._layout.partition(stream_id),
-            str(item.get(names.name, "")),
-            data if isinstance(data, bytes) else str(data),
-            metadata if metadata is None else str(metadata),
-            from_iso_time(item.get(names.recorded_at)),
-            str(item.get(names.commit_id, "")),
+            name,
+            data,
+            metadata,
+            recorded_us,
+            commit_id,
             codec,
         )
-
-
-def iso_time(recorded_us: int) -> str:
-    """ISO 8601 in UTC, exact to the microsecond."""
-    moment = _EPOCH + timedelta(microseconds=recorded_us)
-    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
-
-
-def from_iso_time(value: Value | None) -> int:
-    """Microseconds since 1970-01-01 UTC; 0 where the item says no time that can be understood."""
-    try:
-        moment = datetime.fromisoformat(str(value))
-    except ValueError:
-        return 0
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return (moment - _EPOCH) // _MICROSECOND
 
 
 def _place_attributes(names: AttributeNames) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ def attempt(session: Session, request: Request) -> Attempt:
     expired credentials, and a read whose connection was closed.
     """
     operation, body = encode(request)
-    may_send_again = _only_reads(request)
+    may_send_again = only_reads(request)
     may_mend = True
     while True:
         if session.needs_refresh():
@@ -97,7 +97,8 @@ def attempt(session: Session, request: Request) -> Attempt:
         return answer_or_raise(failure, reply.status, request, place)
 
 
-def _only_reads(request: Request) -> bool:
+def only_reads(request: Request) -> bool:
+    """Whether it may be sent twice without asking."""
     if isinstance(request, Control):
         return request.operation.startswith(("Describe", "List"))
     return isinstance(request, (Get, BatchGet, Query, QueryIndex, Scan, *CHANGE_READS))

@@ -11,11 +11,14 @@ class Verdict(StrEnum):
     """Of the whole log."""
 
     COMPLETE = "complete"
-    """It has every event that was written before the verification began, and nothing else."""
+    """It has every event that was written before the verification began, and nothing else, as far as the
+    form that was chosen can see."""
     BEHIND = "behind"
-    """Some events are not in it yet. Sequencing or a repair brings them."""
+    """Some events are not in it, though there was time for them to come. Sequencing or a repair brings
+    them."""
     DAMAGED = "damaged"
-    """Something is missing or changed that nothing in the tables can bring back."""
+    """Something is missing, changed or not understood. Each finding says what mends it: a repair, or work
+    by hand, or a backup."""
 
 
 class Finding(NamedTuple):
@@ -48,12 +51,14 @@ class Verification(NamedTuple):
     segments: int
     """Batches and segments that were read."""
     under_way: int
-    """Streams with events that were written since the verification began and are not in the log yet."""
+    """Streams with events that were written while the verification ran and are not in the log yet."""
     unfinished: int
     """Commits larger than a transaction whose log part is written, and whose items are not all there yet.
     Whoever reads the stream, or a repair, finishes them."""
     read_units: float
     seconds: float
+    unlisted: int = 0
+    """In the quick form: streams at the end of the log that have no cursor yet, so that no list has them."""
 
 
 class Findings:
@@ -65,7 +70,7 @@ class Findings:
         self._lock = threading.Lock()
         self.kept: list[Finding] = []
         self.count = 0
-        self.under_way = self.unfinished = 0
+        self.under_way = self.unfinished = self.unlisted = 0
         self.verdict = Verdict.COMPLETE
 
     def add(self, finding: Finding) -> None:
@@ -97,6 +102,11 @@ class Findings:
         """A commit is still to be rolled forward."""
         with self._lock:
             self.unfinished += 1
+
+    def note_unlisted(self, count: int) -> None:
+        """So many streams have events in the log and no cursor yet."""
+        with self._lock:
+            self.unlisted += count
 
     def behind(self, stream_id: str, first_id: int, last_id: int) -> None:
         """The log lacks these events of the stream."""

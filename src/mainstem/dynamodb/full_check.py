@@ -1,34 +1,38 @@
 """The full verification: every event of the log against every event of the events table.
 
-The order makes it sound beside writers: the log first, then the table, the cursors, and what the log
-got meanwhile. So whatever the log had is in the table by then, and whatever the table had is in the
-log, unless something is wrong or late. Streams whose sums differ are looked at one by one.
+The order makes it sound beside writers: the log first, then both tables as they lie there, then what the
+log got meanwhile. So whatever the log had is in the table by then. What the table had is looked for in
+the log until it has come, or a grace has passed: what counts is what was seen, never what a clock says.
+Streams whose sums differ are looked at one by one.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.event_items import Entry, EventItems, Placed
+from mainstem.dynamodb.cursors import Cursors
+from mainstem.dynamodb.event_items import Entry, EventItems
 from mainstem.dynamodb.findings import Findings
-from mainstem.dynamodb.layout import Layout, cursor_key
-from mainstem.dynamodb.log_walk import LogWalk, Marks, Stretch, marks_of
-from mainstem.dynamodb.paced import Paced
+from mainstem.dynamodb.layout import Layout
+from mainstem.dynamodb.log_items import EMPTY, Marks
+from mainstem.dynamodb.log_walk import LogWalk, Stretch, marks_of
+from mainstem.dynamodb.paced import Paced, waits
 from mainstem.dynamodb.packing import Packed
-from mainstem.dynamodb.requests import BatchGet, Item, Key, Query, Scan
-from mainstem.dynamodb.tally import Account, Tally, digest, sums
+from mainstem.dynamodb.places import Places
+from mainstem.dynamodb.requests import Item, Key, Query, Scan
+from mainstem.dynamodb.strays import Strays
+from mainstem.dynamodb.stream_look import StreamLook
+from mainstem.dynamodb.tally import Account, Later, Tally, digest, sums, sums_of_items
 from mainstem.errors import StoreDamaged
 from mainstem.port import Op
 
-_MODULUS: Final = 1 << 128
 _LOOKS: Final = 8
-"""At a stream with a hole: a query may see a later event of a transaction first."""
+"""At what is odd about a stream: a query may see a part of a transaction only."""
 _MOST_COMPARED: Final = 1_000
 """Damaged streams whose events are compared one by one."""
-_CURSORS: Final = 100
 
 
 class FullCheck:
@@ -42,14 +46,20 @@ class FullCheck:
         self._context = context
         self._paced = paced
         self._findings = findings
-        self._began_us = context.clock()
         self._walks = [
             LogWalk(layout, paced, findings, number) for number in range(layout.partitions)
         ]
-        self._marks: dict[int, Marks] = {}
         self._altered: set[str] = set()
         """Streams whose events differ, to be compared one by one."""
         self.tally = Tally()
+        self._places = Places()
+        self._cursors = Cursors(layout)
+        self._strays = Strays(layout, paced, findings, self.tally)
+
+    def close(self) -> None:
+        """Give back what it has on disk."""
+        self.tally.close()
+        self._places.close()
 
     @property
     def blocks(self) -> tuple[int, int]:
@@ -58,8 +68,11 @@ class FullCheck:
 
     def read_log(self, partition: int) -> Op[None]:
         """First: all of one partition's log."""
-        marks = yield from marks_of(self._layout, self._paced, partition)
-        self._marks[partition] = marks
+        try:
+            marks = yield from marks_of(self._layout, self._paced, partition)
+        except StoreDamaged as error:
+            self._findings.damaged(str(error), partition=partition)
+            marks = Marks(EMPTY, 0, 0)
         walk = self._walks[partition]
         yield from self._walk(walk, marks.settled.position)
         if walk.head.position < marks.settled.position:
@@ -73,32 +86,49 @@ class FullCheck:
         table = self._layout.events
         while True:
             page = yield from self._paced.page(Scan(table, segment, segments, after))
-            events = [entry.event for item in page.items if (entry := self._entry(item))]
-            self.tally.add_table(sums(events))
+            entries: list[Entry] = []
+            for item in page.items:
+                entry = self._entry(item)
+                if entry is not None:
+                    entries.append(entry)
+                    self._check_place(item, entry.event)
+            self.tally.add_table(sums_of_items(entries))
             if page.last is None:
                 return
-            after = Key(str(page.last[table.hash_key]), int(page.last[table.sort_key]))
+            after = Key.of(table, page.last)
 
-    def read_cursors(self) -> Op[None]:
-        """Third: the cursors of all streams that were found."""
-        after = ""
-        while stream_ids := self.tally.stream_ids(after, _CURSORS):
-            keys = {cursor_key(stream_id): stream_id for stream_id in stream_ids}
-            found = yield from self._paced.attempts().batch_get(
-                BatchGet(self._layout.log, tuple(keys), attributes=("Count",))
-            )
-            self.tally.set_cursors({keys[key]: int(item["Count"]) for key, item in found.items()})
-            after = stream_ids[-1]
+    def scan_log(self, segment: int, segments: int) -> Op[None]:
+        """Beside it: a part of the log table, for what nobody has asked for by its key."""
+        yield from self._strays.scan(segment, segments)
 
-    def read_on(self, partition: int) -> Op[None]:
-        """Fourth: what the log of a partition has got since it was read."""
+    def wait(self, grace_s: float) -> Op[None]:
+        """Third: what the log got meanwhile, until nothing that was seen elsewhere is missing from it, or
+        so many seconds have passed.
+        """
+        for pause in waits(self._context, grace_s):
+            for walk in self._walks:
+                yield from self._walk(walk, None)
+            later = [each for each in self.tally.take_later() if self._is_elsewhere(each)]
+            for each in later:
+                self.tally.add_later(each)
+            if not later and not self.tally.is_late():
+                return
+            yield pause
+        for each in self.tally.take_later():
+            self._misplaced(each.stream_id, each.event_id, each.position)
+
+    def check_end(self, partition: int) -> Op[None]:
+        """Fourth: that nothing lies beside the log or beyond its end."""
         walk = self._walks[partition]
-        yield from self._walk(walk, 0)
-        marks = yield from marks_of(self._layout, self._paced, partition)
+        yield from self._strays.check(partition, walk.head.position)
+        try:
+            marks = yield from marks_of(self._layout, self._paced, partition)
+        except StoreDamaged:
+            return  # told before
         if walk.segmented > marks.settled.position:
             self._findings.damaged(
                 f"Partition {partition} has segments up to position {walk.segmented}, and is settled only "
-                f"up to {marks.settled.position}. Restore the log table from a backup.",
+                f"up to {marks.settled.position}. `mainstem repair` puts that right.",
                 partition=partition,
                 position=marks.settled.position,
             )
@@ -106,18 +136,12 @@ class FullCheck:
     def judge(self, account: Account) -> Op[None]:
         """Fifth: a stream of which the two sides differ."""
         stream_id = account.stream_id
-        if not account.settled <= account.cursor <= account.in_log:
-            self._findings.damaged(
-                f"The cursor of stream {stream_id!r} says that the log has {account.cursor} of its events; "
-                f"it has {account.in_log}, {account.settled} of them settled. Restore the log table from "
-                "a backup.",
-                stream_id=stream_id,
-            )
+        yield from self._judge_cursor(account)
         looks = 0
         while True:
             seen = yield from self._look_at(account)
-            # What is missing in the middle may just be being written.
-            if seen.missing is None or looks == _LOOKS:
+            # What is missing may just be being written.
+            if not seen.is_odd or looks == _LOOKS:
                 break
             looks += 1
             yield from self._paced.attempts().pause(f"stream {stream_id!r} has a hole")
@@ -144,12 +168,18 @@ class FullCheck:
                     event_id=event_id,
                 )
 
-    def _walk(self, walk: LogWalk, settled: int) -> Op[None]:
+    def altered(self) -> bool:
+        """Whether `compare` has anything to do."""
+        return bool(self._altered)
+
+    # The log
+
+    def _walk(self, walk: LogWalk, settled: int | None) -> Op[None]:
         while (page := (yield from walk.next_page())) is not None:
             for stretch in page:
                 self._add(walk.partition, stretch, settled)
 
-    def _add(self, partition: int, stretch: Stretch, settled: int) -> None:
+    def _add(self, partition: int, stretch: Stretch, settled: int | None) -> None:
         """Events of the log: those of each stream have to go on where it stopped."""
         found = sums(stretch.rows)
         before: dict[str, int] = {}
@@ -178,8 +208,14 @@ class FullCheck:
                     partition=partition,
                     position=stretch.first,
                 )
+        self._places.note(partition, stretch.first, (row[:2] for row in stretch.rows))
         end = stretch.first + len(stretch.rows)
-        self.tally.add_log(found, settled=end <= settled)
+        # An append brings the cursor with it; a sequencer raises it before it moves the mark. Of what
+        # came later the cursors that were read need not tell.
+        told = settled is not None and (end <= settled or not stretch.sequenced)
+        self.tally.add_log(found, with_cursors=told)
+
+    # The events table
 
     def _entry(self, item: Item) -> Entry | None:
         try:
@@ -188,9 +224,57 @@ class FullCheck:
             self._findings.damaged(str(error), stream_id=str(item[self._layout.events.hash_key]))
             return None
 
-    def _look_at(self, account: Account) -> Op[_Seen]:
+    def _check_place(self, item: Item, event: Packed) -> None:
+        """What an item says of its position."""
+        position = self._items.position(item)
+        if position is None:
+            return
+        stream_id, event_id = event.stream_id, event.event_id
+        partition = self._layout.partition(stream_id)
+        holds = self._places.holds(partition, position, stream_id, event_id)
+        if holds is None:
+            self.tally.add_later(Later(partition, position, stream_id, event_id))
+        elif not holds:
+            self._misplaced(stream_id, event_id, position)
+
+    def _is_elsewhere(self, later: Later) -> bool:
+        partition, position, stream_id, event_id = later
+        return not self._places.holds(partition, position, stream_id, event_id)
+
+    def _misplaced(self, stream_id: str, event_id: int, position: int) -> None:
+        self._findings.damaged(
+            f"Event {event_id} of stream {stream_id!r} says that the log has it at position {position}, "
+            "and it is not there. `mainstem repair` puts that right.",
+            stream_id=stream_id,
+            event_id=event_id,
+        )
+
+    # One stream
+
+    def _judge_cursor(self, account: Account) -> Op[None]:
+        stream_id, cursor = account.stream_id, account.cursor
+        looks = 0
+        while cursor < account.least and looks < _LOOKS:
+            # The scan may have seen a part of a transaction; cursors only rise.
+            attempts = self._paced.attempts()
+            yield from attempts.pause(f"the cursor of stream {stream_id!r} is behind")
+            try:
+                cursor = (yield from self._cursors.counts(attempts, [stream_id]))[stream_id]
+            except StoreDamaged:
+                return  # told before
+            looks += 1
+        if account.least <= cursor and (looks or cursor <= account.in_log):
+            return
+        said = f"says that the log has {cursor} of its events" if cursor else "is missing"
+        self._findings.damaged(
+            f"The cursor of stream {stream_id!r} {said}; the log has {account.in_log}. `mainstem repair` "
+            "puts that right.",
+            stream_id=stream_id,
+        )
+
+    def _look_at(self, account: Account) -> Op[StreamLook]:
         """The stream, as the events table has it now."""
-        seen = _Seen()
+        seen = StreamLook(account.in_log)
         first = 0
         while True:
             page = yield from self._paced.page(
@@ -198,27 +282,30 @@ class FullCheck:
             )
             for item in page.items:
                 try:
-                    entry = self._items.entry(item)
-                except StoreDamaged:
-                    continue  # told by the scan
-                seen.add(entry, self._items.place(item), account.in_log, self._began_us)
+                    seen.add(self._items.entry(item))
+                except StoreDamaged:  # told by the scan
+                    try:
+                        seen.add_unread(self._items.key(item)[1])
+                    except StoreDamaged:
+                        continue
             if page.last is None:
-                seen.end(account.in_log)
+                seen.end()
                 return seen
             first = int(page.last[self._layout.events.sort_key]) + 1
 
-    def _say(self, account: Account, seen: _Seen) -> None:
-        stream_id, missing = account.stream_id, seen.missing
-        if missing is not None and missing < account.in_log and seen.is_unfinished(missing):
-            self._findings.note_unfinished()
-        elif missing is not None and missing < account.in_log:
-            self._findings.damaged(
-                f"Event {missing} of stream {stream_id!r} is in the log and not in the events table. Restore "
-                "the events table from a backup, or put the event back from the log.",
-                stream_id=stream_id,
-                event_id=missing,
-            )
-        elif seen.digest != account.log_sum:
+    def _say(self, account: Account, seen: StreamLook) -> None:
+        stream_id, missing, in_log = account.stream_id, seen.missing, account.in_log
+        if missing is not None and missing < in_log:
+            if seen.is_unfinished(missing):
+                self._findings.note_unfinished()
+            else:
+                self._findings.damaged(
+                    f"Event {missing} of stream {stream_id!r} is in the log and not in the events table. "
+                    "`mainstem repair` puts it back from the log.",
+                    stream_id=stream_id,
+                    event_id=missing,
+                )
+        elif seen.digest != account.log_sum and (seen.unread is None or seen.unread >= in_log):
             if len(self._altered) < _MOST_COMPARED:
                 self._altered.add(stream_id)
             else:
@@ -227,16 +314,28 @@ class FullCheck:
                     "changed. Restore that table from a backup.",
                     stream_id=stream_id,
                 )
-        if missing is not None and missing >= account.in_log:
+        if missing is not None and missing >= in_log:
             self._findings.damaged(
                 f"Stream {stream_id!r} has no event {missing}, although it has later ones. Restore the "
                 "events table from a backup.",
                 stream_id=stream_id,
                 event_id=missing,
             )
-        if seen.late is not None:
-            self._findings.behind(stream_id, account.in_log, seen.late)
-        elif seen.newer:
+        if seen.torn is not None and seen.torn < account.top:
+            names = self._layout.attributes
+            self._findings.damaged(
+                f"Event {seen.torn} of stream {stream_id!r} or one behind it says with {names.commit_first} "
+                f"and {names.commit_last} that it is of a commit which does not fit the events beside it. "
+                "Mend these items, or restore the events table from a backup.",
+                stream_id=stream_id,
+                event_id=seen.torn,
+            )
+        # What comes behind an item that is missing or not understood waits for it.
+        ends = [each for each in (missing, seen.unread) if each is not None and each >= in_log]
+        reach = min([account.top, *ends])
+        if in_log < reach:
+            self._findings.behind(stream_id, in_log, reach - 1)
+        elif seen.top > max(account.top, in_log) and not ends:
             self._findings.note_under_way()
 
     def _altered_events(self, stream_id: str, in_log: dict[int, Packed]) -> Op[Sequence[int]]:
@@ -245,71 +344,21 @@ class FullCheck:
         while True:
             page = yield from self._paced.page(Query(self._layout.events, stream_id, first=first))
             for item in page.items:
-                entry = self._entry(item)
-                if entry is not None:
-                    event_id = entry.event.event_id
-                    if event_id in in_log and digest(in_log[event_id]) != digest(entry.event):
-                        altered.append(event_id)
+                try:
+                    event = self._items.entry(item).event
+                except StoreDamaged:
+                    continue  # told by the scan
+                there = in_log.get(event.event_id)
+                if there is not None and digest(there) != digest(event):
+                    altered.append(event.event_id)
             if page.last is None:
                 return altered
             first = int(page.last[self._layout.events.sort_key]) + 1
 
-    def altered(self) -> bool:
-        """Whether `compare` has anything to do."""
-        return bool(self._altered)
-
     def _mark_is_wrong(self, partition: int, what: str, mark: int, end: int) -> None:
         self._findings.damaged(
             f"Partition {partition} is marked as {what} up to position {mark}, and its log ends at {end}. "
-            "Restore the log table from a backup.",
+            "`mainstem repair` puts the mark right; if the log has lost events, it appends them again.",
             partition=partition,
             position=end,
         )
-
-
-class _Commit(NamedTuple):
-    first: int
-    last: int
-
-
-class _Seen:
-    """What a stream has in the events table, event after event."""
-
-    def __init__(self) -> None:
-        self.digest = 0
-        """The sum of those that the log has too."""
-        self.missing: int | None = None
-        """The first id that has no event, although the log or a later one says that there is one."""
-        self.late: int | None = None
-        """The last one that is not in the log although it was written before the verification began."""
-        self.newer = False
-        """Whether there are others that are not in the log."""
-        self._due = 0
-        self._open: set[_Commit] = set()
-        """Commits of several events whose last one was not seen."""
-
-    def add(self, entry: Entry, place: Placed, in_log: int, began_us: int) -> None:
-        event_id = entry.event.event_id
-        if event_id != self._due and self.missing is None:
-            self.missing = self._due
-        self._due = event_id + 1
-        commit = _Commit(entry.commit_first, entry.commit_last)
-        if entry.commit_last > event_id:
-            self._open.add(commit)
-        else:
-            self._open.discard(commit)
-        if event_id < in_log:
-            self.digest = (self.digest + digest(entry.event)) % _MODULUS
-        elif place.recorded_us < began_us:
-            self.late = event_id
-        else:
-            self.newer = True
-
-    def end(self, in_log: int) -> None:
-        """There are no more."""
-        if self._due < in_log and self.missing is None:
-            self.missing = self._due
-
-    def is_unfinished(self, missing: int) -> bool:
-        """Whether a commit is still to be rolled forward that has this event. Its last item comes last."""
-        return any(each.first <= missing <= each.last for each in self._open)

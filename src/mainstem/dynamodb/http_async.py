@@ -40,10 +40,10 @@ class AsyncClient:
         self._closed = False
         self._url = URL(session.endpoint, encoded=True)
         self._tls = session.tls()
-        self._more_headers: dict[str, str] = {}
+        self._more_headers = {"User-Agent": session.user_agent}
         self._proxy_headers: dict[str, str] | None = None
         if self._tls is None:
-            self._more_headers = session.proxy_headers
+            self._more_headers |= session.proxy_headers
         else:
             self._proxy_headers = session.proxy_headers or None
         self._http: dict[_Home, aiohttp.ClientSession] = {}

@@ -36,11 +36,11 @@ class BlockingClient:
             endpoint, proxy, session.proxy_headers, session.tls(), session.connect_timeout
         )
         self._target = endpoint.path or "/"
-        self._more_headers: dict[str, str] = {}
+        self._more_headers = {"User-Agent": session.user_agent}
         if proxy is not None and self._route.tls is None:
             # Such a proxy wants the whole of it.
             self._target = session.endpoint
-            self._more_headers = session.proxy_headers
+            self._more_headers |= session.proxy_headers
         self._idle: dict[int, deque[socket.socket]] = {}
         """By process: a forked child must not talk over its parent's connections. Appending and
         popping need no lock."""

@@ -14,6 +14,7 @@ snapshot#<schema>#<id>       0                                the newest state o
 shard#<shard id>             0                                who reads a shard, how far (`leases`)
 repair#<name>                0, 1 + scan segment              the newest repair (`repair_progress`)
 verification                 0                                how far a scheduled one has got
+lateness                     0                                how far it is known (`lateness`)
 table                        0                                format and settings (`tables`)
 ===========================  ===============================  ==================================
 """
@@ -91,6 +92,17 @@ class Layout:
         """The first position of the next epoch."""
         return self.epoch_start(self.epoch_of(position) + 1)
 
+    def partition_of_block(self, item: Item) -> int | None:
+        """The partition of a batch or segment; None where its key is none that one can have."""
+        _, _, place = str(item["pk"]).partition("#")
+        numbers = place.split("#")
+        first = item["sk"]
+        if len(numbers) != 2 or not all(map(str.isdecimal, numbers)) or type(first) is not int:
+            return None
+        partition, epoch = map(int, numbers)
+        fits = partition < self.partitions and first >= 0 and epoch == self.epoch_of(first)
+        return partition if fits and place == f"{partition}#{epoch}" else None
+
 
 @lru_cache(8192)
 def hash_of(stream_id: str) -> int:
@@ -98,14 +110,20 @@ def hash_of(stream_id: str) -> int:
     return int.from_bytes(blake2b(stream_id.encode(), digest_size=8).digest())
 
 
+LOG: Final = "log"
+SEGMENT: Final = "segment"
+CURSOR: Final = "cursor"
+"""What partition keys begin with, before a number sign."""
+
+
 def log_hash(partition: int, epoch: int) -> str:
     """The partition key of the batches of one epoch."""
-    return f"log#{partition}#{epoch}"
+    return f"{LOG}#{partition}#{epoch}"
 
 
 def segment_hash(partition: int, epoch: int) -> str:
     """The partition key of the segments of one epoch."""
-    return f"segment#{partition}#{epoch}"
+    return f"{SEGMENT}#{partition}#{epoch}"
 
 
 def partition_key(partition: int) -> Key:
@@ -113,7 +131,7 @@ def partition_key(partition: int) -> Key:
 
 
 def cursor_key(stream_id: str) -> Key:
-    return Key(f"cursor#{stream_id}", 0)
+    return Key(f"{CURSOR}#{stream_id}", 0)
 
 
 def checkpoint_hash(subscription: str) -> str:
@@ -147,6 +165,7 @@ def repair_segment_key(name: str, segment: int) -> Key:
 
 
 VERIFICATION_KEY: Final = Key("verification", 0)
+LATENESS_KEY: Final = Key("lateness", 0)
 TABLE_KEY: Final = Key("table", 0)
 
 

@@ -12,6 +12,7 @@ seen, by its own clock, that nobody renewed it for long.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import Final
 
 from mainstem.dynamodb.attempts import Attempts
 from mainstem.dynamodb.context import Context
@@ -31,7 +32,7 @@ from mainstem.dynamodb.requests import (
     Value,
 )
 from mainstem.dynamodb.shards import Lease
-from mainstem.port import Op
+from mainstem.port import Op, Worker
 
 
 class Leases:
@@ -183,6 +184,34 @@ class Leases:
         )
         answer = yield from attempts.call(update)
         return None if isinstance(answer, Refused) else _lease(lease.shard_id, answer)
+
+
+LEASE_SECONDS: Final = 30.0
+"""How long a lease lasts that is not renewed, by default."""
+
+_LATE: Final = 3
+"""Leases' times. Clocks differ, and a worker may be busy; one not heard of for longer is not alive."""
+
+
+def workers(layout: Layout, context: Context, attempts: Attempts) -> Op[tuple[Worker, ...] | None]:
+    """Whoever holds leases, by name. None: nobody has ever made one."""
+    leases = yield from Leases(layout, context, "").listed(attempts, ())
+    if not leases:
+        return None
+    held: dict[str, list[int]] = {}
+    for lease in leases.values():
+        if lease.owner is not None and not lease.ended:
+            held.setdefault(lease.owner, []).append(lease.seen_s)
+    now_s = context.clock() / 1_000_000
+    return tuple(
+        Worker(
+            name,
+            len(seen),
+            max(seen) * 1_000_000,
+            alive=now_s - max(seen) <= _LATE * LEASE_SECONDS,
+        )
+        for name, seen in sorted(held.items())
+    )
 
 
 class Beats:

@@ -15,6 +15,7 @@ from mainstem.dynamodb.layout import (
     stream_listing,
     stream_listings,
 )
+from mainstem.dynamodb.log_items import cursor_count
 from mainstem.dynamodb.requests import BatchGet, Item, Page, QueryIndex
 from mainstem.events import StreamInfo
 from mainstem.port import Op
@@ -38,6 +39,20 @@ def streams(
 ) -> Op[list[StreamInfo]]:
     """As `mainstem.port.Adapter.streams`: by the index's keys, then by id."""
     attempts = Attempts(context)
+    found = yield from names(layout, attempts, category, prefix, after, max_count)
+    versions = yield from _versions(layout, attempts, found)
+    return [StreamInfo(stream_id, versions[stream_id]) for stream_id in found]
+
+
+def names(
+    layout: Layout,
+    attempts: Attempts,
+    category: str | None,
+    prefix: str | None,
+    after: str | None,
+    max_count: int,
+) -> Op[list[str]]:
+    """The ids of `streams`, whatever their cursors say."""
     listings = stream_listings()
     if after is not None:
         listings = listings[listings.index(stream_listing(after)) :]
@@ -66,8 +81,7 @@ def streams(
                 start = page.last
                 if start is None:
                     break
-    versions = yield from _versions(layout, attempts, found)
-    return [StreamInfo(stream_id, versions[stream_id]) for stream_id in found]
+    return found
 
 
 def count(layout: Layout, attempts: Attempts) -> Op[int]:
@@ -93,10 +107,7 @@ def _versions(
     cursors = yield from attempts.batch_get(
         BatchGet(layout.log, tuple(keys), attributes=("Count",))
     )
-    return {
-        stream_id: Version(int(cursors[key]["Count"]) if key in cursors else 0)
-        for key, stream_id in keys.items()
-    }
+    return {stream_id: Version(cursor_count(cursors.get(key))) for key, stream_id in keys.items()}
 
 
 def _ranges(category: str | None, prefix: str | None) -> list[_Range]:

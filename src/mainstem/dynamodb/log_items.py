@@ -22,6 +22,9 @@ BATCH_PLACE: Final = ("sk", "Count", "Latest")
 
 _SEGMENTS: Final = "segment#"
 
+_MOST: Final = 2**63
+"""Numbers that large are none of ours."""
+
 NO_TIME: Final = -(2**63)
 """Before all times: what an empty log has as its latest."""
 
@@ -78,8 +81,56 @@ def segment_item(
 
 
 def head_behind(block: Item) -> Head:
-    """The end of the log where this batch or segment is its last."""
-    return Head(int(block["sk"]) + int(block["Count"]), int(block["Latest"]))
+    """The end of the log where this batch or segment is its last. Raises `StoreDamaged` where it does
+    not say.
+    """
+    first, count, latest = block.get("sk"), block.get("Count"), block.get("Latest")
+    if type(first) is int and type(count) is int and type(latest) is int and 0 < count <= _MOST:
+        return Head(first + count, latest)
+    raise StoreDamaged(
+        f"Item {block.get('pk', '')!r} {first!s} of the log has Count {count!r:.40} and Latest "
+        f"{latest!r:.40}, which can't be. Somebody has changed it; restore the table from a backup."
+    )
+
+
+def cursor_count(cursor: Item | None) -> int:
+    """How many events a cursor says that the log has of its stream; 0 where there is none. Raises
+    `StoreDamaged` where it says nothing that can be.
+    """
+    return 0 if cursor is None else _whole(cursor, "Count", None)
+
+
+class Marks(NamedTuple):
+    """What a partition's item says."""
+
+    settled: Head
+    """Below its position, the cursors tell all that the log has."""
+    segmented: int
+    """Below that, segments are known to be; there may be more."""
+    reclaimed: int
+    """Below that, every batch is emptied; others may be."""
+
+
+def marks_in(item: Item | None) -> Marks:
+    """The marks of a partition's item. Raises `StoreDamaged` where one is no number."""
+    there: Item = item or {}
+    settled = _whole(there, "Settled", EMPTY.position)
+    latest = there.get("Latest", EMPTY.latest_us)
+    if type(latest) is not int:
+        _whole(there, "Latest", 0)
+    return Marks(
+        Head(settled, int(latest)), _whole(there, "Segmented", 0), _whole(there, "Reclaimed", 0)
+    )
+
+
+def _whole(item: Item, name: str, default: int | None) -> int:
+    found = item.get(name, default)
+    if type(found) is int and 0 <= found < _MOST:
+        return found
+    raise StoreDamaged(
+        f"Item {item.get('pk')!r} of the log has {name}={found!r:.40}, which has to be a whole number. "
+        "Somebody has changed it: run `mainstem repair`, which makes it again from the log."
+    )
 
 
 def is_segment(block: Item) -> bool:
@@ -102,12 +153,16 @@ def columns_of(block: Item) -> Columns:
     many as it says.
     """
     data, what = block["Events"], f"Item {block['pk']!r} {block['sk']!r}"
-    assert isinstance(data, bytes)
-    columns = unpack(data, what)
-    if len(columns) != block["Count"]:
+    if not isinstance(data, bytes):
         raise StoreDamaged(
-            f"{what} has {len(columns)} events, not {block['Count']!r}. Somebody has changed it; restore "
-            "the table from a backup."
+            f"{what} has Events that are not binary. Somebody has changed it; restore the table from a "
+            "backup."
+        )
+    columns = unpack(data, what)
+    if len(columns) != block.get("Count"):
+        raise StoreDamaged(
+            f"{what} has {len(columns)} events, not {block.get('Count')!r:.40}. Somebody has changed it; "
+            "restore the table from a backup."
         )
     return columns
 

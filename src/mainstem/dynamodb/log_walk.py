@@ -11,9 +11,12 @@ from mainstem.dynamodb.layout import Layout, log_hash, partition_key
 from mainstem.dynamodb.log_items import (
     EMPTY,
     Head,
+    Marks,
     columns_of,
     head_behind,
     is_emptied,
+    is_sequenced,
+    marks_in,
 )
 from mainstem.dynamodb.paced import Paced
 from mainstem.dynamodb.packing import Packed
@@ -25,18 +28,13 @@ _LOOKS: Final = 8
 """At a hole: a batch of a transaction may be seen a moment before the one below it."""
 
 
-class Marks(NamedTuple):
-    """What the partition's item says."""
-
-    settled: Head
-    segmented: int
-
-
 class Stretch(NamedTuple):
     """The events of one batch."""
 
     first: int
     rows: Sequence[Packed]
+    sequenced: bool
+    """A sequencer has put it, so that its streams' cursors may be raised later."""
 
 
 class _Segment(NamedTuple):
@@ -46,13 +44,9 @@ class _Segment(NamedTuple):
 
 
 def marks_of(layout: Layout, paced: Paced, partition: int) -> Op[Marks]:
-    """How far a partition is settled and in segments."""
+    """How far a partition is settled and in segments. Raises `StoreDamaged` where its item can't be."""
     got: Got = yield from paced.attempts().call(Get(layout.log, partition_key(partition)))
-    item = got.item or {}
-    settled = Head(
-        int(item.get("Settled", EMPTY.position)), int(item.get("Latest", EMPTY.latest_us))
-    )
-    return Marks(settled, int(item.get("Segmented", 0)))
+    return marks_in(got.item)
 
 
 class LogWalk:
@@ -89,8 +83,11 @@ class LogWalk:
             )
             found = []
             for batch in page.items:
-                if int(batch["sk"]) != self.head.position:
+                if int(batch["sk"]) > self.head.position:
                     break
+                if int(batch["sk"]) < self.head.position:
+                    self._damaged("has a batch that begins within another", int(batch["sk"]))
+                    continue
                 found.append((yield from self._batch(batch)))
             if found:
                 return found
@@ -113,8 +110,14 @@ class LogWalk:
 
     def _batch(self, batch: Item) -> Op[Stretch]:
         """One batch, which is the next."""
-        first, end = int(batch["sk"]), head_behind(batch)
+        first = int(batch["sk"])
         self.batches += 1
+        try:
+            end = head_behind(batch)
+        except StoreDamaged as error:
+            self._tell(error, batch)
+            self.head = Head(first + 1, self.head.latest_us)
+            return Stretch(first, (), sequenced=True)
         rows: Sequence[Packed] | None = None
         if not is_emptied(batch):
             rows = self._rows(batch)
@@ -126,24 +129,29 @@ class LogWalk:
                 self._damaged("has an emptied batch whose events are in no segment", first)
             rows = copied if rows is None else rows
         self._check_times(end, rows or ())
-        if end.position <= first or end.position > self._layout.epoch_end(first):
-            self._damaged(f"has a batch of {int(batch['Count'])} events, which can't be", first)
-        self.head = Head(max(end.position, first + 1), end.latest_us)
-        return Stretch(first, rows or ())
+        if end.position > self._layout.epoch_end(first):
+            self._damaged(f"has a batch of {batch['Count']!s} events, which can't be", first)
+            end = Head(first + 1, end.latest_us)
+        self.head = end
+        return Stretch(first, rows or (), is_sequenced(batch))
 
     def _copied(self, first: int, end: int) -> Op[Sequence[Packed] | None]:
         """What the segment has of these positions; None: no segment holds them."""
         if self._segment is None or first >= self._segment.end:
             before = None if self._segments_end else self._segment
-            item = yield from segment_at(
-                self._layout, self._paced.attempts(), self.partition, first, consistent=True
-            )
+            try:
+                item = yield from segment_at(
+                    self._layout, self._paced.attempts(), self.partition, first, consistent=True
+                )
+            except StoreDamaged as error:
+                self._findings.damaged(str(error), partition=self.partition, position=first)
+                item = None
             if item is None:
                 self._segments_end = True
                 return None
             self.segments += 1
-            begins = int(item["sk"])
-            self._segment = _Segment(begins, head_behind(item).position, self._rows(item) or ())
+            begins, end_of_segment = int(item["sk"]), head_behind(item).position
+            self._segment = _Segment(begins, end_of_segment, self._rows(item) or ())
             if before is not None and begins != before.end:
                 self._damaged(f"has a segment that begins within another, at {begins}", begins)
         part = self._segment
@@ -156,13 +164,16 @@ class LogWalk:
         try:
             return columns_of(block).rows()
         except StoreDamaged as error:
-            self._findings.damaged(str(error), partition=self.partition, position=int(block["sk"]))
+            self._tell(error, block)
             return None
 
     def _check_times(self, end: Head, rows: Sequence[Packed]) -> None:
         latest = max((row.recorded_us for row in rows), default=self.head.latest_us)
         if rows and end.latest_us != max(self.head.latest_us, latest):
             self._damaged("has a batch whose latest time is wrong", self.head.position)
+
+    def _tell(self, error: StoreDamaged, block: Item) -> None:
+        self._findings.damaged(str(error), partition=self.partition, position=int(block["sk"]))
 
     def _damaged(self, what: str, position: int) -> None:
         self._findings.damaged(

@@ -13,7 +13,6 @@ An attempt that was cancelled, or whose reply was lost, is counted as if it had 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -22,8 +21,10 @@ from functools import partial
 from typing import Any, Final
 
 from mainstem.dynamodb.layout import LISTING
+from mainstem.dynamodb.locks import Guard
 from mainstem.dynamodb.requests import (
     Absent,
+    AtMost,
     BatchGot,
     Check,
     Condition,
@@ -61,7 +62,7 @@ class Cost:
         kind = type(request).__name__
         written = units_written(request)
         read = answer.read_units if isinstance(answer, (Got, BatchGot, Page)) else 0
-        with _adding:
+        with _adding():
             self.requests += 1
             self.by_kind[kind] = self.by_kind.get(kind, 0) + 1
             self.write_units += written
@@ -71,13 +72,13 @@ class Cost:
 
     def tried_again(self, reason: str) -> None:
         """Count one retry."""
-        with _adding:
+        with _adding():
             self.retries[reason] = self.retries.get(reason, 0) + 1
         if self._outer is not None:
             self._outer.tried_again(reason)
 
 
-_adding: Final = threading.Lock()
+_adding: Final = Guard()
 """A replay counts the requests of its threads in one cost."""
 
 _current: ContextVar[Cost | None] = ContextVar("mainstem_dynamodb_cost", default=None)
@@ -158,7 +159,7 @@ def _units_of_action(action: Put | Update | Check) -> float:
 
 def _units(item: Item, factor: int, condition: Condition | None) -> float:
     units = factor * write_units(item_bytes(item))
-    if LISTING.hash_key in item and isinstance(condition, Absent):
+    if LISTING.hash_key in item and isinstance(condition, (Absent, AtMost)):
         # The entry is new. Later writes leave the index's keys, and so the index, as they are.
         entry = {name: item[name] for name in ("pk", "sk", LISTING.hash_key, LISTING.sort_key)}
         units += write_units(item_bytes(entry))

@@ -12,8 +12,14 @@ from urllib.parse import parse_qsl, urlsplit
 from mainstem.async_store import AsyncStore
 from mainstem.codec import Codec
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
+from mainstem.dynamodb.botocore_client import is_of_aiobotocore
 from mainstem.dynamodb.context import Context, system_clock
-from mainstem.dynamodb.drivers import BlockingDriver, connect_async, connect_blocking
+from mainstem.dynamodb.drivers import (
+    BlockingDriver,
+    connect_async,
+    connect_blocking,
+    run_before_the_loop,
+)
 from mainstem.dynamodb.layout import AttributeNames, Layout
 from mainstem.dynamodb.observed import observed
 from mainstem.dynamodb.session import Settings, check_endpoint
@@ -89,7 +95,13 @@ def connect_place(place: Place, client: Any, clock: Callable[[], int]) -> Opened
     """Look at the tables, and put together what works with them."""
     driver = connect_blocking(place.settings, client)
     try:
-        context = Context(driver.new_lock, clock, timeout=place.timeout, home=driver.home)
+        context = Context(
+            driver.new_lock,
+            clock,
+            timeout=place.timeout,
+            most_tries=driver.most_tries,
+            home=driver.home,
+        )
         layout = driver.run(check(place.name, context))
         _check_partitions(place, layout)
     except BaseException:
@@ -109,14 +121,27 @@ def open_async(
 ) -> AsyncStore:
     """As `open_blocking`. The tables are looked at before it returns, which takes three requests."""
     place = parse(url)
-    looking = connect_blocking(place.settings, client)
-    try:
-        layout = looking.run(check(place.name, Context(threading.Lock, timeout=place.timeout)))
-    finally:
-        looking.close()
+    if is_of_aiobotocore(client):
+        context = Context(threading.Lock, timeout=place.timeout)
+        layout = run_before_the_loop(client, check(place.name, context))
+    else:
+        looking = connect_blocking(place.settings, client)
+        try:
+            context = Context(
+                looking.new_lock, timeout=place.timeout, most_tries=looking.most_tries
+            )
+            layout = looking.run(check(place.name, context))
+        finally:
+            looking.close()
     _check_partitions(place, layout)
     driver = connect_async(place.settings, client)
-    context = Context(driver.new_lock, clock, timeout=place.timeout, home=driver.home)
+    context = Context(
+        driver.new_lock,
+        clock,
+        timeout=place.timeout,
+        most_tries=driver.most_tries,
+        home=driver.home,
+    )
     adapter = DynamoAdapter(place.url, layout, context, sequencing=place.sequencing)
     observer = Observer(telemetry, system="dynamodb", store=place.name)
     return AsyncStore(observed(adapter, observer), driver, codec, observer)

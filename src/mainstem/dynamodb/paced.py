@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from typing import Any, Final
 
 from mainstem.dynamodb.attempts import Attempts
@@ -13,6 +14,26 @@ from mainstem.port import Op, Result, Sleep
 
 _LONGEST_SLEEP: Final = 0.5
 """Seconds after which a hand that waits for the budget looks whether it is to stop."""
+
+
+_FIRST_WAIT: Final = 0.02
+_LONGEST_WAIT: Final = 1.0
+_LEAST_GRACE: Final = 0.5
+"""Seconds: as long as a part of a transaction may be seen, many times over."""
+
+
+def waits(context: Context, grace_s: float) -> Iterator[Sleep]:
+    """The pauses between looks at something that may still come: none comes after the grace, in seconds,
+    has passed. Behind the last pause there is one more look.
+    """
+    until = context.monotonic() + max(grace_s, _LEAST_GRACE)
+    wait = _FIRST_WAIT
+    while True:
+        left = until - context.monotonic()
+        yield Sleep(max(0.0, min(wait, left)))
+        if left <= 0:
+            return
+        wait = min(wait * 2, _LONGEST_WAIT)
 
 
 class Stopped(Exception):

@@ -13,13 +13,16 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from mainstem.dynamodb.attempts import Attempts
+from mainstem.dynamodb.border import LARGEST_ID
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.event_items import EventItems, Placed
 from mainstem.dynamodb.layout import Layout
-from mainstem.dynamodb.requests import Item, Key, Page, Scan
+from mainstem.dynamodb.paced import waits
+from mainstem.dynamodb.rebuild import Rebuilder
+from mainstem.dynamodb.requests import Equals, Item, Key, Page, Scan, Update
 from mainstem.dynamodb.sequencer import Sequencer
 from mainstem.dynamodb.streams import Streams
-from mainstem.dynamodb.view import Hint, hint_of
+from mainstem.dynamodb.view import Hint, any_hint_of
 from mainstem.errors import StoreDamaged
 from mainstem.port import Op
 
@@ -40,6 +43,11 @@ class Repaired(NamedTuple):
     """Of the scan."""
     after: Key | None
     """Where the next page goes on; None: that was the last."""
+    unreadable: Mapping[str, str] = {}
+    """Of the streams that lack an event, those with an item that is not understood, and what is to be said
+    of it."""
+    positions: int = 0
+    """So many items said a wrong position. They say none now."""
 
 
 @dataclass(slots=True)
@@ -51,7 +59,16 @@ class _Found:
     pieces: dict[tuple[str, int], list[Placed]] = field(default_factory=dict)
     """Of commits of several events, by stream and first id."""
     holes: dict[str, int] = field(default_factory=dict)
-    """Events that can't be understood, one of each stream."""
+    """Events that can't be understood, the first of each stream."""
+    unreadable: dict[str, str] = field(default_factory=dict)
+    """What is to be said of them."""
+    places: list[tuple[str, int, int]] = field(default_factory=list)
+    """Events that say a position where the log is not known to have them: stream, id and position."""
+
+    def add_unreadable(self, stream_id: str, event_id: object, what: str) -> None:
+        hole = event_id if type(event_id) is int and 0 <= event_id <= LARGEST_ID else 0
+        if stream_id not in self.holes or hole < self.holes[stream_id]:
+            self.holes[stream_id], self.unreadable[stream_id] = hole, what
 
 
 class Repairer:
@@ -72,50 +89,106 @@ class Repairer:
         self._context = context
 
     def page(
-        self, segment: int, segments: int, after: Key | None, limit: int | None = None
+        self,
+        segment: int,
+        segments: int,
+        after: Key | None,
+        limit: int | None = None,
+        rebuilt: Rebuilder | None = None,
     ) -> Op[Repaired]:
-        """One page of the scan, and what was missing of its events put into the log."""
+        """One page of the scan, and what was missing of its events put into the log.
+
+        ``rebuilt``: has read the log. Then what items say of their positions is held against it, and what
+        the log lacks is put at its end, whatever its items say. Otherwise they are believed.
+        """
         attempts = Attempts(self._context)
         # Consistent: what was written before the repair began is found.
         page: Page = yield from attempts.call(
             Scan(self._layout.events, segment, segments, after, limit)
         )
-        found = self._look_through(page.items)
+        found = self._look_through(page.items, rebuilt)
         events = 0
-        holes = found.holes
+        holes, unreadable = found.holes, found.unreadable
         for (stream_id, _), placed in found.pieces.items():
             hole = yield from self._finish(stream_id, placed)
             if hole is not None:
                 holes[stream_id] = hole
         for partition, hints in found.hints.items():
-            done = yield from self._sequencer.sequence(partition, hints)
+            done = yield from self._sequencer.sequence(partition, hints, believing=rebuilt is None)
             events += done.events
             holes |= done.holes
-        last = page.last
-        names = self._layout.events
-        following = (
-            None if last is None else Key(str(last[names.hash_key]), int(last[names.sort_key]))
+            unreadable |= done.unreadable
+        positions = 0
+        if rebuilt is not None and found.places:
+            positions = yield from self._correct(attempts, found.places, rebuilt)
+        following = None if page.last is None else Key.of(self._layout.events, page.last)
+        return Repaired(
+            page.counted, events, holes, page.read_units, following, unreadable, positions
         )
-        return Repaired(page.counted, events, holes, page.read_units, following)
 
-    def _look_through(self, items: Sequence[Item]) -> _Found:
+    def _look_through(self, items: Sequence[Item], rebuilt: Rebuilder | None) -> _Found:
         found = _Found()
+        counts: dict[str, int] = {}
         for item in items:
             stream_id = str(item[self._layout.events.hash_key])
             try:
-                hint = hint_of(self._items, item)
+                placed = self._items.place(item)
+                event_id, position = placed.event_id, placed.position
+                partition = self._layout.partition(stream_id)
+                counts[stream_id] = counts.get(stream_id, 0) + 1
+                if position is not None:
+                    if placed.commit_last > placed.commit_first:
+                        pieces = found.pieces.setdefault((stream_id, placed.commit_first), [])
+                        pieces.append(placed)
+                    if rebuilt is None or rebuilt.places.holds(
+                        partition, position, stream_id, event_id
+                    ):
+                        continue
+                    found.places.append((stream_id, event_id, position))
+                hint = any_hint_of(self._items, item)
             except StoreDamaged as error:
                 _log.error("An item is left out: %s", error)
-                found.holes[stream_id] = int(item.get(self._layout.events.sort_key, 0))
-                continue
-            if hint is not None:
-                found.hints.setdefault(self._layout.partition(stream_id), []).append(hint)
-                continue
-            placed = self._items.place(item)
-            if placed.commit_last > placed.commit_first:
-                pieces = found.pieces.setdefault((stream_id, placed.commit_first), [])
-                pieces.append(placed)
+                found.add_unreadable(stream_id, item.get(self._layout.events.sort_key), str(error))
+            else:
+                found.hints.setdefault(partition, []).append(hint)
+        if rebuilt is not None:
+            rebuilt.books.add_items(list(counts.items()))
         return found
+
+    def _correct(
+        self,
+        attempts: Attempts,
+        places: Sequence[tuple[str, int, int]],
+        rebuilt: Rebuilder,
+    ) -> Op[int]:
+        """Take positions off the items that say wrong ones. Answers with how many."""
+        wrong = list(places)
+        for pause in waits(self._context, 0.0):
+            # Appended a moment ago, with its place in the log.
+            yield from rebuilt.read_on()
+            wrong = [
+                (stream_id, event_id, position)
+                for stream_id, event_id, position in wrong
+                if not rebuilt.places.holds(
+                    self._layout.partition(stream_id), position, stream_id, event_id
+                )
+            ]
+            if not wrong:
+                return 0
+            yield pause
+        name = self._layout.attributes.position
+        for stream_id, event_id, position in wrong:
+            yield from attempts.call(
+                Update(
+                    self._layout.events,
+                    Key(stream_id, event_id),
+                    set={},
+                    add={},
+                    remove=(name,),
+                    condition=Equals(name, position),
+                )
+            )
+        return len(wrong)
 
     def _finish(self, stream_id: str, placed: Sequence[Placed]) -> Op[int | None]:
         """Roll a large commit forward, if it is one that was left. Answers with an event of it that is

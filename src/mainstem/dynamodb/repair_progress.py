@@ -46,6 +46,10 @@ class Scanned(NamedTuple):
     events: int = 0
     holes: Mapping[str, int] = {}
     read_units: float = 0.0
+    unreadable: Mapping[str, str] = {}
+    """Of the streams with holes, what is to be said of an item that is not understood."""
+    positions: int = 0
+    """So many items said a wrong position."""
 
 
 class Run(NamedTuple):
@@ -140,6 +144,13 @@ def _attributes(scanned: Scanned) -> dict[str, Value]:
     if scanned.holes:
         holes = dict(list(scanned.holes.items())[:_HOLES])
         found["Holes"] = msgspec.msgpack.encode(holes)
+        unreadable = {
+            each: scanned.unreadable[each] for each in holes if each in scanned.unreadable
+        }
+        if unreadable:
+            found["Unreadable"] = msgspec.msgpack.encode(unreadable)
+    if scanned.positions:
+        found["Positions"] = scanned.positions
     return found
 
 
@@ -149,6 +160,8 @@ def _scanned(segment: int, item: Item) -> Scanned:
         after = Key(str(item["AfterStream"]), int(item["AfterEvent"]))
     packed: Any = item.get("Holes")
     holes = {} if packed is None else msgspec.msgpack.decode(packed, type=dict[str, int])
+    said: Any = item.get("Unreadable")
+    unreadable = {} if said is None else msgspec.msgpack.decode(said, type=dict[str, str])
     return Scanned(
         segment,
         after,
@@ -157,4 +170,6 @@ def _scanned(segment: int, item: Item) -> Scanned:
         int(item["Events"]),
         holes,
         float(item["ReadUnits"]),
+        unreadable,
+        int(item.get("Positions", 0)),
     )

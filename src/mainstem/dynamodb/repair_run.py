@@ -29,6 +29,9 @@ from mainstem.dynamodb.attempts import Attempts
 from mainstem.dynamodb.budget import Budget, Grant
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.layout import Layout
+from mainstem.dynamodb.paced import Paced, Stopped
+from mainstem.dynamodb.put_back import PutBack, at_once
+from mainstem.dynamodb.rebuild import Rebuilder
 from mainstem.dynamodb.repair import Repaired
 from mainstem.dynamodb.repair_progress import Kept, Run, Scanned
 from mainstem.dynamodb.requests import BatchGot, Got, Page
@@ -56,6 +59,12 @@ class RepairOptions:
     """A run goes on only from one that had the same reason."""
     page_items: int | None = None
     """A page has at most so many items; None: 1 MB of them."""
+    rebuild: bool = False
+    """Believe only the log: cursors and marks are made again from it, and positions that items say are
+    held against it; events that only the log has are put back into the events table. Otherwise cursors,
+    marks and positions are believed, and the log is not read.
+
+    Needs `RepairRun.read_log` and `RepairRun.rebuild` between `begin` and `work`."""
 
     def __post_init__(self) -> None:
         if isinstance(self.segments, bool) or not 1 <= self.segments <= MAX_SEGMENTS:
@@ -86,6 +95,14 @@ class Progress(NamedTuple):
     ended: bool
     wait_s: float
     """Seconds until the budget allows another page."""
+    unreadable: Mapping[str, str] = {}
+    """Of the streams with holes, those with an item that is not understood, and what is to be said of it."""
+    rebuilt: int = 0
+    """So many cursors, marks and positions said what is not so, and were put right."""
+    put_back: int = 0
+    """So many events were only in the log, and are in the events table again."""
+    problems: tuple[str, ...] = ()
+    """What can't be put right."""
 
 
 class RepairRun:
@@ -110,6 +127,19 @@ class RepairRun:
         self._settling_units = 0.0
         self._finished = False
         self._stopped = False
+        self._paced = Paced(context, options.read_units)
+        """For reading the log: before and after the scan of the events."""
+        self._rebuilder = Rebuilder(layout, context, self._paced) if options.rebuild else None
+        self._unread = deque(range(options.segments))
+        """Parts of the log table that nobody has read."""
+        self._rebuilt = self._put_back = 0
+        self._problems: list[str] = []
+        self._layout = layout
+
+    def close(self) -> None:
+        """Give back what it has on disk."""
+        if self._rebuilder is not None:
+            self._rebuilder.close()
 
     def begin(self) -> Op[Progress]:
         """Go on where the last run of this name was broken off, or begin anew."""
@@ -123,6 +153,32 @@ class RepairRun:
         self._scanned = yield from self._kept.load(attempts, run, options.segments)
         self._free.extend(each for each in self._scanned if not each.ended)
         self._run = run
+        if self._rebuilder is not None:
+            yield from self._paced.counted(self._rebuilder.begin())
+        return self.progress()
+
+    def read_log(self) -> Op[None]:
+        """Read parts of the log table, as the budget allows, until none is left for this hand. Only where
+        the run is to rebuild.
+        """
+        assert self._rebuilder is not None, "to be rebuilt"
+        while self._unread and not self._stopped:
+            segment = self._unread.popleft()
+            try:
+                yield from self._paced.counted(
+                    self._rebuilder.scan(segment, self._options.segments)
+                )
+            except Stopped:
+                return
+
+    def rebuild(self) -> Op[Progress]:
+        """When all of the log is read: put cursors and marks right. Raises `StoreDamaged` where the log
+        itself has a hole; then nothing was changed.
+        """
+        assert self._rebuilder is not None, "to be rebuilt"
+        self._rebuilder.check()
+        done = yield from self._paced.counted(self._rebuilder.mend())
+        self._rebuilt += done.cursors + done.marks
         return self.progress()
 
     def step(self) -> Op[Progress]:
@@ -157,10 +213,15 @@ class RepairRun:
     def stop(self) -> None:
         """Have every hand stop before its next request."""
         self._stopped = True
+        self._paced.stop()
 
     def finish(self) -> Op[Progress]:
-        """When all hands are done: settle what was put, and have the next run begin anew."""
+        """When all hands are done: put back what only the log has, where the run is to rebuild; settle what
+        was put, and have the next run begin anew.
+        """
         assert self._is_scanned, "every segment is scanned"
+        if self._rebuilder is not None:
+            yield from self._paced.counted(self._put_back_events(self._rebuilder))
         while not self._finished:
             if self.progress().wait_s:
                 yield from self._wait()
@@ -171,17 +232,25 @@ class RepairRun:
     def progress(self) -> Progress:
         assert self._run is not None, "begun before"
         holes: dict[str, int] = {}
+        unreadable: dict[str, str] = {}
         for each in self._scanned:
             holes |= each.holes
+            unreadable |= each.unreadable
         return Progress(
             sum(each.items for each in self._scanned),
             sum(each.events for each in self._scanned),
             holes,
-            sum(each.read_units for each in self._scanned) + self._settling_units,
+            sum(each.read_units for each in self._scanned)
+            + self._settling_units
+            + self._paced.read_units,
             self._run.began_us,
             self._run.resumed,
             self._finished,
             self._budget.wait_s(self._context.monotonic()),
+            unreadable,
+            self._rebuilt + sum(each.positions for each in self._scanned),
+            self._put_back,
+            tuple(self._problems),
         )
 
     @property
@@ -208,7 +277,11 @@ class RepairRun:
         try:
             page = yield from self._watched(
                 self._adapter.repairer.page(
-                    scanned.segment, options.segments, scanned.after, min(limits, default=None)
+                    scanned.segment,
+                    options.segments,
+                    scanned.after,
+                    min(limits, default=None),
+                    self._rebuilder,
                 ),
                 used,
             )
@@ -222,6 +295,25 @@ class RepairRun:
                 self._scanned[scanned.segment] = scanned
                 if not scanned.ended:
                     self._free.append(scanned)
+
+    def _put_back_events(self, rebuilder: Rebuilder) -> Op[None]:
+        """Of streams of which the events table has fewer events than the log. A run that goes on has not
+        counted those of pages that were scanned before, and looks at their streams again.
+        """
+        lacking: dict[int, dict[str, int]] = {}
+        yield from rebuilder.read_on()
+        for some in rebuilder.books.lacking():
+            for stream_id, in_log, _, _ in some:
+                of_partition = lacking.setdefault(self._layout.partition(stream_id), {})
+                of_partition[stream_id] = in_log
+        putting = PutBack(
+            self._layout, self._adapter.items, self._adapter.ends_of_streams, self._paced
+        )
+        for partition, streams in sorted(lacking.items()):
+            for portion in at_once(streams):
+                done = yield from putting.run(partition, portion)
+                self._put_back += done.events
+                self._problems += done.differing.values()
 
     def _end(self) -> Op[None]:
         """Settle a partition: what was put into it may be of a run that was broken off, so all of them.
@@ -284,4 +376,6 @@ def _behind(scanned: Scanned, page: Repaired, read_units: float) -> Scanned:
         scanned.events + page.events,
         {**scanned.holes, **page.holes},
         scanned.read_units + read_units,
+        {**scanned.unreadable, **page.unreadable},
+        scanned.positions + page.positions,
     )

@@ -41,6 +41,14 @@ class RepairResult(NamedTuple):
     since 1970-01-01 UTC."""
     resumed: bool
     """Whether it went on with a repair that had been broken off."""
+    unreadable: Mapping[str, str] = {}
+    """Of the streams with holes, those with an item that is not understood, and what is to be said of it."""
+    rebuilt: int = 0
+    """So many cursors, marks and positions of items said what the log does not, and were put right."""
+    put_back: int = 0
+    """So many events were only in the log, and are in the events table again."""
+    problems: tuple[str, ...] = ()
+    """What can't be put right: the log can't be read, or a stream is another in the table than in the log."""
 
 
 def repair_log(
@@ -53,17 +61,23 @@ def repair_log(
     client: Any = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> RepairResult:
-    """Put into the log whatever it lacks of the events table, by a scan of all of it.
+    """Put right whatever the tables can tell: afterwards the log has all that the events table has.
 
-    ``workers`` threads read ``segments`` parts of the table at the same time, and use at most
+    It believes only what it reads. First it reads the log, all of it, and makes cursors and marks again
+    from it where they say otherwise. Then it scans the events table, appends to the log what that lacks,
+    whatever its items say of their positions, and finishes large commits that were left half written. Last
+    it puts events back into the events table that only the log has, as after a restore.
+
+    ``workers`` threads read ``segments`` parts of a table at the same time, and use at most
     ``read_units`` a second. How far it has got is kept in the log table: a repair that was broken off,
-    even by SIGKILL, goes on where it stopped when it is called with as many segments again, unless with
-    ``restart``. ``progress`` is called some times a second. Others may write, sequence and repair
-    meanwhile, and a repeat does no harm.
+    even by SIGKILL, reads the log again and goes on with the events where it stopped when it is called
+    with as many segments again, unless with ``restart``. ``progress`` is called some times a second.
+    Others may write, sequence and repair meanwhile, and a repeat does no harm.
 
-    Raises `InvalidInput`, `StoreBusy` and whatever `mainstem.connect` raises. Holes raise nothing.
+    Raises `InvalidInput`, `StoreBusy` and whatever `mainstem.connect` raises. Holes and problems raise
+    nothing.
     """
-    options = RepairOptions(segments, read_units, restart)
+    options = RepairOptions(segments, read_units, restart, rebuild=True)
     with Maintenance(url, client=client) as place:
         return repair_in_threads(place, options, workers, progress)
 
@@ -79,13 +93,29 @@ def repair_in_threads(
         raise InvalidInput(f"workers={workers!r}: give a whole number from 1 to {MAX_WORKERS}.")
     started = place.context.monotonic()
     run = RepairRun(place.adapter, place.layout, place.context, options)
-    place.run(run.begin())
-    _work(place, run, min(workers, options.segments), progress)
-    done = place.run(run.finish())
+    hands = min(workers, options.segments)
+    try:
+        place.run(run.begin())
+        if options.rebuild:
+            _work(place, run, run.read_log, hands, progress)
+            place.run(run.rebuild())
+        _work(place, run, run.work, hands, progress)
+        done = place.run(run.finish())
+    finally:
+        run.close()
     if progress is not None:
         progress(done)
     seconds = place.context.monotonic() - started
-    return RepairResult(*done[:4], seconds, done.began_us, done.resumed)
+    return RepairResult(
+        *done[:4],
+        seconds,
+        done.began_us,
+        done.resumed,
+        done.unreadable,
+        done.rebuilt,
+        done.put_back,
+        done.problems,
+    )
 
 
 def item_count(place: Maintenance) -> int | None:
@@ -102,15 +132,16 @@ def item_count(place: Maintenance) -> int | None:
 def _work(
     place: Maintenance,
     run: RepairRun,
+    hand: Callable[[], Op[None]],
     workers: int,
     progress: Callable[[Progress], None] | None,
 ) -> None:
-    """Every segment to its end, or none goes on."""
+    """All that hands have to do, or none goes on."""
     failures: list[BaseException] = []
 
     def work() -> None:
         try:
-            place.run(run.work())
+            place.run(hand())
         except BaseException as error:  # the caller's thread raises it
             failures.append(error)
             run.stop()

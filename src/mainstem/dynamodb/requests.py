@@ -3,17 +3,48 @@
 Each operation is a generator that yields these and is sent the answer named beside each. A driver
 carries a request out once, with no retry of its own: it sends the answer, or throws one of
 `mainstem.dynamodb.faults` (which `attempts.call` may retry) or a `mainstem.errors.StoreError`
-(which it may not). Attribute values are `str` (DynamoDB's S), `int` (N) and `bytes` (B); attributes
-of other types, which only users' own fields can have, are left out of the answers.
+(which it may not). Attribute values are `str` (DynamoDB's S), `int` (N) and `bytes` (B). Attributes
+of other types, which other programs have written, are left out of the answers; a `PartItem` has their
+names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import ROUND_FLOOR, Decimal
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 Value: TypeAlias = str | int | bytes
 Item: TypeAlias = Mapping[str, Value]
+
+
+class PartItem(dict[str, Value]):
+    """An item that has attributes of other types besides: maps, lists, booleans, nulls, sets."""
+
+    def __init__(self, values: Item, unread: Iterable[str]) -> None:
+        super().__init__(values)
+        self.unread = frozenset(unread)
+        """The names of what is left out."""
+
+
+class NotWhole(int):
+    """A number that is no integer, as another program may have written: rounded down as an `int`, and
+    exact as text, so that a key goes back to DynamoDB as it is.
+    """
+
+    _exact: str
+
+    @classmethod
+    def of(cls, exact: str) -> NotWhole:
+        """Raises `ArithmeticError` where the text is no number."""
+        made = cls(Decimal(exact).to_integral_value(ROUND_FLOOR))
+        made._exact = exact
+        return made
+
+    def __str__(self) -> str:
+        return self._exact
+
+    __repr__ = __str__
 
 
 class Table(NamedTuple):
@@ -37,6 +68,13 @@ class Key(NamedTuple):
 
     hash: str
     sort: int
+
+    @classmethod
+    def of(cls, table: Table, item: Item) -> Key:
+        """The key that an item of the table has, exactly: also where its number is no integer."""
+        sort = item[table.sort_key]
+        assert isinstance(sort, int)
+        return cls(str(item[table.hash_key]), sort)
 
 
 # Conditions
@@ -290,7 +328,7 @@ class StreamDescription(NamedTuple):
 
 
 IteratorKind: TypeAlias = Literal[
-    "TRIM_HORIZON", "LATEST", "AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"
+    "TRIM_HORIZON", "LATEST", "AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER", "AT_TIMESTAMP"
 ]
 
 
@@ -302,6 +340,9 @@ class GetShardIterator(NamedTuple):
     kind: IteratorKind
     sequence_number: str | None = None
     """With the two kinds that are named after it."""
+    timestamp_us: int | None = None
+    """With ``AT_TIMESTAMP``: microseconds since 1970-01-01 UTC, of which DynamoDB looks at the
+    milliseconds. Older than what is left means all that is left."""
 
 
 class GetRecords(NamedTuple):

@@ -16,6 +16,7 @@ from mainstem.dynamodb.commits import Bounds, fits, fits_begun
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.event_items import Entry, EventItems, Placed
 from mainstem.dynamodb.layout import Layout, cursor_key
+from mainstem.dynamodb.log_items import cursor_count
 from mainstem.dynamodb.packing import Packed
 from mainstem.dynamodb.requests import BatchGet, Item, Key
 from mainstem.dynamodb.sequencer import Sequencer
@@ -101,7 +102,7 @@ class Restorer:
             BatchGet(self._layout.log, keys, attributes=("Count",))
         )
         counts = {
-            stream_id: int(cursors[key]["Count"]) if key in cursors else 0
+            stream_id: cursor_count(cursors.get(key))
             for stream_id, key in zip(stream_ids, keys, strict=True)
         }
         # And the events behind: a stream may have some that were not sequenced yet.

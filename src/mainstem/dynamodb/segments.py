@@ -13,13 +13,15 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from mainstem.dynamodb.attempts import Attempts
+from mainstem.dynamodb.blocks import end_of_segments
 from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.layout import Layout, log_hash, partition_key, segment_hash
+from mainstem.dynamodb.layout import Layout, log_hash, partition_key
 from mainstem.dynamodb.log_items import (
-    BATCH_PLACE,
+    Marks,
     columns_of,
     head_behind,
     is_emptied,
+    marks_in,
     segment_item,
 )
 from mainstem.dynamodb.packing import SEGMENT_LEVEL, Packed, pack
@@ -56,16 +58,6 @@ _RATIO: Final = 10.0
 """Bytes of events to bytes of their segment: the first guess, before one was packed."""
 
 
-class Marks(NamedTuple):
-    """How far a partition has got."""
-
-    settled: int
-    segmented: int
-    """Below that, segments are known to be; there may be more."""
-    reclaimed: int
-    """Below that, every batch is emptied; others may be."""
-
-
 class Segmented(NamedTuple):
     """What one run has done."""
 
@@ -94,14 +86,13 @@ class Segmenter:
     def marks(self, attempts: Attempts, partition: int) -> Op[Marks]:
         """As the partition's item has them."""
         got: Got = yield from attempts.call(Get(self._layout.log, partition_key(partition)))
-        item = got.item or {}
-        return Marks(*(int(item.get(name, 0)) for name in ("Settled", "Segmented", "Reclaimed")))
+        return marks_in(got.item)
 
     def segment(self, partition: int, most: int | None = None) -> Op[Segmented]:
         """Copy what is settled and fills segments, at most so many. A repeat goes on where it stopped."""
         attempts = Attempts(self._context)
         marks = yield from self.marks(attempts, partition)
-        settled = marks.settled
+        settled = marks.settled.position
         start = yield from self._end_of_segments(attempts, partition, marks.segmented)
         done = Segmented(0, 0)
         ratio = _RATIO
@@ -214,19 +205,7 @@ class Segmenter:
         return len(block) >= self._size.least
 
     def _end_of_segments(self, attempts: Attempts, partition: int, start: int) -> Op[int]:
-        """Where the last segment ends; ``start`` is the end of one."""
-        while True:
-            page: Page = yield from attempts.call(
-                Query(
-                    self._layout.log,
-                    segment_hash(partition, self._layout.epoch_of(start)),
-                    first=start,
-                    attributes=BATCH_PLACE,
-                )
-            )
-            if not page.items:
-                return start
-            start = head_behind(page.items[-1]).position
+        return end_of_segments(self._layout, attempts, partition, start)
 
     def _mark(self, attempts: Attempts, partition: int, mark: str, position: int) -> Op[None]:
         """Raise a mark of the partition. None falls."""

@@ -9,26 +9,48 @@ was decided by is still so, or nothing is written and the view is brought up to 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from mainstem.dynamodb.attempts import Attempts
+from mainstem.dynamodb.blocks import batch_upto
 from mainstem.dynamodb.commits import Bounds, batches_of, raw_size
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.cursors import Cursors
 from mainstem.dynamodb.event_items import Entry, EventItems
 from mainstem.dynamodb.layout import Layout, log_hash, partition_key
 from mainstem.dynamodb.log_items import (
-    EMPTY,
+    BATCH_PLACE,
     Head,
     columns_of,
     head_behind,
     is_emptied,
     is_sequenced,
+    marks_in,
 )
-from mainstem.dynamodb.requests import Absent, Acquire, Got, Page, Put, Query, Transact
+from mainstem.dynamodb.requests import (
+    Absent,
+    Acquire,
+    AtMost,
+    Got,
+    Item,
+    Page,
+    Put,
+    Query,
+    Refused,
+    Transact,
+    Update,
+    Value,
+)
 from mainstem.dynamodb.requests import Get as GetItem
-from mainstem.dynamodb.view import Hint, View, Wanted, Window, by_stream
+from mainstem.dynamodb.view import (
+    Hint,
+    View,
+    Wanted,
+    Window,
+    any_hint_of,
+    by_stream,
+    hint_of,
+)
 from mainstem.errors import StoreDamaged
 from mainstem.port import Op
 
@@ -43,7 +65,10 @@ class Sequenced(NamedTuple):
     events: int
     """So many were put into the log."""
     holes: Mapping[str, int]
-    """Streams that were left where they are, by the id that has no event although a later one has."""
+    """Streams that were left where they are, by the id that has no event although a later one has, or whose
+    item is not understood."""
+    unreadable: Mapping[str, str] = {}
+    """Of these streams, those with an item that is not understood, and what is to be said of it."""
 
 
 class Sequencer:
@@ -66,10 +91,13 @@ class Sequencer:
         self._views: dict[int, View] = {}
         self._locks: dict[int, Any] = {}
 
-    def sequence(self, partition: int, hints: Sequence[Hint]) -> Op[Sequenced]:
+    def sequence(
+        self, partition: int, hints: Sequence[Hint], *, believing: bool = True
+    ) -> Op[Sequenced]:
         """Put everything into the log that the hints tell of and that is not in it.
 
-        A repeat does nothing. Raises `StoreBusy`; then some of it may have been put.
+        ``believing``: an item that says that it is in the log is in it. A repeat does nothing. Raises
+        `StoreBusy`; then some of it may have been put.
         """
         lock = self._lock(partition)
         yield Acquire(lock)
@@ -77,7 +105,8 @@ class Sequencer:
             wanted = by_stream(hints)
             for stream_id in wanted:
                 assert self._layout.partition(stream_id) == partition, "a hint of another partition"
-            done = yield from self._sequence(Attempts(self._context), partition, wanted)
+            attempts = Attempts(self._context)
+            done = yield from self._sequence(attempts, partition, wanted, believing=believing)
             return done
         finally:
             lock.release()
@@ -92,8 +121,38 @@ class Sequencer:
             attempts = Attempts(self._context)
             view = yield from self._look(attempts, partition)
             if view.unsettled:
+                yield from self._settled_by_others(attempts, partition, view)
+            if view.unsettled:
                 yield from self._settle(attempts, partition, view)
             return view.head
+        finally:
+            lock.release()
+
+    def settle_if_full(self, partition: int) -> Op[None]:
+        """Settle where enough has gathered, unless another sequencer is at it. To be called when there is
+        time for it: behind `sequence`, which only does it where nobody has for long.
+        """
+        view = self._views.get(partition)
+        if view is None or not view.is_full:
+            return
+        lock = self._lock(partition)
+        yield Acquire(lock)
+        try:
+            yield from self._settle_for_all(Attempts(self._context), partition, view)
+        finally:
+            lock.release()
+
+    def counts(self, partition: int, stream_ids: Sequence[str]) -> Op[dict[str, int]]:
+        """How many events of each of these streams are in the log now. Nothing is sequenced for it."""
+        lock = self._lock(partition)
+        yield Acquire(lock)
+        try:
+            attempts = Attempts(self._context)
+            view = yield from self._look(attempts, partition)
+            unknown = [each for each in stream_ids if view.next_of(each) is None]
+            for stream_id, count in (yield from self._cursors.counts(attempts, unknown)).items():
+                view.learn_cursor(stream_id, count)
+            return {each: view.next_of(each) or 0 for each in stream_ids}
         finally:
             lock.release()
 
@@ -111,6 +170,8 @@ class Sequencer:
             wanted = by_stream([Hint(stream_id, version - 1)])
             done = yield from self._sequence(attempts, partition, wanted)
             if done.holes:
+                if stream_id in done.unreadable:
+                    raise StoreDamaged(done.unreadable[stream_id])
                 raise StoreDamaged(
                     f"Stream {stream_id!r} has {version} events, but no event {done.holes[stream_id]}. "
                     "Restore the events table from a backup."
@@ -122,19 +183,37 @@ class Sequencer:
             lock.release()
 
     def _sequence(
-        self, attempts: Attempts, partition: int, wanted: dict[str, Wanted]
+        self,
+        attempts: Attempts,
+        partition: int,
+        wanted: dict[str, Wanted],
+        *,
+        believing: bool = True,
     ) -> Op[Sequenced]:
         view = self._views.get(partition)
         if view is None:
             view = yield from self._look(attempts, partition)
-        written = looks = 0
+        written = looks = gaps = 0
         holes: dict[str, int] = {}
+        unreadable: dict[str, str] = {}
         while True:
             yield from self._look_up(attempts, view, wanted)
             _discard(view, wanted)
             if not wanted:
                 break
-            entries, held = yield from self._next_batch(attempts, view, wanted)
+            if view.gap is not None:
+                gaps += 1
+                if gaps > _LOOKS:
+                    raise StoreDamaged(
+                        f"Partition {partition} has no batch at position {view.head.position}, and one at "
+                        f"{view.gap}. Nothing is put into the hole. Restore the log table from a backup."
+                    )
+                yield from attempts.pause("a batch of the log is not to be seen yet")
+                view = yield from self._look(attempts, partition)
+                continue
+            entries, held, unread = yield from self._next_batch(
+                attempts, view, wanted, believing=believing
+            )
             if entries:
                 view, put = yield from self._put(attempts, partition, view, entries)
                 written += put
@@ -144,6 +223,13 @@ class Sequencer:
             view = yield from self._look(attempts, partition)
             if view.head != before:
                 continue
+            if unread:
+                # What is not understood now will not be in a moment.
+                unreadable |= unread
+                holes |= {stream_id: held[stream_id] for stream_id in unread}
+                for stream_id in unread:
+                    del wanted[stream_id]
+                continue
             looks += 1
             if looks > _LOOKS:
                 holes |= held
@@ -151,10 +237,10 @@ class Sequencer:
                     del wanted[stream_id]
             else:
                 yield from attempts.pause(f"events of {len(held)} streams are just being written")
-        if view.is_full:
-            yield from self._settle(attempts, partition, view)
+        if view.is_overdrawn:
+            yield from self._settle_for_all(attempts, partition, view)
         view.forget()
-        return Sequenced(written, holes)
+        return Sequenced(written, holes, unreadable)
 
     def _look_up(self, attempts: Attempts, view: View, wanted: Mapping[str, Wanted]) -> Op[None]:
         """The cursors of streams that the view does not know."""
@@ -165,11 +251,19 @@ class Sequencer:
                 view.learn_cursor(stream_id, count)
 
     def _next_batch(
-        self, attempts: Attempts, view: View, wanted: Mapping[str, Wanted]
-    ) -> Op[tuple[list[Entry], dict[str, int]]]:
-        """Commits for one batch, and the streams that none can be had of, with the id that is missing."""
+        self,
+        attempts: Attempts,
+        view: View,
+        wanted: Mapping[str, Wanted],
+        *,
+        believing: bool,
+    ) -> Op[tuple[list[Entry], dict[str, int], dict[str, str]]]:
+        """Commits for one batch, and the streams that none can be had of, with the id that is missing;
+        and what is to be said of those of them that have an item which is not understood.
+        """
         entries: list[Entry] = []
         held: dict[str, int] = {}
+        unread: dict[str, str] = {}
         size = 0
         for stream_id, want in wanted.items():
             due = view.next_of(stream_id)
@@ -177,23 +271,26 @@ class Sequencer:
             want.forget_below(due)
             commits = want.commits(due)
             if not commits:
-                # An item that can't be understood stops its own stream, not the others.
-                with suppress(StoreDamaged):
-                    yield from self._fill(attempts, stream_id, due, want)
+                problem = yield from self._fill(attempts, stream_id, due, want, believing=believing)
                 commits = want.commits(due)
+                if not commits and problem is not None:
+                    unread[stream_id] = problem
             if not commits:
                 held[stream_id] = want.missing(due)
             for commit in commits:
                 more = raw_size(commit)
                 if entries and size + more > self._bounds.batch_bytes:
-                    return entries, held
+                    return entries, held, unread
                 entries += commit
                 size += more
-        return entries, held
+        return entries, held, unread
 
-    def _fill(self, attempts: Attempts, stream_id: str, due: int, want: Wanted) -> Op[None]:
+    def _fill(
+        self, attempts: Attempts, stream_id: str, due: int, want: Wanted, *, believing: bool
+    ) -> Op[str | None]:
         """Read events that did not come with hints, from the one due on: one page of them, or more
-        where that is not a whole commit.
+        where that is not a whole commit. An item that is not understood stops its own stream, not the
+        others: answers with what is to be said of it.
         """
         first = due
         while True:
@@ -201,12 +298,15 @@ class Sequencer:
                 Query(self._layout.events, stream_id, first=first, last=want.last_id)
             )
             for item in page.items:
-                if self._items.is_in_log(item):
-                    return  # and so is every event behind it: the view is old
-                entry = self._items.entry(item)
-                want.add(Hint(stream_id, entry.commit_last, entry))
+                try:
+                    hint = (hint_of if believing else any_hint_of)(self._items, item)
+                except StoreDamaged as error:
+                    return str(error)
+                if hint is None:
+                    return None  # and so is every event behind it: the view is old
+                want.add(hint)
             if page.last is None or want.commits(due):
-                return
+                return None
             first = int(page.last[self._layout.events.sort_key]) + 1
 
     def _put(
@@ -215,6 +315,9 @@ class Sequencer:
         """Put the entries at the head; where it is taken, see what is there instead. Answers with the
         view as it is then, and how many events were put.
         """
+        if not view.is_at_batch:
+            yield from self._check_end(attempts, partition, view.head)
+            view.is_at_batch = True
         batches, head = batches_of(
             self._layout, partition, entries, view.head, self._bounds, sequenced=True
         )
@@ -228,8 +331,6 @@ class Sequencer:
         if refused is None:
             ids = ((entry.event.stream_id, entry.event.event_id) for entry in entries)
             view.add(ids, head, sequenced=True)
-            if view.is_full:
-                yield from self._settle(attempts, partition, view)
             return view, len(entries)
         before = view.head
         view = yield from self._look(attempts, partition)
@@ -245,18 +346,28 @@ class Sequencer:
                 got: Got = yield from attempts.call(
                     GetItem(self._layout.log, partition_key(partition))
                 )
-                item = got.item or {}
-                settled = Head(
-                    int(item.get("Settled", EMPTY.position)),
-                    int(item.get("Latest", EMPTY.latest_us)),
-                )
-                view = View(settled, self._window)
+                view = View(marks_in(got.item).settled, self._window)
             read = yield from self._read_on(attempts, partition, view)
             if read:
                 self._views[partition] = view
                 return view
             # Its beginning was emptied since it was settled: begin where it is settled now.
             self._views.pop(partition, None)
+
+    def _check_end(self, attempts: Attempts, partition: int, settled: Head) -> Op[None]:
+        """Where nothing is above the mark, a batch has to end right there: else one that is put there would
+        leave a hole.
+        """
+        last = yield from batch_upto(
+            self._layout, attempts, partition, settled.position - 1, BATCH_PLACE
+        )
+        end = 0 if last is None else head_behind(last).position
+        if end != settled.position:
+            raise StoreDamaged(
+                f"Partition {partition} is marked as settled up to position {settled.position}, and its "
+                f"log ends before, at {end}. Run `mainstem repair`: it puts the mark right, and appends "
+                "what the log lacks."
+            )
 
     def _read_on(self, attempts: Attempts, partition: int, view: View) -> Op[bool]:
         """Add the batches that are behind the view's head. False: one of them is emptied."""
@@ -269,17 +380,54 @@ class Sequencer:
                     first=start.position,
                 )
             )
+            view.gap = None
             for batch in page.items:
                 if int(batch["sk"]) != view.head.position:
-                    break  # a transaction of several batches, seen in part
+                    view.gap = int(batch["sk"])  # a transaction of several batches, seen in part
+                    break
                 if is_emptied(batch):
                     return False
                 ids = columns_of(batch).ids()
                 view.add(ids, head_behind(batch), sequenced=is_sequenced(batch))
             if view.head == start:
                 return True
-            if view.is_full:
-                yield from self._settle(attempts, partition, view)
+            if view.is_beyond_bounds:
+                yield from self._settle_for_all(attempts, partition, view)
+
+    def _settled_by_others(self, attempts: Attempts, partition: int, view: View) -> Op[Item]:
+        """Drop from the window what others have settled. Answers with the partition's item."""
+        got: Got = yield from attempts.call(GetItem(self._layout.log, partition_key(partition)))
+        view.settled_by_others(marks_in(got.item).settled.position)
+        return got.item or {}
+
+    def _settle_for_all(self, attempts: Attempts, partition: int, view: View) -> Op[None]:
+        """Of many sequencers, which see the same batches, one settles them. It says up to where it does;
+        the others look again when half a window more is there. One that dies at it is not waited for.
+        """
+        item = yield from self._settled_by_others(attempts, partition, view)
+        if not view.is_full:
+            return
+        if not view.is_beyond_bounds:
+            is_mine = yield from self._claim(attempts, partition, view, item.get("Settling", 0))
+            if not is_mine:
+                view.wait_for_others()
+                return
+        yield from self._settle(attempts, partition, view)
+
+    def _claim(self, attempts: Attempts, partition: int, view: View, claimed: Value) -> Op[bool]:
+        """Whether it is this one that settles: nobody has said so of more than half of its window."""
+        if not isinstance(claimed, int) or claimed > view.middle:
+            return False
+        answer = yield from attempts.call(
+            Update(
+                self._layout.log,
+                partition_key(partition),
+                set={"Settling": view.head.position},
+                add={},
+                condition=AtMost("Settling", view.middle),
+            )
+        )
+        return not isinstance(answer, Refused)
 
     def _settle(self, attempts: Attempts, partition: int, view: View) -> Op[None]:
         """Raise the cursors of the window, then the mark."""

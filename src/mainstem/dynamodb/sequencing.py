@@ -9,15 +9,17 @@ import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from mainstem.dynamodb.change_stream import ChangeStream, Pace
+from mainstem.dynamodb.context import system_clock
 from mainstem.dynamodb.inbox import Task
 from mainstem.dynamodb.maintenance import Maintenance
 from mainstem.dynamodb.observed import WorkerReport, cost_told
 from mainstem.dynamodb.sequencer import Sequenced
 from mainstem.dynamodb.worker import Rhythm, Worker, WorkerStatus
-from mainstem.errors import StoreBusy
+from mainstem.errors import InvalidInput, StoreBusy
 from mainstem.port import Op, Polling, Result
 from mainstem.telemetry.observer import Observer
 from mainstem.telemetry.port import Telemetry
@@ -37,6 +39,7 @@ def sequence(
     *,
     stop: threading.Event | None = None,
     idle_seconds: float | None = None,
+    start: datetime | None = None,
     reclaim: bool = False,
     report: Callable[[WorkerStatus], None] | None = None,
     client: Any = None,
@@ -54,6 +57,12 @@ def sequence(
     ``telemetry`` is told the same as metrics, and what it costs. ``pace`` and ``rhythm`` change how
     often what is done.
 
+    ``start`` is a moment from which on a worker reads shards that nobody has read before; it must have a
+    time zone and not lie ahead. Records before it are left out, which is for those who know that their
+    events are in the log: after a repair, or where functions have sequenced so far. Shards with a
+    checkpoint go on there, whatever ``start`` says. Where DynamoDB does not take times (DynamoDB Local),
+    all that there is is read, which is only slower.
+
     Where change records were lost before anybody read them (DynamoDB keeps them for 24 hours), or
     when nobody has read the stream before, the whole events table is scanned for what is missing.
 
@@ -62,9 +71,10 @@ def sequence(
     any moment loses nothing: others go on at the last checkpoint.
     """
     stop = stop or threading.Event()
+    start_us = None if start is None else _microseconds(start)
     with Maintenance(url, client=client) as maintenance:
         owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        changes = ChangeStream(maintenance.layout, maintenance.context, owner, pace)
+        changes = ChangeStream(maintenance.layout, maintenance.context, owner, pace, start_us)
         worker = Worker(
             maintenance.adapter,
             maintenance.layout,
@@ -80,6 +90,18 @@ def sequence(
         finally:
             observer.flush()
         return worker.status()
+
+
+def _microseconds(start: datetime) -> int:
+    if start.tzinfo is None:
+        raise InvalidInput(f"start={start!r}: give a time with its time zone.")
+    microseconds = (start - _EPOCH) // timedelta(microseconds=1)
+    if microseconds > system_clock():
+        raise InvalidInput(f"start={start!r} lies ahead: give a time that has been.")
+    return microseconds
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _Running:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import copy
 import os
+import platform
 import re
 import ssl
 import threading
 import time
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import botocore.config
@@ -23,11 +26,12 @@ import botocore.utils
 
 from mainstem.dynamodb.locks import Guard
 from mainstem.dynamodb.signing import FrozenCredentials, Signer
-from mainstem.errors import InvalidInput, StoreDenied, StoreError
+from mainstem.errors import InvalidInput, MainstemError, StoreDenied, StoreError
 from mainstem.redaction import redacted, shown
 
 _URL: Final = re.compile(r"https?://[!-~]+")
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
+_NOT_IN_A_HEADER: Final = re.compile(r"[^ -~]")
 _NO_CREDENTIALS: Final = (
     "There are no AWS credentials. Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
     "or run where a role gives them."
@@ -68,6 +72,8 @@ class Session:
         self.connect_timeout: float | None = config.connect_timeout
         self.read_timeout: float | None = config.read_timeout
         self.max_connections: int = config.max_pool_connections
+        self.max_tries: int | None = tries_of(config)
+        self.user_agent = _user_agent(config)
         self._set_endpoint(client.meta.endpoint_url, config.proxies)
         # botocore has no public name for these two.
         self._verify: Any = getattr(client._endpoint.http_session, "_verify", True)
@@ -140,29 +146,11 @@ class Session:
             return self._changes
 
     def _open_for_changes(self) -> Session:
-        make = self._make or botocore.session.Session().create_client
-
-        def endpoint(service: str, *, of_aws: bool) -> str:
-            config = self._config.merge(
-                botocore.config.Config(ignore_configured_endpoint_urls=of_aws)
-            )
-            # It sends nothing: with keys of its own it need not look for any.
-            client = make(
-                service,
-                region_name=self.region,
-                config=config,
-                aws_access_key_id="none",
-                aws_secret_access_key="none",
-            )
-            found: str = client.meta.endpoint_url
-            return found
-
-        streams = endpoint("dynamodbstreams", of_aws=False)
-        is_set = streams != endpoint("dynamodbstreams", of_aws=True)
-        if not is_set and self.endpoint != endpoint("dynamodb", of_aws=True):
+        endpoint = endpoint_of_changes(self.endpoint, self.region, self._config, self._make)
+        if endpoint == self.endpoint:
             return self
         changes = copy.copy(self)
-        changes._set_endpoint(streams, self._config.proxies)
+        changes._set_endpoint(endpoint, self._config.proxies)
         return changes
 
     def tls(self) -> ssl.SSLContext | None:
@@ -212,32 +200,85 @@ class Session:
         return frozen
 
 
+class Found(NamedTuple):
+    """A DynamoDB client of botocore's, and what else is known of how it came about."""
+
+    client: Any
+    is_handed_over: bool
+    """It is the user's own, and not made from settings or a session."""
+    make: Callable[..., Any] | None = None
+    """Makes clients set up alike; None: nothing is known but the client."""
+    find_credentials: Callable[[], Any] | None = None
+
+    def for_changes(self) -> Any:
+        """A client for change streams with the same credentials and settings; its hooks are those of
+        the session, where one was handed over.
+        """
+        client, make = self.client, self.make
+        if make is None:
+            session = botocore.session.Session()
+            session._credentials = client._request_signer._credentials
+            make = session.create_client
+        config, region = client.meta.config, client.meta.region_name
+        endpoint = endpoint_of_changes(client.meta.endpoint_url, region, config, self.make)
+        return make("dynamodbstreams", region_name=region, endpoint_url=endpoint, config=config)
+
+
 def open_session(settings: Settings | None = None, client: Any = None) -> Session:
-    """A session as the settings say, or as a client or session of the user's own is set up.
+    """A session as the settings say, or as a client or session of the user's own is set up."""
+    return session_of(find_client(settings, client))
+
+
+def session_of(found: Found) -> Session:
+    with _told():
+        return Session(found.client, found.find_credentials, found.make)
+
+
+def find_client(settings: Settings | None = None, client: Any = None) -> Found:
+    """A client as the settings say, or the user's own.
 
     ``client`` may be a DynamoDB client or a session, of botocore or boto3. A client brings
     everything with it; a session takes the settings besides.
     """
     settings = settings or Settings()
+    if settings.endpoint is not None:
+        check_endpoint(settings.endpoint)
     if hasattr(client, "meta"):
         client = getattr(client.meta, "client", client)  # a resource has a client
         if client.meta.service_model.service_name != "dynamodb":
-            raise InvalidInput(f"{client!r} is not a client for DynamoDB.")
-        return Session(client)
-    try:
+            raise InvalidInput(f"{client!r:.200} is not a client for DynamoDB.")
+        return Found(client, is_handed_over=True)
+    with _told():
         if client is not None:
             make = getattr(client, "create_client", None) or getattr(client, "client", None)
             if make is None:
-                raise InvalidInput(f"{client!r} is not a client or session of botocore or boto3.")
-            return Session(_new_client(make, settings), make=make)
+                raise InvalidInput(
+                    f"{client!r:.200} is not a client or session of botocore or boto3."
+                )
+            if type(client).__module__.startswith(("aiobotocore.", "aioboto3.")):
+                raise InvalidInput(
+                    f"{client!r:.200} makes clients on an event loop: hand over a client of its, not "
+                    "the session."
+                )
+            made = _new_client(make, settings)
+            return Found(made, is_handed_over=False, make=make)
 
-        made = botocore.session.Session(profile=settings.profile)
+        session = botocore.session.Session(profile=settings.profile)
 
         def find_credentials() -> Any:
             return botocore.session.Session(profile=settings.profile).get_credentials()
 
-        client = _new_client(made.create_client, settings)
-        return Session(client, find_credentials, made.create_client)
+        made = _new_client(session.create_client, settings)
+        return Found(made, False, session.create_client, find_credentials)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Have botocore's errors say what to do next."""
+    try:
+        yield
+    except MainstemError:
+        raise
     except botocore.exceptions.NoRegionError as error:
         raise StoreError(
             "No AWS region is set. Give one in the URL (dynamodb://shop?region=eu-west-1), or set "
@@ -245,15 +286,49 @@ def open_session(settings: Settings | None = None, client: Any = None) -> Sessio
         ) from error
     except (botocore.exceptions.InvalidRegionError, ValueError) as error:
         # Such as an endpoint in the environment; what botocore says of it would show all of it.
-        raise InvalidInput(
-            f"DynamoDB can't be reached as it is set up: {redacted(str(error))}"
-        ) from None
+        told = redacted(str(error))
+        raise InvalidInput(f"DynamoDB can't be reached as it is set up: {told}") from None
     except botocore.exceptions.ProfileNotFound as error:
         raise StoreDenied(f"{error}. Set another profile.") from error
     except botocore.exceptions.BotoCoreError as error:
-        raise StoreError(
-            f"DynamoDB can't be reached as it is set up: {redacted(str(error))}"
-        ) from error
+        told = redacted(str(error))
+        raise StoreError(f"DynamoDB can't be reached as it is set up: {told}") from error
+
+
+def endpoint_of_changes(
+    endpoint: str, region: str, config: Any, make: Callable[..., Any] | None
+) -> str:
+    """Where the change streams of the tables at an endpoint are read. May read files.
+
+    AWS serves them at another endpoint of the Region, whichever of its own the tables are at: the
+    public one, one with FIPS, or an interface endpoint in a VPC, which serves the tables only. One
+    that is not AWS's (DynamoDB Local) serves both. ``AWS_ENDPOINT_URL_DYNAMODB_STREAMS`` says another.
+    """
+    make = make or botocore.session.Session().create_client
+
+    def found(service: str, *, of_aws: bool) -> str:
+        # It sends nothing: with keys of its own it need not look for any.
+        client = make(
+            service,
+            region_name=region,
+            config=config.merge(botocore.config.Config(ignore_configured_endpoint_urls=of_aws)),
+            aws_access_key_id="none",
+            aws_secret_access_key="none",
+        )
+        url: str = client.meta.endpoint_url
+        return url
+
+    of_aws = found("dynamodbstreams", of_aws=True)
+    configured = found("dynamodbstreams", of_aws=False)
+    if configured != of_aws:
+        return configured
+    host = (urlsplit(endpoint).hostname or "").lower()
+    domain = (urlsplit(of_aws).hostname or "").partition(f".{region}.")[2]
+    return of_aws if host.endswith((f".{domain}", *_OTHER_DOMAINS)) else endpoint
+
+
+_OTHER_DOMAINS: Final = (".api.aws", ".api.amazonwebservices.com.cn")
+"""Of AWS's, for addresses of both kinds (IPv4 and IPv6)."""
 
 
 def _new_client(make: Callable[..., Any], settings: Settings) -> Any:
@@ -267,6 +342,25 @@ def _new_client(make: Callable[..., Any], settings: Settings) -> Any:
             max_pool_connections=settings.max_connections,
         ),
     )
+
+
+def tries_of(config: Any) -> int | None:
+    """How many tries of a request the user's settings allow; None where they say nothing."""
+    tries = (config.retries or {}).get("total_max_attempts")
+    return None if tries is None else max(1, int(tries))
+
+
+def _user_agent(config: Any) -> str:
+    try:
+        release = version("mainstem")
+    except PackageNotFoundError:  # its files were put where they are without it
+        release = "0"
+    parts = [f"mainstem/{release}", f"lang/python#{platform.python_version()}"]
+    if config.user_agent_appid:
+        parts.append(f"app/{config.user_agent_appid}")
+    if config.user_agent_extra:
+        parts.append(config.user_agent_extra)
+    return _NOT_IN_A_HEADER.sub("-", " ".join(parts))
 
 
 def check_endpoint(endpoint: str) -> None:

@@ -13,6 +13,7 @@ from mainstem.dynamodb.requests import (
     ShardGone,
     Trimmed,
 )
+from mainstem.errors import StoreRejected
 from mainstem.port import Op
 
 MOST_RECORDS: Final = 1000
@@ -37,8 +38,13 @@ class ShardReader:
     there was more.
     """
 
-    def __init__(self, stream_arn: str, shard_id: str, after: str | None) -> None:
-        """``after`` is the sequence number of the last record dealt with; None: from the beginning."""
+    def __init__(
+        self, stream_arn: str, shard_id: str, after: str | None, start_us: int | None = None
+    ) -> None:
+        """``after`` is the sequence number of the last record dealt with; None: from the beginning, or
+        from ``start_us``, in microseconds since 1970-01-01 UTC.
+        """
+        self._start_us = start_us
         self._stream_arn = stream_arn
         self._shard_id = shard_id
         self._after = after
@@ -72,21 +78,38 @@ class ShardReader:
     def _open(self, attempts: Attempts) -> Op[str | None]:
         """An iterator; None where the shard is gone."""
         while True:
+            if self._after is None and self._start_us is not None:
+                answer = yield from self._at_start(attempts, self._start_us)
+                if answer is not None:
+                    return answer
+                self._start_us = None
+                continue
             if self._after is None:
                 request = GetShardIterator(self._stream_arn, self._shard_id, "TRIM_HORIZON")
             else:
                 request = GetShardIterator(
                     self._stream_arn, self._shard_id, "AFTER_SEQUENCE_NUMBER", self._after
                 )
-            answer: str | Trimmed | ShardGone = yield from attempts.call(request)
-            if isinstance(answer, ShardGone):
+            found: str | Trimmed | ShardGone = yield from attempts.call(request)
+            if isinstance(found, ShardGone):
                 return None
-            if isinstance(answer, str):
-                return answer
+            if isinstance(found, str):
+                return found
             self._go_on_at_what_is_left()
             yield from attempts.pause("what was asked for was trimmed meanwhile")
 
+    def _at_start(self, attempts: Attempts, start_us: int) -> Op[str | None]:
+        """None: it can't begin there, so it begins with what there is, which is only slower."""
+        request = GetShardIterator(
+            self._stream_arn, self._shard_id, "AT_TIMESTAMP", timestamp_us=start_us
+        )
+        try:
+            answer = yield from attempts.call(request)
+        except StoreRejected:
+            return None  # the server, or the client that was handed over, does not know of times
+        return answer if isinstance(answer, str) else None
+
     def _go_on_at_what_is_left(self) -> None:
         self._lost = True
-        self._after = None
+        self._after = self._start_us = None
         self._iterator = None

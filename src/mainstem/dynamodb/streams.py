@@ -136,7 +136,7 @@ class Streams:
         yield from self._write_new(attempts, items[-1:])
 
     def _write_new(self, attempts: Attempts, items: Sequence[Item]) -> Op[None]:
-        for some in _portions(items):
+        for some in portions(items):
             left = tuple(some)
             while left:
                 codes = yield from attempts.call(PutNew(self._layout.events, left))
@@ -154,7 +154,8 @@ _LARGEST_ID: Final = 10**37
 """DynamoDB keeps 38 digits of a number."""
 
 
-def _portions(items: Sequence[Item]) -> Iterator[list[Item]]:
+def portions(items: Sequence[Item]) -> Iterator[list[Item]]:
+    """Items for one request each, in their order."""
     left = iter(items)
     while some := list(islice(left, MAX_STATEMENTS)):
         while some:

@@ -18,7 +18,7 @@ from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.event_items import Entry, EventItems
 from mainstem.dynamodb.heads import Heads
 from mainstem.dynamodb.layout import Layout
-from mainstem.dynamodb.log_items import Head
+from mainstem.dynamodb.log_items import Head, cursor_count
 from mainstem.dynamodb.requests import (
     CONDITION_FAILED,
     Acquire,
@@ -45,7 +45,7 @@ class Refusal:
     @property
     def in_log(self) -> int:
         """How many events the cursor says that the log has of the stream."""
-        return 0 if self.cursor is None else int(self.cursor["Count"])
+        return cursor_count(self.cursor)
 
 
 class Pending:

@@ -27,6 +27,8 @@ MAX_WORKERS: Final = 64
 _LISTED: Final = 1_000
 _TOGETHER: Final = 50
 """Streams that one thread looks at before it takes others."""
+GRACE_SECONDS: Final = 10.0
+"""A worker or a function needs a second or two; see `verify_log`."""
 
 
 class Stage(NamedTuple):
@@ -44,19 +46,25 @@ def verify_log(
     full: bool = False,
     workers: int = WORKERS,
     read_units: float | None = None,
+    grace_seconds: float = GRACE_SECONDS,
     client: Any = None,
     progress: Callable[[Stage], None] | None = None,
 ) -> Verification:
     """Compare the log with the events table, stream by stream.
 
-    The quick form compares what the cursors say with the last event of each stream that is listed; it
-    can't see streams that have no event in the log, nor events that were changed. The ``full`` form
-    reads all of the log and all of the events table, and proves that they have the same events: it
-    takes about as many read units as both have 4 KB, and disk for some 100 bytes for each stream.
+    The quick form compares what the cursors say with the last event of each stream that is listed. It
+    can't see events that were changed, nor which streams have no event in the log; where DynamoDB, which
+    counts items every six hours, has counted more than the log has events, it says so. The ``full`` form
+    reads all of both tables, and the log once more in its order, and proves that they have the same
+    events: it takes about as many read units as both have 4 KB and the log again, and disk for some 100
+    bytes for each stream and 8 for each event.
 
-    ``workers`` threads read at the same time, and use at most ``read_units`` a second. ``progress`` is
-    told how far it has got. Nothing is written. Others may write, sequence and repair meanwhile: what
-    they do makes neither form find damage, and what is written after it began need not be in the log.
+    What is missing from the log is looked for again until it has come, or ``grace_seconds`` have passed:
+    so a log that is being sequenced is not behind, and no clock decides what is. Where nothing is
+    missing, it does not wait. ``workers`` threads read at the same time, and use at most ``read_units`` a
+    second. ``progress`` is told how far it has got. Nothing is written. Others may write, sequence and
+    repair meanwhile: what they do makes neither form find damage, and what is written after it began need
+    not be in the log.
 
     Raises `InvalidInput`, `StoreBusy` and whatever `mainstem.connect` raises. Findings raise nothing.
     """
@@ -64,8 +72,12 @@ def verify_log(
         raise InvalidInput(f"workers={workers!r}: give a whole number from 1 to {MAX_WORKERS}.")
     if read_units is not None and not 0 < read_units < float("inf"):
         raise InvalidInput(f"read_units={read_units!r}: give a number above 0, or None.")
+    if not 0 <= grace_seconds < float("inf"):
+        raise InvalidInput(f"grace_seconds={grace_seconds!r}: give a number from 0 on.")
     with Maintenance(url, client=client) as place:
-        return _Verifying(place, workers, read_units, progress).run(full=full)
+        verifying = _Verifying(place, workers, read_units, progress)
+        verifying.grace_s = grace_seconds
+        return verifying.run(full=full)
 
 
 class Place(Protocol):
@@ -93,11 +105,11 @@ def verify_part(
     *,
     workers: int = WORKERS,
     read_units: float | None = None,
-    grace_s: float = 0.0,
+    grace_s: float = GRACE_SECONDS,
 ) -> Part:
     """The quick verification of the streams behind ``after`` in the order of the list, as many as there
-    is time for. ``out_of_time`` is asked now and then whether to stop. What was written less than
-    ``grace_s`` seconds ago need not be in the log.
+    is time for. ``out_of_time`` is asked now and then whether to stop listing. What is missing is looked
+    for again for ``grace_s`` seconds after that.
     """
     verifying = _Verifying(place, workers, read_units, None)
     verifying.after, verifying.out_of_time, verifying.grace_s = after, out_of_time, grace_s
@@ -117,7 +129,7 @@ class _Verifying:
         self.after: str | None = None
         """Where the list of streams is begun, and then how far it was gone through."""
         self.out_of_time: Callable[[], bool] = lambda: False
-        self.grace_s = 0.0
+        self.grace_s = GRACE_SECONDS
         self._place = place
         self._workers = workers
         self._paced = Paced(place.context, read_units)
@@ -146,6 +158,7 @@ class _Verifying:
             found.unfinished,
             self._paced.read_units,
             self._place.context.monotonic() - started,
+            found.unlisted,
         )
 
     def _full(self, pool: ThreadPoolExecutor) -> tuple[int, int, tuple[int, int]]:
@@ -159,28 +172,26 @@ class _Verifying:
             self._all(pool, "log", map(check.read_log, partitions), len(partitions))
             scans = (check.scan(number, segments) for number in range(segments))
             self._all(pool, "events", scans, segments)
-            self._all(pool, "cursors", [check.read_cursors()], 1)
-            self._all(pool, "end of the log", map(check.read_on, partitions), len(partitions))
+            scans = (check.scan_log(number, segments) for number in range(segments))
+            self._all(pool, "log table", scans, segments)
+            self._all(pool, "what came meanwhile", [check.wait(self.grace_s)], 1)
+            self._all(pool, "end of the log", map(check.check_end, partitions), len(partitions))
             self._all(pool, "differences", map(check.judge, check.tally.differing()), None)
             if check.altered():
                 self._all(pool, "changes", map(check.compare, partitions), len(partitions))
             streams, events = check.tally.totals()
             return streams, events, check.blocks
         finally:
-            check.tally.close()
+            check.close()
 
     def _quick(self, pool: ThreadPoolExecutor) -> tuple[int, int, tuple[int, int]]:
         place = self._place
         check = QuickCheck(
-            place.layout,
-            place.adapter.items,
-            place.context,
-            self._paced,
-            self._findings,
-            self.grace_s,
+            place.layout, place.adapter.items, place.context, self._paced, self._findings
         )
         partitions = range(place.layout.partitions)
         self._all(pool, "log", map(check.read_window, partitions), len(partitions))
+        self._all(pool, "events counted", [check.count_items()], 1)
         streams = 0
 
         def looks() -> Iterator[Op[None]]:
@@ -190,30 +201,35 @@ class _Verifying:
                 yield check.look_at(some)
 
         self._all(pool, "streams", looks(), None)
-        self._all(pool, "end of the log", map(check.read_on, partitions), len(partitions))
+        self._all(pool, "what came meanwhile", [check.wait(self.grace_s)], 1)
         self._all(pool, "differences", [check.judge()], 1)
         return streams, sum(check.heads.values()), check.blocks
 
     def _listed(self, check: QuickCheck) -> Iterator[list[StreamInfo]]:
         """All streams that are listed, and those that are not yet."""
         place = self._place
-        unlisted = {info.stream_id: info for info in check.unlisted([])}
+        others = place.run(self._paced.counted(check.unlisted()))
+        unlisted = {info.stream_id: info for info in others}
+        known = bool(unlisted) or self.after is not None
         while True:
-            operation = listing.streams(
-                place.layout, place.context, None, None, self.after, _LISTED
-            )
-            found = place.run(self._paced.counted(operation))
+            attempts = self._paced.attempts()
+            operation = listing.names(place.layout, attempts, None, None, self.after, _LISTED)
+            names = place.run(self._paced.counted(operation))
+            found = place.run(self._paced.counted(check.with_cursors(names)))
+            known = known or bool(names)
+            for stream_id in names:
+                unlisted.pop(stream_id, None)
             for start in range(0, len(found), _TOGETHER):
                 yield found[start : start + _TOGETHER]
-            for info in found:
-                unlisted.pop(info.stream_id, None)
-            if len(found) < _LISTED:
+            if len(names) < _LISTED:
                 self.after = None
                 break
-            self.after = found[-1].stream_id
+            self.after = names[-1]
             if self.out_of_time():
                 break
         yield list(unlisted.values())
+        if not known:
+            yield place.run(self._paced.counted(check.sample()))
 
     def _all(
         self,

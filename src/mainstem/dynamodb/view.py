@@ -7,7 +7,7 @@ batch that is put at its head is refused; so nothing that follows from an old vi
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -21,7 +21,8 @@ class Window(NamedTuple):
 
     batches: int = 500
     events: int = 10_000
-    """A cold view reads so much, and a cursor is written once for all events of its stream in it."""
+    """A cursor is written once for all events of its stream in so much. A cold view reads at most four times
+    as much, where nobody came to settle it."""
     streams: int = 100_000
     """Streams remembered beyond the window; some 20 MB."""
 
@@ -34,6 +35,13 @@ class Due(NamedTuple):
     events: int
     """How many the log has of the stream."""
     last_position: int
+    first_position: int = 0
+    """Of the first event that the window has."""
+
+
+class _Batch(NamedTuple):
+    end: int
+    events: int
 
 
 class Hint(NamedTuple):
@@ -47,9 +55,14 @@ class Hint(NamedTuple):
 
 
 def hint_of(items: EventItems, item: Item) -> Hint | None:
-    """What an event item tells; None where it says that it is in the log already."""
-    if items.is_in_log(item):
-        return None
+    """What an event item tells; None where it says that it is in the log already. Raises `StoreDamaged`
+    where it is not understood.
+    """
+    return None if items.is_in_log(item) else any_hint_of(items, item)
+
+
+def any_hint_of(items: EventItems, item: Item) -> Hint:
+    """What an event item tells, whatever it says of the log. Raises `StoreDamaged`."""
     entry = items.entry(item)
     return Hint(entry.event.stream_id, entry.commit_last, entry)
 
@@ -59,11 +72,19 @@ class View:
 
     def __init__(self, settled: Head, window: Window) -> None:
         self.head = settled
+        self.is_at_batch = settled.position == 0
+        """Whether the head is known to be where a batch ends, or the log begins: marks may be wrong."""
+        self.gap: int | None = None
+        """Where the batch begins that was seen behind the head, with a hole before it."""
         self._limits = window
-        self._batches = 0
+        self._batches: deque[_Batch] = deque()
         self._events = 0
+        self._patience = 0.0
+        """By how much the window may be overdrawn while somebody else settles, in windows."""
         self._window: dict[str, int] = {}
         """The next id due of each stream that has events in the window."""
+        self._last: dict[str, int] = {}
+        """The position of the last event of each."""
         self._known: OrderedDict[str, int] = OrderedDict()
         """The same of other streams, those that were used last at the end."""
         self._due: dict[str, Due] = {}
@@ -71,7 +92,35 @@ class View:
     @property
     def is_full(self) -> bool:
         """Whether it is time to settle."""
-        return self._batches >= self._limits.batches or self._events >= self._limits.events
+        return self._is_beyond(1.0)
+
+    @property
+    def is_overdrawn(self) -> bool:
+        """Whether nobody has settled for long."""
+        return self._is_beyond(2.0)
+
+    @property
+    def is_beyond_bounds(self) -> bool:
+        """Whether it has to be settled at once, whoever else is at it."""
+        return self._is_beyond(4.0 - self._patience)
+
+    def _is_beyond(self, windows: float) -> bool:
+        windows += self._patience
+        limits = self._limits
+        return (
+            len(self._batches) >= limits.batches * windows
+            or self._events >= limits.events * windows
+        )
+
+    @property
+    def middle(self) -> int:
+        """A position half-way through the window."""
+        half = len(self._batches) // 2
+        return self._batches[half].end if self._batches else self.head.position
+
+    def wait_for_others(self) -> None:
+        """Somebody else settles: look again when half a window more has gathered."""
+        self._patience += 0.5
 
     @property
     def unsettled(self) -> int:
@@ -101,22 +150,47 @@ class View:
         window, due = self._window, self._due
         for position, (stream_id, event_id) in enumerate(ids, self.head.position):
             window[stream_id] = event_id + 1
+            self._last[stream_id] = position
             self._known.pop(stream_id, None)
             if sequenced:
                 before = due.get(stream_id)
-                first_id = event_id if before is None else before.first_id
-                due[stream_id] = Due(first_id, event_id + 1, position)
+                first_id, first = event_id, position
+                if before is not None:
+                    first_id, first = before.first_id, before.first_position
+                due[stream_id] = Due(first_id, event_id + 1, position, first)
             else:
                 due.pop(stream_id, None)
-        self._batches += 1
-        self._events += end.position - self.head.position
+        self.is_at_batch = True
+        events = end.position - self.head.position
+        self._batches.append(_Batch(end.position, events))
+        self._events += events
         self.head = end
 
     def settle(self) -> None:
         """Every cursor is raised: the window is empty, its streams are still known."""
         self._known.update(self._window)
-        self._window, self._due = {}, {}
-        self._batches = self._events = 0
+        self._window, self._due, self._last = {}, {}, {}
+        self._batches.clear()
+        self._events, self._patience = 0, 0.0
+        self.forget()
+
+    def settled_by_others(self, position: int) -> None:
+        """Every batch below that position is reflected in the cursors."""
+        if position >= self.head.position:
+            self.settle()
+            return
+        if not self._batches or self._batches[0].end > position:
+            return
+        while self._batches[0].end <= position:
+            self._events -= self._batches.popleft().events
+        for stream_id in [each for each, last in self._last.items() if last < position]:
+            self._known[stream_id] = self._window.pop(stream_id)
+            del self._last[stream_id]
+            self._due.pop(stream_id, None)
+        for stream_id, each in self._due.items():
+            if each.first_position < position and not each.first_id:
+                self._due[stream_id] = each._replace(first_id=1)  # its cursor was made
+        self._patience = 0.0
         self.forget()
 
     def forget(self) -> None:

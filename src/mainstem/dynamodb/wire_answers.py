@@ -1,12 +1,13 @@
 """What DynamoDB answered: bodies to the answers of `requests`. No I/O.
 
 Bodies are read straight into the few fields that matter, base64 included; attributes of types that
-Mainstem never writes come out empty and are left out.
+Mainstem never writes come out empty, and only their names are kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any, Final, Literal
 
 import msgspec
@@ -23,7 +24,9 @@ from mainstem.dynamodb.requests import (
     Got,
     Item,
     Key,
+    NotWhole,
     Page,
+    PartItem,
     Put,
     PutNew,
     Query,
@@ -39,6 +42,7 @@ from mainstem.dynamodb.requests import (
     Value,
 )
 from mainstem.dynamodb.wire_errors import Failure, statement_code
+from mainstem.redaction import redacted
 
 
 class Attribute(msgspec.Struct, gc=False):
@@ -153,6 +157,7 @@ class _ErrorReply(msgspec.Struct):
     other_message: str | None = msgspec.field(default=None, name="Message")
     item: Attributes | None = msgspec.field(default=None, name="Item")
     reasons: list[_Reason] | None = msgspec.field(default=None, name="CancellationReasons")
+    throttled: Any = msgspec.field(default=None, name="ThrottlingReasons")
 
 
 def decode(request: Request, body: bytes) -> Any:
@@ -180,8 +185,19 @@ def decode_error(body: bytes) -> Failure | None:
             (found.code or "None", found.message or "", _item_or_none(found.item))
             for found in reply.reasons
         ]
-    message = reply.message or reply.other_message or ""
-    return Failure(code, message, _item_or_none(reply.item), reasons)
+    message = redacted(reply.message or reply.other_message or "")
+    return Failure(code, message, _item_or_none(reply.item), reasons, _throttled(reply.throttled))
+
+
+def _throttled(reasons: Any) -> tuple[str, ...]:
+    """For messages only, so what has another form is left out rather than taken for no error."""
+    if not isinstance(reasons, list):
+        return ()
+    found = [each for each in reasons if isinstance(each, dict)]
+    return tuple(
+        f"{each.get('reason', 'throttled')} of {each.get('resource', 'the account')}"
+        for each in found
+    )
 
 
 def change_record(decoded: Any) -> ChangeRecord:
@@ -190,8 +206,9 @@ def change_record(decoded: Any) -> ChangeRecord:
 
 
 def item_of(attributes: Attributes) -> Item:
-    """Its text, whole numbers and bytes."""
+    """Its text, numbers and bytes, and the names of what is neither."""
     item: dict[str, Value] = {}
+    unread: list[str] | None = None
     for name, value in attributes.items():
         if value.text is not None:
             item[name] = value.text
@@ -199,10 +216,20 @@ def item_of(attributes: Attributes) -> Item:
             try:
                 item[name] = int(value.number)
             except ValueError:
-                continue  # a fraction: only users' own fields can have one
+                item[name] = _other_number(value.number)
         elif value.binary is not None:
             item[name] = value.binary
-    return item
+        elif unread is None:
+            unread = [name]
+        else:
+            unread.append(name)
+    return item if unread is None else PartItem(item, unread)
+
+
+def _other_number(text: str) -> int:
+    """One with a fraction, or an exponent."""
+    exact = Decimal(text)
+    return int(exact) if exact == exact.to_integral_value() else NotWhole.of(text)
 
 
 def _item_or_none(attributes: Attributes | None) -> Item | None:
@@ -233,7 +260,7 @@ def _batch_got(request: BatchGet, body: bytes) -> BatchGot:
     keys = [] if left is None else [item_of(key) for key in left.keys]
     return BatchGot(
         [item_of(item) for item in reply.responses.get(table.name, ())],
-        tuple(Key(str(key[table.hash_key]), int(key[table.sort_key])) for key in keys),
+        tuple(Key.of(table, key) for key in keys),
         sum(units.capacity_units for units in reply.consumed_capacity),
     )
 

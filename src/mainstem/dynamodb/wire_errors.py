@@ -97,6 +97,8 @@ class Failure(NamedTuple):
     item: Item | None = None
     reasons: list[tuple[str, str, Item | None]] | None = None
     """Of a cancelled transaction, for each action: code, message and item."""
+    throttled: tuple[str, ...] = ()
+    """What was asked too much of, as DynamoDB names it: the table, an index, a range of keys."""
 
     @property
     def expired_credentials(self) -> bool:
@@ -175,7 +177,7 @@ def _error(failure: Failure | None, status: int, place: Place) -> Fault | StoreE
     code, message = failure.code, failure.message
     told = f"{place.operation}: {code}" + (f" ({message})" if message else "")
     if code in THROTTLES:
-        return Throttled(told)
+        return Throttled("; ".join((told, *failure.throttled)))
     if code in _CONFLICTS:
         return Conflicted(told)
     if code == "TransactionInProgressException":

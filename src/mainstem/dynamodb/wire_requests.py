@@ -52,10 +52,16 @@ _to_json = msgspec.json.Encoder().encode  # writes bytes as base64, as DynamoDB 
 
 def encode(request: Request) -> tuple[str, bytes]:
     """The operation's name and the body."""
+    operation, fields = parameters(request)
+    return operation, _to_json(fields)
+
+
+def parameters(request: Request) -> tuple[str, _Fields]:
+    """The operation's name and its parameters, as clients of botocore's take them."""
     if isinstance(request, Control):
-        return request.operation, _to_json(request.parameters)
+        return request.operation, dict(request.parameters)
     operation, fields = _ENCODERS[type(request)]
-    return operation, _to_json(fields(request))
+    return operation, fields(request)
 
 
 def _value(value: Value) -> dict[str, str | bytes]:
@@ -368,6 +374,8 @@ def _get_shard_iterator(request: GetShardIterator) -> _Fields:
     }
     if request.sequence_number is not None:
         fields["SequenceNumber"] = request.sequence_number
+    if request.timestamp_us is not None:
+        fields["Timestamp"] = request.timestamp_us // 1000 / 1000
     return fields
 
 

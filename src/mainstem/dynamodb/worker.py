@@ -130,6 +130,8 @@ class Worker:
             self._changes.done(batch.shard_id, batch.last)
         now = self._context.monotonic()
         yield from self._look_again(now)
+        for partition in self._touched:
+            yield from self._adapter.sequencer.settle_if_full(partition)
         if self._changes.leads and now >= self._round_at:
             self._round_at = now + self._rhythm.round_seconds
             self._due(range(self._layout.partitions))

@@ -52,7 +52,7 @@ def put(connection: sqlite3.Connection, checkpoint: StoredCheckpoint) -> StoredC
     """Move the checkpoint, whoever has claimed it; nobody has from then on."""
     connection.execute(
         "INSERT INTO checkpoints (subscription, partition, position, saved_us, fence) "
-        "VALUES (?, ?, ?, ?, 1) ON CONFLICT DO UPDATE "
+        "VALUES (?, ?, ?, ?, 1) ON CONFLICT (subscription, partition) DO UPDATE "
         "SET position = excluded.position, saved_us = excluded.saved_us, fence = fence + 1",
         checkpoint,
     )

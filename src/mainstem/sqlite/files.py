@@ -22,7 +22,6 @@ _Identity: TypeAlias = tuple[int, int]
 """Device and inode."""
 
 _SECONDS_BETWEEN_LOOKS: Final = 1.0
-"""At the file of shared memory, which nobody has a reason to touch alone."""
 
 _kept: list[sqlite3.Connection] = []
 
@@ -67,20 +66,31 @@ class StoreFile:
         self._wal = self._shm = None
 
     def check(self) -> None:
-        """Raise unless the files are those that were opened: `StoreNotFound`, or `StoreDamaged` where
-        the one that has the latest commits is gone.
+        """Before a write: raise unless the files are those that were opened. `StoreNotFound`, or
+        `StoreDamaged` where the one that has the latest commits is gone.
         """
-        if self._identity is None:
-            return
-        found = _identity(self._path)
-        if found != self._identity:
-            raise self._gone(found)
+        self.check_to_read()
         if self._wal is not None and _identity(self._wal_path) != self._wal:
             raise self._lost(self._wal_path)
+
+    def check_to_read(self) -> None:
+        """Before a read. The files beside it, which nobody has a reason to touch alone, are looked at
+        once a second only.
+        """
+        known = self._identity
+        if known is None:
+            return
+        try:
+            found = os.stat(self._path)  # noqa: PTH116 - before each use, so it has to be quick
+        except OSError:
+            raise self._gone(None) from None
+        if found.st_ino != known[1] or found.st_dev != known[0]:
+            raise self._gone((found.st_dev, found.st_ino))
         now = time.monotonic()
         if now >= self._next_look:
-            if self._shm is not None and _identity(self._shm_path) != self._shm:
-                raise self._lost(self._shm_path)
+            for path, beside in ((self._wal_path, self._wal), (self._shm_path, self._shm)):
+                if beside is not None and _identity(path) != beside:
+                    raise self._lost(path)
             self._next_look = now + _SECONDS_BETWEEN_LOOKS
 
     def has_changed(self) -> bool:
@@ -148,7 +158,7 @@ class StoreFile:
 def _identity(path: str) -> _Identity | None:
     """None: there is no such file, or nobody may look."""
     try:
-        found = os.stat(path)  # noqa: PTH116 - before each use, so it has to be quick
+        found = os.stat(path)  # noqa: PTH116 - as above
     except OSError:
         return None
     return found.st_dev, found.st_ino

@@ -7,9 +7,7 @@ start afresh where this one ended, and a slow reader never holds back SQLite's o
 from __future__ import annotations
 
 import sqlite3
-from typing import Annotated, Any, Final, TypeAlias
-
-import msgspec
+from typing import Any, Final
 
 from mainstem.codec import Codec
 from mainstem.errors import StoreDamaged
@@ -24,10 +22,8 @@ from mainstem.streams import LogFilter
 _EVENT = "stream_id, event_id, position, 0, name, payload, metadata, recorded_us, commit_id"
 """The columns in the order of `RecordedEvent`'s fields."""
 
-_Whole: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
-_Time: TypeAlias = Annotated[int, msgspec.Meta(ge=EARLIEST_US, le=LATEST_US)]
-_Row: TypeAlias = tuple[str, _Whole, _Whole, int, str, Any, str | None, _Time, str]
-"""What `_EVENT` has, apart from the payload's type."""
+_PAYLOAD_TYPES: Final = frozenset({str, bytes})
+_METADATA_TYPES: Final = frozenset({str, type(None)})
 
 _PAGE_BYTES: Final = 8 * 1024 * 1024
 """A page ends early where its payloads reach this, so that large events do not fill the memory."""
@@ -160,9 +156,8 @@ def _fetch(
             rows = cursor.fetchmany(fetch)
             if not rows:
                 return events, True
-            rows = _checked(rows)
-            size += _payload_bytes(rows)
-            events += [RecordedEvent(*row, codec) for row in rows]  # type: ignore[arg-type]
+            size += _check(rows)
+            events += [RecordedEvent(*row, codec) for row in rows]  # type: ignore[call-arg]
             # As many again as there is room for, going by the events so far.
             room = 1 + (_PAGE_BYTES - size) * len(events) // (size + 1)
             fetch = min(_FETCH, room, 2 * len(events))
@@ -171,21 +166,32 @@ def _fetch(
         cursor.close()  # a traceback may keep it, and an open statement the state of this moment
 
 
-def _checked(rows: list[Any]) -> list[_Row]:
-    """The rows, each value of the type that it was written with: SQLite reads whatever type a
-    damaged row says.
+def _check(rows: list[tuple[Any, ...]]) -> int:
+    """The bytes of the payloads, of text the characters, which is near enough.
+
+    Raises `StoreDamaged` unless each value is what it was written as: SQLite reads whatever type a
+    damaged row says. Column by column, which takes a seventh of what it takes to read them.
     """
+    stream_ids, event_ids, positions, _, names, payloads, metadata, times, commit_ids = zip(
+        *rows, strict=True
+    )
     try:
-        return msgspec.convert(rows, list[_Row])
-    except msgspec.ValidationError as error:
-        raise StoreDamaged(f"An event of the file can't be read: {error}. {RESTORE}") from error
-
-
-def _payload_bytes(rows: list[_Row]) -> int:
-    """Text counts its characters, which is near enough."""
-    try:
-        return sum([len(row[5]) for row in rows])
-    except TypeError as error:
-        raise StoreDamaged(
-            f"An event of the file has a payload that is neither text nor bytes. {RESTORE}"
-        ) from error
+        "".join(stream_ids)
+        "".join(names)
+        "".join(commit_ids)
+        numbers = {*map(type, event_ids), *map(type, positions), *map(type, times)}
+        if (
+            numbers == {int}
+            and _PAYLOAD_TYPES.issuperset(map(type, payloads))
+            and _METADATA_TYPES.issuperset(map(type, metadata))
+            and min(event_ids) >= 0 <= min(positions)
+            and min(times) >= EARLIEST_US
+            and max(times) <= LATEST_US
+        ):
+            return sum(map(len, payloads))
+    except TypeError:
+        pass  # of text
+    raise StoreDamaged(
+        f"Of the events at positions {positions[0]!r} to {positions[-1]!r} one has a value that can't be. "
+        f"{RESTORE}"
+    )

@@ -80,6 +80,13 @@ LOG_DELAY: Final = Metric(
     "Seconds",
     "How late the log is: the age of the oldest event that a function has just put into it.",
 )
+LOG_AGE: Final = Metric(
+    "log.age",
+    "gauge",
+    "Seconds",
+    "The age of the oldest event that is not in the log; 0 where every event is. Told each minute, also when "
+    "nothing is sequenced at all.",
+)
 SEQUENCE_UNCLEAR: Final = Metric(
     "sequence.unclear",
     "gauge",
@@ -135,6 +142,7 @@ OF_FUNCTIONS: Final = (
     SEQUENCE_IGNORED,
     SEQUENCE_REPEATED,
     SEQUENCE_DEAD_LETTERS,
+    LOG_AGE,
     LOG_DELAY,
     SUBSCRIPTION_EVENTS,
     SUBSCRIPTION_GAP,
@@ -164,6 +172,7 @@ ALL: Final = (
     SEQUENCE_IGNORED,
     SEQUENCE_REPEATED,
     SEQUENCE_DEAD_LETTERS,
+    LOG_AGE,
     LOG_DELAY,
     SEQUENCE_UNCLEAR,
     SUBSCRIPTION_EVENTS,

@@ -24,6 +24,7 @@ from mainstem.blocking_subscription import Subscription
 from mainstem.codec import Codec
 from mainstem.decider import DEFAULT_ATTEMPTS, Decider, Handled
 from mainstem.events import Append, AppendResult, RecordedEvent, Stream, StreamInfo
+from mainstem.gaps import SubscriptionInfo
 from mainstem.port import (
     AsyncDriver,
     ImportCounts,
@@ -238,6 +239,12 @@ class Portal(Store):
 
     def checkpoints(self, name: str | None = None) -> list[StoredCheckpoint]:
         return self._runner.wait(self._store.checkpoints(name))
+
+    def subscriptions(self, name: str | None = None) -> list[SubscriptionInfo]:
+        return self._runner.wait(self._store.subscriptions(name))
+
+    def reset_subscription(self, name: str, start: Start) -> list[StoredCheckpoint]:
+        return self._runner.wait(self._store.reset_subscription(name, start))
 
     def forget_subscription(self, name: str) -> bool:
         return self._runner.wait(self._store.forget_subscription(name))

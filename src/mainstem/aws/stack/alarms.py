@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from mainstem.aws.stack.expressions import Json, ref, sub, when
+from mainstem.aws.stack.functions import PUBLISHER
 
 NAMESPACE: Final = "Mainstem"
+
+
+_MISSED: Final = when("Measures", "breaching", "notBreaching")
+"""Of what is told each minute: where it is not, whatever tells it does not run."""
 
 
 class Alarm(NamedTuple):
@@ -24,6 +29,8 @@ class Alarm(NamedTuple):
     """It is looked at so often."""
     times: int = 1
     """So many times in a row."""
+    missing: Json = "notBreaching"
+    """What it means where nothing is told."""
 
 
 def alarms() -> dict[str, Json]:
@@ -41,6 +48,18 @@ def alarms() -> dict[str, Json]:
             "Publish",
             "Publishes",
             "Change records wait for the function publish. It reads the log, so no event is lost.",
+        ),
+        Alarm(
+            "LogAge",
+            "Events are not in the log, or nobody looks whether they are.",
+            NAMESPACE,
+            "LogAge",
+            _store(),
+            "Maximum",
+            ref("LateSeconds"),
+            None,
+            times=5,
+            missing=_MISSED,
         ),
         Alarm(
             "LogLate",
@@ -68,6 +87,16 @@ def alarms() -> dict[str, Json]:
             "A batch has used up its retries and is kept: mainstem redrive.",
             "AWS/Lambda",
             "OnFailureDestinationDeliveredEventCount",
+            {"EventSourceMappingUUID": ref("SequenceSource")},
+            "Sum",
+            0,
+            "Sequences",
+        ),
+        Alarm(
+            "RecordsDropped",
+            "Lambda has dropped change records, which are nowhere kept: mainstem repair.",
+            "AWS/Lambda",
+            "DroppedEventCount",
             {"EventSourceMappingUUID": ref("SequenceSource")},
             "Sum",
             0,
@@ -110,11 +139,12 @@ def alarms() -> dict[str, Json]:
             "The publisher is late.",
             NAMESPACE,
             "SubscriptionLag",
-            {**_store(), "Subscription": "publisher"},
+            {**_store(), "Subscription": PUBLISHER},
             "Maximum",
             ref("LateSeconds"),
             "Publishes",
             times=5,
+            missing=_MISSED,
         ),
     ]
     return {f"{alarm.name}Alarm": _resource(alarm) for alarm in found}
@@ -179,7 +209,7 @@ def _resource(alarm: Alarm) -> Json:
         "EvaluationPeriods": alarm.times,
         "Threshold": alarm.threshold,
         "ComparisonOperator": "GreaterThanThreshold",
-        "TreatMissingData": "notBreaching",
+        "TreatMissingData": alarm.missing,
         "AlarmActions": told,
         "OKActions": told,
     }

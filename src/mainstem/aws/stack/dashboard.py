@@ -18,6 +18,7 @@ def dashboard() -> dict[str, Json]:
             "How late the log is (s)",
             "Maximum",
             [
+                [NAMESPACE, "LogAge", *store],
                 [NAMESPACE, "LogDelay", *store],
             ],
         ),

@@ -38,6 +38,11 @@ def equals(parameter: str, value: str) -> Json:
     return {"Fn::Equals": [ref(parameter), value]}
 
 
+def differs(parameter: str, value: str) -> Json:
+    """A condition."""
+    return {"Fn::Not": [equals(parameter, value)]}
+
+
 _TABLE = "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/${StoreName}"
 EVENTS_ARN = sub(_TABLE + "-events")
 LOG_ARN = sub(_TABLE + "-log")

@@ -25,6 +25,10 @@ URL: Final = "dynamodb://${StoreName}?sequencing=${Sequencing}&read_timeout=4"
 """See `mainstem.aws.deadline`."""
 
 
+PUBLISHER: Final = "publisher"
+"""The publisher's subscription."""
+
+
 class Function(NamedTuple):
     """One of ours."""
 
@@ -47,13 +51,15 @@ FUNCTIONS: Final = (
     ),
     Function(
         "Maintain",
-        "Settles, segments and verifies the log.",
+        "Settles, segments, verifies and watches the log.",
         "mainstem.aws.handlers.maintain",
         MAINTAIN_TIMEOUT,
         None,
         {
             "MAINSTEM_RECLAIM": ref("Reclaim"),
             "MAINSTEM_READ_UNITS": ref("VerificationReadUnits"),
+            "MAINSTEM_BATCHING_WINDOW": ref("BatchingWindow"),
+            "MAINSTEM_WATCH": when("Publishes", sub(f"{PUBLISHER},${{Watch}}"), sub("${Watch}")),
         },
     ),
     Function(
@@ -169,14 +175,16 @@ NEW_BATCHES: Final = '{"eventName":["INSERT"],"dynamodb":{"Keys":{"pk":{"S":[{"p
 def _schedules() -> dict[str, Json]:
     made: dict[str, Json] = {}
     for name, rate, task in (
-        ("Segment", "MaintenanceRate", "segment"),
-        ("Verify", "VerificationRate", "verify"),
+        ("Segment", ref("MaintenanceRate"), "segment"),
+        ("Verify", ref("VerificationRate"), "verify"),
+        # The alarms that go by it look at each minute.
+        ("Watch", "rate(1 minute)", "watch"),
     ):
         made[f"{name}Schedule"] = {
             "Type": "AWS::Events::Rule",
             "Properties": {
                 "Description": sub(f"Has the log of ${{StoreName}} looked after: {task}."),
-                "ScheduleExpression": ref(rate),
+                "ScheduleExpression": rate,
                 "Targets": [
                     {
                         "Id": "maintain",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from mainstem.aws.stack.expressions import Json, equals, is_given
+from mainstem.aws.stack.expressions import Json, differs, equals, is_given
 
 _NAME: Final = r"^[A-Za-z0-9_-]{1,48}$"
 _ARN_OR_NOTHING: Final = r"^$|^arn:aws[a-z-]*:[a-z0-9-]+:.*$"
@@ -60,9 +60,10 @@ PARAMETERS: Final[dict[str, Json]] = {
         300,
     ),
     "RetryAttempts": _number(
-        "How often a batch that failed is tried again before its records are dead letters.",
-        20,
-        0,
+        "How often a batch that failed is tried again before its records are dead letters; -1: until they "
+        "are as old as RecordAge.",
+        -1,
+        -1,
         10_000,
     ),
     "RecordAge": _number(
@@ -104,6 +105,11 @@ PARAMETERS: Final[dict[str, Json]] = {
     ),
     "LateSeconds": _number(
         "An alarm tells when the log is later than so many seconds.", 60, 1, 86_400
+    ),
+    "Watch": _text(
+        "Names of subscriptions, with commas between, whose gap and lag are told each minute, whether their "
+        "functions run or not. The publisher's are told anyway.",
+        "",
     ),
     "KmsKeyArn": _pattern(
         "The KMS key for tables and dead letters. Empty: keys that AWS owns.",
@@ -156,6 +162,7 @@ CONDITIONS: Final[dict[str, Json]] = {
     "Publishes": is_given("PublishTo"),
     "TellsSomebody": is_given("AlarmTopicArn"),
     "HasKey": is_given("KmsKeyArn"),
+    "Measures": differs("Metrics", "none"),
 }
 
 GROUPS: Final = (
@@ -166,7 +173,7 @@ GROUPS: Final = (
         "Maintenance",
         ("Reclaim", "MaintenanceRate", "VerificationRate", "VerificationReadUnits"),
     ),
-    ("Alarms", ("AlarmTopicArn", "LateSeconds")),
+    ("Alarms", ("AlarmTopicArn", "LateSeconds", "Watch")),
     (
         "Data",
         (

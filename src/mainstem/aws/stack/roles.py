@@ -20,6 +20,8 @@ from mainstem.aws.stack.expressions import (
     sub,
     when,
 )
+from mainstem.aws.stack.functions import PUBLISHER
+from mainstem.dynamodb.layout import checkpoint_hash
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html, without the
 # grants, which whoever makes the tables gives.
@@ -40,8 +42,12 @@ class Use(NamedTuple):
     log: Sequence[str]
     listing: Sequence[str] = ()
     """The log table's index."""
+    checkpoints: str | None = None
+    """Of the log table's items, the function changes these checkpoints alone: the pattern of their keys."""
 
 
+_CHANGES: Final = ("PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem")
+"""Those that a policy can hold to the keys of some items."""
 _OPEN: Final = ("DescribeTable",)
 _SEQUENCE: Final = (
     *_OPEN,
@@ -56,11 +62,15 @@ _SEQUENCE: Final = (
 
 USES: Final[Mapping[str, Use]] = {
     "Sequence": Use(events=(*_OPEN, "Query"), log=_SEQUENCE),
-    "Maintain": Use(events=(*_OPEN, "Query"), log=_SEQUENCE, listing=("Query",)),
-    "Publish": Use(events=_OPEN, log=(*_OPEN, "GetItem", "Query", "UpdateItem")),
+    "Maintain": Use(events=(*_OPEN, "Query", "Scan"), log=_SEQUENCE, listing=("Query",)),
+    "Publish": Use(
+        events=_OPEN,
+        log=(*_OPEN, "GetItem", "Query", "UpdateItem"),
+        checkpoints=checkpoint_hash(PUBLISHER),
+    ),
 }
 
-READERS: Final = USES["Publish"]
+READERS: Final = USES["Publish"]._replace(checkpoints=checkpoint_hash("*"))
 """What a projection needs, too."""
 WRITERS: Final = Use(
     events=(*_OPEN, "BatchGetItem", "GetItem", "PartiQLInsert", "PutItem", "Query"),
@@ -81,7 +91,7 @@ def roles() -> dict[str, Json]:
     """A role for each function."""
     return {
         **_role("Sequence", "Sequences", [*_stream(EVENTS_STREAM), *_dead_letters()]),
-        **_role("Maintain", None, []),
+        **_role("Maintain", None, _reading(EVENTS_STREAM)),
         **_role("Publish", "Publishes", [*_stream(LOG_STREAM), _publish()]),
         **_policy(
             "ReaderPolicy",
@@ -98,10 +108,20 @@ def roles() -> dict[str, Json]:
 
 def statements(use: Use) -> list[Json]:
     """The statements that allow it."""
+    anywhere = [name for name in use.log if use.checkpoints is None or name not in _CHANGES]
     made = [
         _allow("Events", [f"dynamodb:{name}" for name in use.events], EVENTS_ARN),
-        _allow("Log", [f"dynamodb:{name}" for name in use.log], LOG_ARN),
+        _allow("Log", [f"dynamodb:{name}" for name in anywhere], LOG_ARN),
     ]
+    if use.checkpoints is not None:
+        changes = [f"dynamodb:{name}" for name in use.log if name in _CHANGES]
+        allowed = _allow("Checkpoints", changes, LOG_ARN)
+        # ForAllValues is met where there are no keys at all, so this holds nobody off who scans; but each of
+        # these actions names the key of its item.
+        allowed["Condition"] = {
+            "ForAllValues:StringLike": {"dynamodb:LeadingKeys": [use.checkpoints]}
+        }
+        made.append(allowed)
     if use.listing:
         made.append(_allow("Listing", [f"dynamodb:{name}" for name in use.listing], LOG_INDEX_ARN))
     return made
@@ -139,12 +159,17 @@ def _policy(name: str, description: str, allowed: Sequence[Json]) -> dict[str, J
 
 def _stream(arn: Json) -> list[Json]:
     """What Lambda needs to read a stream for the function."""
-    actions = ("DescribeStream", "GetRecords", "GetShardIterator")
     return [
-        _allow("Stream", [f"dynamodb:{name}" for name in actions], arn),
+        *_reading(arn),
         # Has no resources of its own.
         _allow("Streams", ["dynamodb:ListStreams"], "*"),
     ]
+
+
+def _reading(arn: Json) -> list[Json]:
+    """What it takes to read a stream."""
+    actions = ("DescribeStream", "GetRecords", "GetShardIterator")
+    return [_allow("Stream", [f"dynamodb:{name}" for name in actions], arn)]
 
 
 def _dead_letters() -> list[Json]:

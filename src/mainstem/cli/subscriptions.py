@@ -1,0 +1,142 @@
+"""``mainstem subscriptions``: where they are, putting them elsewhere, forgetting and taking them over."""
+
+from __future__ import annotations
+
+import sys
+from typing import Unpack
+
+import click
+
+import mainstem
+from mainstem.cli.inspect import subscription_table
+from mainstem.cli.options import Filters, Moment, filter_options, json_wanted, table_option
+from mainstem.cli.output import console, print_json, say
+from mainstem.cli.store import Place, pass_place
+from mainstem.cli.tail import print_from
+from mainstem.printable import quoted
+from mainstem.starts import Start
+
+_YES = click.option("--yes", is_flag=True, help="Do not ask, do it.")
+
+
+@click.group(invoke_without_command=True, epilog="Example: mainstem subscriptions --json")
+@table_option
+@click.pass_context
+def subscriptions(context: click.Context, *, for_programs: bool | None) -> None:
+    """List the subscriptions that have a checkpoint; or reset, forget or take over one.
+
+    For each partition: the checkpoint, the gap (events still to be read, whatever the filter) and the lag
+    (how long ago the first of them was recorded). To list them changes nothing, and disturbs no reader.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    with context.ensure_object(Place).open() as store:
+        found = store.subscriptions()
+    if json_wanted(for_programs):
+        for info in found:
+            print_json(info._asdict())
+    elif found:
+        console().print(subscription_table(found))
+    else:
+        say("There is no subscription.")
+
+
+@subscriptions.command(
+    "reset", epilog="Example: mainstem subscriptions reset invoices --to beginning"
+)
+@click.argument("name")
+@click.option(
+    "--to",
+    "start",
+    type=Moment(),
+    required=True,
+    help="beginning, end, a position (one for each partition: 0=120,1=97), or an ISO 8601 time.",
+)
+@_YES
+@click.option("--json", "for_programs", is_flag=True, help="JSON for programs.")
+@pass_place
+def reset(place: Place, name: str, start: Start, *, yes: bool, for_programs: bool) -> None:
+    """Put the subscription NAME elsewhere: its reader goes on there when it is started again.
+
+    A reader that is running now gets CheckpointLost when it saves next, and has to be started again.
+    Put back, it is given events a second time; put ahead, it never sees those that it passes.
+    """
+    with place.open() as store:
+        before = _known(store, name)
+        _ask(
+            f"Put subscription {quoted(name)} elsewhere? A reader that runs now is ended.", yes=yes
+        )
+        moved = store.reset_subscription(name, start)
+    for checkpoint in moved:
+        if for_programs:
+            print_json({**checkpoint._asdict(), "before": before.get(checkpoint.partition)})
+        else:
+            was = before.get(checkpoint.partition)
+            say(
+                f"{quoted(name)}, partition {checkpoint.partition}: at position {checkpoint.position}"
+                + ("." if was is None else f", was at {was}.")
+            )
+
+
+@subscriptions.command("forget", epilog="Example: mainstem subscriptions forget invoices")
+@click.argument("name")
+@_YES
+@click.option("--json", "for_programs", is_flag=True, help="JSON for programs.")
+@pass_place
+def forget(place: Place, name: str, *, yes: bool, for_programs: bool) -> None:
+    """Remove the checkpoints of the subscription NAME: opened again, it begins where its reader says.
+
+    A reader that is running now gets CheckpointLost when it saves next.
+    """
+    with place.open() as store:
+        before = _known(store, name)
+        _ask(f"Forget subscription {quoted(name)}? A reader that runs now is ended.", yes=yes)
+        forgotten = store.forget_subscription(name)
+    if for_programs:
+        print_json({"subscription": name, "forgotten": forgotten, "before": before})
+    else:
+        say(f"{quoted(name)} is forgotten." if forgotten else f"{quoted(name)} was gone already.")
+
+
+@subscriptions.command(
+    "take-over", epilog="Example: mainstem subscriptions take-over invoices --yes"
+)
+@click.argument("name")
+@filter_options
+@click.option("--max-count", type=click.IntRange(1), help="End after so many events.")
+@_YES
+@pass_place
+def take_over(
+    place: Place, name: str, max_count: int | None, *, yes: bool, **wanted: Unpack[Filters]
+) -> None:
+    """Read the subscription NAME here, in place of its application, until Ctrl-C.
+
+    Takes it from whoever reads under this name, who gets CheckpointLost; prints its events as JSON lines
+    from its checkpoint on, and moves the checkpoint: the application never sees what was printed here. To
+    look without taking anything, use mainstem tail.
+    """
+    with place.open() as store:
+        _known(store, name)
+        _ask(
+            f"Take subscription {quoted(name)} from its reader? Events that are printed here, it never sees.",
+            yes=yes,
+        )
+        print_from(store.subscribe(name, **wanted), max_count)
+
+
+def _known(store: mainstem.Store, name: str) -> dict[int, int]:
+    """Where it is, by partition. Raises a usage error where it has no checkpoint: a mistyped name."""
+    found = {int(each.partition): int(each.position) for each in store.checkpoints(name)}
+    if not found:
+        raise click.UsageError(
+            f"There is no subscription {quoted(name)}. mainstem subscriptions shows those there are."
+        )
+    return found
+
+
+def _ask(question: str, *, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("Nobody can be asked here: say --yes.")
+    click.confirm(question, abort=True, err=True)

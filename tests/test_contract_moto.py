@@ -1,0 +1,77 @@
+"""The contract on moto, with no client handed over: its hook in botocore's session is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from mainstem import JsonCodec, Store
+from mainstem.dynamodb import create_tables
+from mainstem.dynamodb.context import system_clock
+from mainstem.dynamodb.open import open_blocking
+from mainstem.testing import contract
+from moto_help import mocked_aws
+
+
+class Mocked(contract.Backend):
+    def __init__(self) -> None:
+        super().__init__()
+        self.mocked = f"dynamodb://test-{uuid4().hex}"
+        create_tables(self.mocked, stream=False)
+
+    def connect(self, clock: contract.Clock | None) -> Store:
+        return open_blocking(self.mocked, JsonCodec(), clock=clock or system_clock)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _mocked() -> Iterator[None]:
+    with mocked_aws():
+        yield
+
+
+class TestMoto(contract.Contract):
+    examples = 3
+
+    @pytest.fixture
+    def make_backend(self) -> contract.MakeBackend:
+        return Mocked
+
+
+CAN_NOT = {
+    "commits larger than a transaction: it takes no PartiQL INSERT with parameters": (
+        "test_a_large_commit_is_written_whole",
+        "test_a_range_over_several_pages",
+        "test_a_rare_event_is_found_among_thousands",
+        "test_events_appended_during_a_replay_come_too",
+        "test_in_parallel_each_partition_comes_whole_and_in_order",
+        "test_lazily_the_rest_is_read_when_it_is_asked_for",
+        "test_many_events_between_two_wanted_ones_are_passed_over_for_good",
+        "test_more_than_a_page_of_streams",
+        "test_pages_join_without_a_seam",
+        "test_pages_of_the_log_join_without_a_seam",
+    ),
+    "several threads at once: its transactions and conditions hold for one request at a time only": (
+        "test_a_commit_sent_many_times_at_once_is_written_once",
+        "test_commits_of_several_streams_are_never_seen_in_part",
+        "test_of_writers_of_one_stream_one_wins_each_version",
+        "test_streams_born_at_once_are_all_there",
+        "test_while_writers_write_each_position_comes_once_in_order",
+        "test_with_any_every_writer_gets_a_place",
+    ),
+}
+"""What of the contract moto's DynamoDB can't do, and why. The page on testing names the same."""
+
+for _names in CAN_NOT.values():
+    for _name in _names:
+        assert callable(getattr(contract.Contract, _name)), "it was renamed"
+        setattr(TestMoto, _name, None)
+
+
+def test_the_page_names_what_moto_can_not_do() -> None:
+    page = Path(__file__).parent.parent / "docs" / "how-to" / "test-your-application.md"
+    told = " ".join(page.read_text().split())
+    for reason in CAN_NOT:
+        assert reason in told
