@@ -22,6 +22,7 @@ from benchmarks import (
     repeats,
     scale,
     speed,
+    together,
 )
 
 
@@ -58,6 +59,7 @@ def _speed(console: Console) -> None:
 
 PARTS = {
     "speed": _speed,
+    "together": together.report,
     "memory": memory.report,
     "repeats": repeats.report,
     "follow": follow.report,

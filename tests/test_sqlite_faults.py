@@ -11,6 +11,7 @@ import pytest
 
 import mainstem
 from mainstem import ANY, Store, StoreBusy, StoreFull
+from mainstem.sqlite.engine import Engine
 from mainstem.testing.invariants import check_invariants
 from sqlite_help import PATIENCE, locked, new, opened, run_script, url_of
 
@@ -32,18 +33,26 @@ def fill_up(store: Store) -> int:
             return version
 
 
+def limit(engine: Engine, pages: int) -> None:
+    """As if there were no room for more."""
+    for connection in (engine.commits.connection, *engine._alone._idle):
+        assert connection is not None
+        connection.execute(f"PRAGMA max_page_count = {pages}").fetchone()
+
+
 def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path) -> None:
     store, engine = opened(tmp_path / "full.db")
     with store:
-        engine.commits.write(lambda c: c.execute("PRAGMA max_page_count = 100").fetchone())
+        store.append("first", new("so that all connections are open"), expected=0)
+        limit(engine, 100)
         written = fill_up(store)
         assert written > 50
         with pytest.raises(StoreFull, match="room"):
             store.append("b", new("x" * 30_000, "y"), expected=0)
         assert store.version("a") == written
         assert store.version("b") == 0
-        assert [event.payload for event in store.read_all()] == ["x" * 3_000] * written
-        engine.commits.write(lambda c: c.execute("PRAGMA max_page_count = 1000").fetchone())
+        assert [event.payload for event in store.read_all()][1:] == ["x" * 3_000] * written
+        limit(engine, 1000)
         assert store.append("a", new("more"), expected=written).version == written + 1
         check_invariants(store)
 

@@ -73,7 +73,12 @@ class SqliteAdapter:
                 connection, writes, commit_id, self._clock(), may_repeat=may_repeat
             )
 
-        write = Write(work)
+        def statement(connection: sqlite3.Connection) -> list[AppendResult] | None:
+            result = append.append_next(connection, writes[0], commit_id, self._clock())
+            return None if result is None else [result]
+
+        is_one = len(writes) == 1 and len(writes[0].events) == 1
+        write = Write(work, statement if is_one else None)
         try:
             results: list[AppendResult] = yield write
         except OutcomeUnknown as error:

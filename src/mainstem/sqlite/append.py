@@ -79,7 +79,7 @@ def append(
     Raises `VersionConflict` or `CommitMismatch`; then nothing was inserted.
     """
     if len(writes) == 1 and len(writes[0].events) == 1:
-        result = _append_next(connection, writes[0], commit_id, recorded_us)
+        result = append_next(connection, writes[0], commit_id, recorded_us)
         if result is not None:
             return [result]
     versions: list[Version] = []
@@ -115,10 +115,12 @@ def append(
     return results
 
 
-def _append_next(
+def append_next(
     connection: sqlite3.Connection, write: StreamWrite, commit_id: str, recorded_us: int
 ) -> AppendResult | None:
-    """The most frequent append, in a single statement. None: not written, look closer."""
+    """The most frequent append, in a single statement: one event at an exact version. None: not written,
+    look closer.
+    """
     stream_id, (event,), expected = write
     if not isinstance(expected, int) or expected > _LARGEST_INTEGER:
         return None

@@ -50,7 +50,7 @@ class BlockingDriver:
         if isinstance(request, Read):
             return self._engine.read(request.work)
         if isinstance(request, Write):
-            return self._commits.carry_out(request)
+            return self._engine.write(request)
         return time.sleep(request.seconds)
 
 

@@ -7,18 +7,19 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import finalize
 
 from mainstem.errors import StoreError
 from mainstem.sqlite import forks
+from mainstem.sqlite.alone import Alone
 from mainstem.sqlite.connections import connect_for_writing
 from mainstem.sqlite.faults import FAULTS, translate
 from mainstem.sqlite.files import StoreFile
 from mainstem.sqlite.group_commit import GroupCommit
 from mainstem.sqlite.readers import Readers
 from mainstem.sqlite.settings import Settings
-from mainstem.sqlite.tickets import Ticket
+from mainstem.sqlite.tickets import Ticket, Write
 
 T = TypeVar("T")
 
@@ -39,9 +40,18 @@ class Engine:
         self._file = StoreFile(settings)
         self.commits = GroupCommit(settings, self._file, connect_for_writing(settings, self._file))
         self._readers = Readers(settings, self._file)
+        self._alone = Alone(settings, self._file, self.commits, self._readers)
         # The thread holds what it needs and not this, so that a store that nobody uses ends it.
         finalize(self, self.commits.finish).atexit = False
         forks.register(self)
+
+    def write(self, ticket: Write) -> Any:
+        """Have the work done and committed, and answer its result: see `GroupCommit.carry_out`."""
+        statement = ticket.statement
+        if statement is None or not self._alone.carry_out(ticket, statement):
+            return self.commits.carry_out(ticket)
+        assert ticket.outcome is not None
+        return ticket.outcome.answer()
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``work``, which only reads. It sees everything committed before it began."""
@@ -63,6 +73,7 @@ class Engine:
             self.commits.close()
         finally:
             self._readers.close()
+            self._alone.close()
 
     # Forks
 
@@ -77,6 +88,7 @@ class Engine:
         rested = self.commits.rest(seconds)
         rested = self._readers.rest(max(0.0, until - time.monotonic())) and rested
         if rested:
+            self._alone.close()
             self._file.leave_parent()
         return rested
 
@@ -94,9 +106,10 @@ class Engine:
             refusal = partial(_forked_in_use, self.settings.place)
         if refusal is not None:
             # Neither used nor closed: that could undo what the parent has.
-            forks.keep(self.commits.connection, self._readers)
+            forks.keep(self.commits.connection, self._readers, self._alone)
             self.commits.connection = None
             self._readers = Readers(self.settings, self._file)
+            self._alone = Alone(self.settings, self._file, self.commits, self._readers)
         self._readers.resume()
         self.commits.leave_parent(refusal)
 

@@ -43,6 +43,10 @@ of 0 means not to wait for others, and the work itself takes time too."""
 _LOCKED: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_RECOVERY, sqlite3.SQLITE_LOCKED)
 """What passes by itself."""
 
+_GATHERING: Final = 0.00002
+_LONGEST_GATHERING: Final = 0.0003
+"""Seconds that a transaction waits for those who were in the last one: less than it takes to flush."""
+
 _LOOK: Final = 0.02
 """Seconds between two looks whether a caller whose deadline has passed can be told something."""
 
@@ -61,6 +65,8 @@ class GroupCommit:
         """Rung when something waits or a flag was set. May be rung by a signal handler at any moment."""
         self._transaction: Transaction | None = None
         """Under way at this moment."""
+        self._last = 0
+        """How many works the last one had. Where it had several, more may come."""
         self._alive = allocate_lock()
         """Held by the writing thread for as long as there is one."""
         self._thread = 0
@@ -151,6 +157,17 @@ class GroupCommit:
         return OutcomeUnknown(
             f"the last change of {settings.place}",
             f"its commit had no answer within {settings.timeout:g} seconds",
+        )
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody writes, so that who comes need not wait for others, nor be waited for."""
+        return (
+            self._transaction is None
+            and not self._waiting
+            and self._last <= 1
+            and self.refusal is None
+            and self._settings.path is not None
         )
 
     # Ending
@@ -261,11 +278,18 @@ class GroupCommit:
     def _serve(self) -> None:
         while not self._is_resting:
             if self._waiting:
+                self._let_others_come()
                 self._carry_out_some()
             elif self.is_closed:
                 return
             else:
                 self._bell.get()
+
+    def _let_others_come(self) -> None:
+        """Those who were answered together mostly come again together, if they get the time for it."""
+        until = time.monotonic() + _LONGEST_GATHERING
+        while len(self._waiting) < self._last and time.monotonic() < until:
+            time.sleep(_GATHERING)
 
     def _carry_out_some(self) -> None:
         try:
@@ -327,6 +351,7 @@ class GroupCommit:
                     break
         finally:
             self._transaction = None
+            self._last = len(transaction.outcomes)
             if not transaction.is_clean:
                 self._renew()
             self._answer(transaction.outcomes)

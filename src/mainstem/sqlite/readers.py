@@ -53,11 +53,11 @@ class Readers:
         A connection whose use ended in any exception, an interrupt too, is not used again: a
         statement that was left open would keep it at the state of that moment.
         """
-        use = self._begin()
+        use = self.begin()
         try:
             return self._read(work)
         finally:
-            self._in_use.discard(use)
+            self.end(use)
 
     def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         while True:
@@ -100,7 +100,7 @@ class Readers:
         """After the fork, in both processes."""
         self._forker = None
 
-    def _begin(self) -> _Use:
+    def begin(self) -> _Use:
         """Wait for a fork that has begun. One that begins later waits for this."""
         until = time.monotonic() + self._settings.timeout
         use = _Use()
@@ -114,6 +114,10 @@ class Readers:
                     f"{self._settings.place} can't be read while this process is being forked. Try again."
                 )
             time.sleep(_LOOK)
+
+    def end(self, use: _Use) -> None:
+        """What was begun is over."""
+        self._in_use.discard(use)
 
     def _borrow(self) -> sqlite3.Connection:
         self._file.check_to_read()

@@ -43,12 +43,26 @@ class Outcome(NamedTuple):
 class Ticket:
     """One caller's work. ``writes``: in a transaction that holds the write lock, and is committed."""
 
-    __slots__ = ("_done", "_owner", "deadline", "future", "outcome", "tell", "work", "writes")
+    __slots__ = (
+        "_done",
+        "_owner",
+        "deadline",
+        "future",
+        "is_alone",
+        "outcome",
+        "statement",
+        "tell",
+        "work",
+        "writes",
+    )
 
     def __init__(self, work: Work, *, writes: bool = True) -> None:
         self.work = work
         self.writes = writes
+        self.statement: Work | None = None
         self.outcome: Outcome | None = None
+        self.is_alone = False
+        """Its caller is writing it at the moment."""
         self.deadline = 0.0
         """A time of `time.monotonic`. Until then others' locks are waited for."""
         self.tell: Callable[[list[Ticket]], object] | None = None
@@ -102,16 +116,24 @@ class Ticket:
         """What is known by now."""
         outcome = self.outcome
         if outcome is None:
-            return Fate.UNKNOWN if self.is_taken else Fate.NOT_WRITTEN
+            return Fate.UNKNOWN if self.is_taken or self.is_alone else Fate.NOT_WRITTEN
         if outcome.error is None:
             return Fate.WRITTEN
         return Fate.UNKNOWN if isinstance(outcome.error, OutcomeUnknown) else Fate.NOT_WRITTEN
 
 
 class Write(Ticket):
-    """A request: run this in a write transaction, alone or together with others, and commit."""
+    """A request: run this in a write transaction, alone or together with others, and commit.
+
+    A ``statement`` may do the same by a single statement, without a savepoint or, where nobody else writes,
+    a transaction. It answers None where that has written nothing, and a closer look is needed.
+    """
 
     __slots__ = ()
+
+    def __init__(self, work: Work, statement: Work | None = None) -> None:
+        super().__init__(work)
+        self.statement = statement
 
 
 class Read(NamedTuple):

@@ -77,6 +77,8 @@ class Transaction:
         connection = self._connection
         alone = not self.outcomes
         if not alone:
+            if self._is_done_by_statement(ticket):
+                return
             connection.execute("SAVEPOINT work")
         try:
             outcome = Outcome(ticket.work(connection), None)
@@ -91,6 +93,22 @@ class Transaction:
         self.outcomes.append((ticket, outcome))
         if connection.in_transaction and not alone:
             connection.execute("RELEASE work")
+
+    def _is_done_by_statement(self, ticket: Ticket) -> bool:
+        """A single statement that fails is undone by itself, which saves two others."""
+        statement = ticket.statement
+        if statement is None:
+            return False
+        try:
+            result = statement(self._connection)
+        except FAULTS:
+            if not self._connection.in_transaction:
+                raise  # SQLite has rolled back everything
+            return False
+        if result is None:
+            return False
+        self.outcomes.append((ticket, Outcome(result, None)))
+        return True
 
     def _commit(self) -> None:
         if not self.outcomes or not self._connection.in_transaction:
