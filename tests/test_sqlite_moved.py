@@ -188,7 +188,7 @@ def test_what_sqlite_has_beside_the_file_may_not_go_either(
         if again:
             beside.write_bytes(content)
         for use in (USES["version"], USES["append"], USES["read_all"]):
-            engine._file._next_look = 0.0  # a second later
+            engine._file._next_look = 0.0  # some time later
             with pytest.raises(StoreDamaged, match=f"{suffix} was deleted or exchanged"):
                 use(store)
 
@@ -203,7 +203,7 @@ os._exit(0)  # as a crash would: the commit is in the log beside the file
 
 def test_closing_leaves_the_log_that_another_process_has_made_since(path: Path) -> None:
     """SQLite deletes its log by name, whoever's that is by now."""
-    store = mainstem.connect(url_of(path))
+    store, engine = opened(path)
     store.append("a", new("old"), expected=0)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -212,6 +212,7 @@ def test_closing_leaves_the_log_that_another_process_has_made_since(path: Path) 
     path.with_name("shop.db-shm").unlink()
     run_script(CRASHING, url_of(path))
     assert log.stat().st_size > 0
+    engine._file._next_look = 0.0
     with pytest.raises(StoreDamaged):
         store.append("a", new("late"), expected=1)
     store.close()
@@ -351,10 +352,12 @@ import sys, mainstem
 with mainstem.connect(sys.argv[1]) as store:
     store.append("b", [mainstem.NewEvent("X", 1)], expected=mainstem.ANY)
 """
-    with mainstem.connect(url_of(path)) as store:
+    store, engine = opened(path)
+    with store:
         store.append("a", new(1), expected=0)
         os.close(os.open(path, os.O_RDONLY))
         run_script(script, url_of(path))
+        engine._file._next_look = 0.0
         with pytest.raises(StoreDamaged, match="-wal was deleted"):
             store.append("a", new(2), expected=1)
     with closing(sqlite3.connect(path)) as connection:

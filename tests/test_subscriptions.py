@@ -115,6 +115,26 @@ def test_what_the_same_store_writes_wakes_a_reader_that_never_looks_by_itself(
     assert values(reader.events) == [0, 1, 2, 3]
 
 
+def test_what_is_appended_between_the_look_and_the_wait_wakes_a_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SqliteAdapter, "polling", Polling(math.inf, math.inf))
+    next_batch = Follower.next_batch
+    left = [0, 1, 2]
+
+    def appending(follower: Follower) -> Op[Any]:
+        batch = yield from next_batch(follower)
+        if batch is None and left:
+            fill(store, "a", len([left.pop()]))
+        return batch
+
+    with mainstem.connect(url_of(tmp_path / "shop.db")) as store:
+        monkeypatch.setattr(Follower, "next_batch", appending)
+        with Following(store.subscribe("s")) as reader:
+            reader.wait_for(3)
+    assert values(reader.events) == [0, 1, 2]
+
+
 def test_a_reader_that_never_looks_by_itself_is_stopped(
     connect: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,7 +154,7 @@ def test_a_reader_that_never_looks_by_itself_is_stopped(
 
 
 def test_where_a_filter_lets_nothing_through_the_checkpoint_is_saved_now_and_then(
-    connect: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
+    connect: Callable[..., Store], weather: Weather, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(read, "_FILTERED_WINDOW", 300)
     store = connect()
@@ -142,7 +162,8 @@ def test_where_a_filter_lets_nothing_through_the_checkpoint_is_saved_now_and_the
     fill(store, "wanted-1", 1)
     found = iter(store.subscribe("s", category="wanted", batch_size=100))
     next(found)
-    # Saved at 1,200 and 2,400: not once for each look, and not at the end alone.
+    # Where it began, at 1,200 and at 2,400: not once for each look, and not at the end alone.
+    assert weather.calls["save_checkpoint"] == 3
     assert [at.position for at in store.checkpoints("s")] == [2_400]
 
 

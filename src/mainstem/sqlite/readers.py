@@ -120,7 +120,7 @@ class Readers:
         self._in_use.discard(use)
 
     def _borrow(self) -> sqlite3.Connection:
-        self._file.check_to_read()
+        self._file.check()
         if self._file.has_changed():
             self._close_idle()
         try:
