@@ -425,7 +425,7 @@ def test_debug_shows_where_an_error_arose(mainstem_: Mainstem, shop: str) -> Non
 def test_a_fault_of_the_machine_is_one_message(mainstem_: Mainstem, shop: str) -> None:
     ran = mainstem_("export", "--force", "/dev/full")
     assert (ran.code, ran.out) == (1, "")
-    assert ran.err == "mainstem: /dev/full can't be written any further: No space left on device.\n"
+    assert ran.err == "mainstem: /dev/full takes no more: No space left on device.\n"
 
 
 def test_the_version_is_printed(mainstem_: Mainstem) -> None:

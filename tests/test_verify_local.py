@@ -114,6 +114,6 @@ def test_wrong_calls_are_refused(url: str) -> None:
     ):
         with pytest.raises(InvalidInput):
             verify_log(url, **options)
-    embedded = run("sqlite:///x.db", "verify")
+    embedded = run("sqlite:///x.db", "verify", "--read-units", "10")
     assert embedded.returncode == 2
-    assert "SQLite" in embedded.stderr
+    assert "DynamoDB" in embedded.stderr

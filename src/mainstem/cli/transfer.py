@@ -247,13 +247,13 @@ def export(
 
 @contextmanager
 def _written_to(path: Path) -> Iterator[None]:
-    """Says which file it is that can't be written any further, and what it is good for."""
+    """Says which file it is that takes no more, and what it is good for."""
     try:
         yield
     except BrokenPipeError:
         raise  # nobody wants to read any more
     except OSError as error:
-        what = f"{printable(str(path))} can't be written any further: {error.strerror}"
+        what = f"{printable(str(path))} takes no more: {error.strerror}"
         if path.is_file():
             what += (
                 ". What is whole in it is kept: mend the cause and repeat the export with --resume"

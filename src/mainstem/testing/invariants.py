@@ -61,7 +61,7 @@ def check_invariants(
         *_found(_range_violations(store, replay)),
     ]
     if commit_ids_are_unique:
-        violations += _doubled_commits(store)
+        violations += _found(_doubled_commits(store))
     if violations:
         raise InvariantBroken(violations)
     return replay
@@ -81,10 +81,14 @@ def replay_all(store: Store) -> Replay:
     for partition in range(store.partitions):
         head = store.head(partition)
         digests: list[bytes] = []
-        for event in store.read_all(partition=partition):
-            replay.violations += _log_violations(event, partition, len(digests), replay.streams)
-            digests.append(_digest(event, event.position))
-            replay.streams.setdefault(event.stream_id, []).append(_digest(event, None))
+        try:
+            for event in store.read_all(partition=partition):
+                replay.violations += _log_violations(event, partition, len(digests), replay.streams)
+                digests.append(_digest(event, event.position))
+                replay.streams.setdefault(event.stream_id, []).append(_digest(event, None))
+        except StoreDamaged as error:  # the store has noticed it by itself
+            what = f"partition {partition} can't be read from position {len(digests)} on"
+            replay.violations += [f"L1: {what}: {error}", f"L3: {what}: {error}"]
         if len(digests) < head:
             replay.violations.append(
                 f"L1: partition {partition} has head {head}, but a replay found {len(digests)} events"
