@@ -100,7 +100,7 @@ def _install(folder: Path, python: str, machine: str) -> None:
             command += ["--platform", f"manylinux_2_{glibc}_{machine}"]
         command += ["--python-version", python, "--implementation", "cp"]
         # Wherever pip is set up to install: with these it can't also be told where.
-        command += ["--no-user", "--prefix=", "--root="]
+        command += ["--no-user", "--prefix=", f"--root={folder.anchor}"]
     elif (uv := shutil.which("uv")) is not None:
         platform = f"{machine}-manylinux_2_28"
         command = [uv, "pip", "install", "--quiet", "--python-platform", platform]
