@@ -91,8 +91,8 @@ def run(operation: Op[Any], answer: Any) -> Any:
     [
         (3, faults.Throttled("slow"), 3),
         (1, faults.NoReply("lost"), 1),
-        (3, faults.Conflicted("others"), 7),
-        (None, faults.Throttled("slow"), 7),
+        (3, faults.Conflicted("others"), 6),
+        (None, faults.Throttled("slow"), 6),
     ],
 )
 def test_a_request_is_tried_as_often_as_the_settings_allow(

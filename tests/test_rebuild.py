@@ -19,7 +19,7 @@ from mainstem.dynamodb.repair_run import Progress
 from mainstem.dynamodb.requests import Item, Key, Put, PutNew, Table, Value
 from mainstem.dynamodb.segments import Segmenter, SegmentSize
 from mainstem.dynamodb.view import Hint
-from mainstem.errors import StoreDamaged, VersionConflict
+from mainstem.errors import StoreDamaged
 from repair_help import Shop
 from simulation.verifying import full_check, quick_check
 
@@ -241,7 +241,7 @@ def test_what_is_wrong_is_seen_and_put_right(
 
 def test_a_stream_that_a_stray_cursor_was_in_the_way_of_can_be_begun(shop: Shop) -> None:
     listed_cursor_of_no_stream(shop)
-    with pytest.raises(VersionConflict):
+    with pytest.raises(StoreDamaged, match="mainstem repair"):
         shop.run(shop.appending(shop.adapter("transactional"), "ghost", 0, 1, "first"))
     repaired(shop)
     shop.run(shop.appending(shop.adapter("transactional"), "ghost", 0, 1, "first"))

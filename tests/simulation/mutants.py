@@ -336,7 +336,7 @@ MUTANTS = (
     Mutant(
         "an emptied batch does not send its sequencer back to what is settled",
         "errors",
-        [Edit("sequencer", "if is_emptied(batch):", "if False:")],
+        [Edit("sequencer", "None if is_emptied(batch) else list(", "list(")],
     ),
     Mutant(
         "what is not settled is copied into segments",
