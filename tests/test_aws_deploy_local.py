@@ -24,7 +24,9 @@ from mainstem.aws.deployment import Deployment
 from mainstem.aws.destruction import Destruction
 from mainstem.cli.app import run
 from mainstem.dynamodb import create_tables
-from mainstem.dynamodb.layout import AttributeNames
+from mainstem.dynamodb.layout import AttributeNames, Layout
+from mainstem.dynamodb.open import parse
+from mainstem.dynamodb.requests import Table
 
 PYTHON = f"3.{sys.version_info.minor}"
 ARCHITECTURE = "x86_64" if os.uname().machine == "x86_64" else "arm64"
@@ -201,7 +203,7 @@ def test_dead_letters_are_redriven_by_the_command(
     for number, item in enumerate(layout_items):
         plain = {name: next(iter(value.values())) for name, value in item.items()}
         plain["EventId"] = int(plain["EventId"])
-        records.append(record(mainstem_events_table(), plain, f"{number:021}"))
+        records.append(record(events_table_of(url), plain, f"{number:021}"))
     bucket = bucket_of(account, url)
     body = json.dumps(
         {"requestContext": {"condition": "x"}, "payload": json.dumps({"Records": records})}
@@ -216,10 +218,8 @@ def test_dead_letters_are_redriven_by_the_command(
     assert out.startswith("0 dead letters")
 
 
-def mainstem_events_table() -> Any:
-    from mainstem.dynamodb.layout import Layout
-
-    return Layout("any").events
+def events_table_of(url: str) -> Table:
+    return Layout(parse(url).name).events
 
 
 def bucket_of(account: LocalAws, url: str) -> str:
