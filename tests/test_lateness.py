@@ -174,7 +174,7 @@ def test_a_change_stream_that_was_turned_on_anew_is_looked_at_from_its_beginning
     watched.sequence()
     watched.look()
     assert watched.look(watched.another()).records == 0
-    key = {"pk": LATENESS_KEY.hash, "sk": LATENESS_KEY.sort}
+    key: dict[str, str | int | bytes] = {"pk": LATENESS_KEY.hash, "sk": LATENESS_KEY.sort}
     saved = Put(watched.shop.layout.log, {**key, "Stream": "another", "Shards": "{}"})
     watched.shop.database.execute(saved)
     assert watched.look(watched.another()).records == 5
