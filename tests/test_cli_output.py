@@ -265,7 +265,8 @@ def test_a_disk_that_is_full_is_told_with_the_name_of_the_file(
     assert done.returncode == 1
     assert done.stdout == b""
     assert str(file).encode() in done.stderr
-    assert b"written" not in done.stderr
+    assert b" written to " not in done.stderr
+    assert done.stderr.count(b"\n") == 1
 
 
 def test_an_import_of_files_that_are_not_there_tells_no_counts(url: str, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from mainstem.aws.sequencing import Sequencing
 from mainstem.codec import JsonCodec
 from mainstem.dynamodb.lateness import Lateness, Looked
 from mainstem.dynamodb.layout import LATENESS_KEY
-from mainstem.dynamodb.requests import Control, GetRecords, Item, Put
+from mainstem.dynamodb.requests import Control, GetRecords, Put
 from mainstem.dynamodb.view import hint_of
 from mainstem.errors import StoreBusy, StoreFormatError
 from mainstem.streams import LogFilter
@@ -174,7 +174,7 @@ def test_a_change_stream_that_was_turned_on_anew_is_looked_at_from_its_beginning
     watched.sequence()
     watched.look()
     assert watched.look(watched.another()).records == 0
-    key: Item = {"pk": LATENESS_KEY.hash, "sk": LATENESS_KEY.sort}
+    key: dict[str, str | int | bytes] = {"pk": LATENESS_KEY.hash, "sk": LATENESS_KEY.sort}
     saved = Put(watched.shop.layout.log, {**key, "Stream": "another", "Shards": "{}"})
     watched.shop.database.execute(saved)
     assert watched.look(watched.another()).records == 5
