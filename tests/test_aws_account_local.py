@@ -404,3 +404,12 @@ def test_what_botocore_raises_is_told_in_words(
 def test_without_a_stack_there_is_no_bucket_of_dead_letters(name: str) -> None:
     with pytest.raises(DeploymentFailed, match="--bucket"):
         bucket_of(Account(f"dynamodb://{name}"))
+
+
+def test_no_password_of_a_proxy_is_told() -> None:
+    error = botocore.exceptions.ProxyConnectionError(proxy_url="http://ada:hunter2@proxy:3128")
+    assert "hunter2" in str(error)
+    assert "hunter2" not in str(translated(error, "deploy"))
+    with pytest.raises(StoreBusy) as caught, in_words("deploy"):
+        raise error
+    assert "hunter2" not in str(caught.value)

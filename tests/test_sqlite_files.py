@@ -186,7 +186,8 @@ def test_options_are_understood_in_any_case() -> None:
         "sqlite:///a%00b.db", "sqlite:///x.db?mode=w", "sqlite:///x.db?mode=",
         "sqlite:///x.db?synchronous=OFF", "sqlite:///x.db?timeout=soon", "sqlite:///x.db?timeout=-1",
         "sqlite:///x.db?timeout=nan", "sqlite:///x.db?timeout=1e9", "sqlite:///x.db?tiemout=3",
-        "sqlite://:memory:?mode=ro", "postgres:///x", "SQLITE:///x.db", None, 7, b"sqlite:///x.db",
+        "sqlite://:memory:?mode=ro", "sqlite://[x", "sqlite://[x]y/z.db",
+        "postgres:///x", "SQLITE:///x.db", None, 7, b"sqlite:///x.db",
     ],
 )  # fmt: skip
 def test_a_url_that_means_nothing_is_refused(

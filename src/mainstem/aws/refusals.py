@@ -9,6 +9,7 @@ from typing import Any, Final
 import botocore.exceptions
 
 from mainstem.errors import DeploymentFailed, MainstemError, StoreBusy, StoreDenied, StoreError
+from mainstem.redaction import redacted
 
 _NO_CREDENTIALS: Final = (
     "There are no AWS credentials. Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
@@ -63,29 +64,32 @@ def in_words(purpose: str) -> Iterator[None]:
     try:
         yield
     except botocore.exceptions.WaiterError as error:
-        raise DeploymentFailed(f"AWS did not get done, to {purpose}: {error}.") from error
+        raise DeploymentFailed(
+            f"AWS did not get done, to {purpose}: {redacted(str(error))}."
+        ) from error
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
         raise translated(error, purpose) from error
 
 
 def translated(error: Exception, purpose: str) -> MainstemError:
     """The error of ours for one of botocore's."""
+    said = redacted(str(error))  # a proxy's password stands in it
     if isinstance(error, botocore.exceptions.ClientError):
         return _refused(error, purpose)
     if isinstance(error, botocore.exceptions.NoCredentialsError):
         return StoreDenied(_NO_CREDENTIALS)
     if isinstance(error, botocore.exceptions.ProfileNotFound):
-        return StoreDenied(f"{error}. Set another profile.")
+        return StoreDenied(f"{said}. Set another profile.")
     if _NO_WAY_TO_CREDENTIALS & {kind.__name__ for kind in type(error).__mro__}:
-        return StoreDenied(f"The AWS credentials can't be had: {error}")
+        return StoreDenied(f"The AWS credentials can't be had: {said}")
     if isinstance(
         error, (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError)
     ):
         return StoreBusy(
-            f"AWS can't be reached, to {purpose}: {error}. See that this machine has a network, and "
+            f"AWS can't be reached, to {purpose}: {said}. See that this machine has a network, and "
             "that the region and AWS_ENDPOINT_URL are right. Trying again is safe."
         )
-    return StoreError(f"AWS can't be used as it is set up, to {purpose}: {error}")
+    return StoreError(f"AWS can't be used as it is set up, to {purpose}: {said}")
 
 
 def _refused(error: Any, purpose: str) -> MainstemError:

@@ -43,7 +43,13 @@ def open_async(
 
 def parse(url: str, *, create: bool = True) -> Settings:
     """The settings that a URL means. Raises `InvalidInput` with what is wrong with it."""
-    parts = urlsplit(url, allow_fragments=False)  # "#" may stand in a file name
+    try:
+        parts = urlsplit(url, allow_fragments=False)  # "#" may stand in a file name
+    except ValueError as error:
+        raise InvalidInput(
+            f"{url!r}: {error}. A SQLite URL is sqlite:/// and the path of the file, such as "
+            "sqlite:///shop.db or sqlite:////var/lib/shop.db."
+        ) from None
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     settings = Settings(
         _path(url, parts.netloc, unquote(parts.path)),
