@@ -257,6 +257,7 @@ def test_the_bundle_has_no_part_that_functions_do_not_need(bundle: Bundle) -> No
     names = zipfile.ZipFile(io.BytesIO(bundle.data)).namelist()
     packages = {name.split("/")[0].partition("-")[0] for name in names}
     assert packages <= {"mainstem", "msgspec", "backports", "backports.zstd", "backports_zstd"}
+    assert {each.partition("==")[0].partition(".")[0] for each in requirements(PYTHON)} <= packages
     assert not [name for name in names if name.startswith(("mainstem/cli/", "mainstem/demo/"))]
 
 

@@ -122,6 +122,13 @@ def _install(folder: Path, python: str, machine: str) -> None:
         raise DeploymentFailed(
             f"{' and '.join(wanted)} can't be had for Python {python} on {machine}: {said}"
         )
+    names = {each.name.partition("-")[0].replace("_", ".") for each in folder.glob("*.dist-info")}
+    missing = [each for each in wanted if each.partition("==")[0] not in names]
+    if missing:
+        raise DeploymentFailed(
+            f"{' and '.join(missing)} can't be found in the bundle, though {Path(command[0]).name} told of "
+            "no error: it is set up to install elsewhere."
+        )
     for part in ("bin", ".lock"):
         found = folder / part
         if found.is_dir():
