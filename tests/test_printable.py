@@ -159,7 +159,7 @@ COMMANDS: list[list[str]] = [
     ["replay", "--category", STREAM],
     ["replay", "--from-time", HOSTILE],
     ["tail", "-n", "5", "--max-count", "1"],
-    ["tail", "--from", "0", "--max-count", "1"],
+    ["tail", "--from", "0", "--max-count", "1", "--json"],
     ["streams", "--table"],
     ["streams", "--json"],
     ["streams", "--prefix", STREAM],

@@ -27,6 +27,9 @@ from mainstem.positions import END
     help="Begin at this position; where there are several partitions, at one for each: 0=120,1=97.",
 )
 @click.option("--max-count", type=click.IntRange(1), help="End after so many events.")
+@click.option(
+    "--json", is_flag=True, expose_value=False, help="JSON lines, which it prints in any case."
+)
 @pass_place
 def tail(
     place: Place,
