@@ -8,7 +8,6 @@ yet is no matter: its batches are there, or emptied, and then it is read consist
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import takewhile
@@ -26,6 +25,7 @@ from mainstem.dynamodb.blocks import (
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.heads import Heads
 from mainstem.dynamodb.layout import Layout, log_hash, segment_hash
+from mainstem.dynamodb.locks import Guard
 from mainstem.dynamodb.log_items import (
     Head,
     columns_of,
@@ -295,19 +295,19 @@ class _Recent(Generic[T]):
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._lock = threading.Lock()
+        self._guard = Guard()
         self._values: OrderedDict[tuple[int, int], T] = OrderedDict()
 
     def get(self, key: tuple[int, int]) -> T | None:
-        with self._lock:
+        with self._guard():
             return self._values.get(key)
 
     def pop(self, key: tuple[int, int]) -> T | None:
-        with self._lock:
+        with self._guard():
             return self._values.pop(key, None)
 
     def put(self, key: tuple[int, int], value: T) -> None:
-        with self._lock:
+        with self._guard():
             self._values[key] = value
             self._values.move_to_end(key)
             while len(self._values) > self._most:
