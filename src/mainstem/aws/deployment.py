@@ -221,7 +221,7 @@ class Deployment:
         """The settings of tables that are there already, where nothing else is said."""
         with closing(connect_blocking(self._account.place.settings)) as driver:
             try:
-                layout = driver.run(check(self._account.name, Context(driver.new_lock)))
+                layout = driver.run(check(self._account.name, Context(driver.new_lock))).layout
             except StoreFormatError:
                 return names  # the tables of a stack that was broken off say nothing yet
         parameters.setdefault("Partitions", str(layout.partitions))

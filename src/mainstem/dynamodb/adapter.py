@@ -14,6 +14,7 @@ from mainstem.dynamodb.commits import Bounds, most_streams
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.event_items import COMMIT_EVENTS, EventItems
 from mainstem.dynamodb.heads import Heads
+from mainstem.dynamodb.identity import Identity, TableIds
 from mainstem.dynamodb.layout import Layout
 from mainstem.dynamodb.leases import workers
 from mainstem.dynamodb.puts import Puts
@@ -30,6 +31,7 @@ from mainstem.dynamodb.turns import Turns
 from mainstem.dynamodb.upkeep import EVERY, Upkeep
 from mainstem.dynamodb.versions import KnownVersions
 from mainstem.dynamodb.view import Window
+from mainstem.errors import StoreDamaged
 from mainstem.events import AppendResult, StreamInfo
 from mainstem.port import (
     Claim,
@@ -39,6 +41,7 @@ from mainstem.port import (
     LogPage,
     Op,
     Polling,
+    Result,
     StoredCheckpoint,
     StoredSnapshot,
     StoreStatus,
@@ -74,18 +77,21 @@ class DynamoAdapter:
         window: Window | None = None,
         segment_size: SegmentSize | None = None,
         upkeep_every: int = EVERY,
+        opened: TableIds | None = None,
     ) -> None:
+        """``opened``: the tables that were found, to notice when they are others."""
         bounds = bounds or Bounds()
         self.items = items = EventItems(layout)
         streams = Streams(layout, items)
-        versions = KnownVersions()
+        versions = KnownVersions(context.trust)
+        self._identity = Identity(layout, context, opened)
         self._url = url
         self._sequencing = sequencing
         self._layout = layout
         self.context = context
-        self._heads = Heads(layout)
+        self._heads = Heads(layout, context.trust)
         self._repeats = Repeats(layout, items, streams)
-        self.sequencer = Sequencer(layout, items, context, bounds, window)
+        self.sequencer = Sequencer(layout, items, context, bounds, window, self._identity)
         self.segmenter = Segmenter(layout, context, segment_size)
         upkeep = Upkeep(self.sequencer, self.segmenter, context, upkeep_every)
         turns = Turns(layout, items, self._heads, upkeep, context, bounds)
@@ -114,6 +120,18 @@ class DynamoAdapter:
             _EVENT_BYTES, COMMIT_EVENTS, most_streams(layout.partitions, bounds.items)
         )
 
+    def _watched(self, operation: Op[Result]) -> Op[Result]:
+        """What uses what is remembered: it goes where that can't be, and now and then the tables are
+        looked at.
+        """
+        try:
+            result = yield from operation
+        except StoreDamaged:
+            self.context.trust.forget()
+            raise
+        yield from self._identity.look_aside()
+        return result
+
     @property
     def partitions(self) -> int:
         return self._layout.partitions
@@ -133,7 +151,7 @@ class DynamoAdapter:
     def append(
         self, writes: Sequence[StreamWrite], commit_id: str, *, may_repeat: bool
     ) -> Op[list[AppendResult]]:
-        return self._appender.append(writes, commit_id, may_repeat=may_repeat)
+        return self._watched(self._appender.append(writes, commit_id, may_repeat=may_repeat))
 
     def find_commit(self, stream_id: str, commit_id: str) -> Op[AppendResult | None]:
         return self._repeats.find(Attempts(self.context), stream_id, commit_id)
@@ -148,13 +166,15 @@ class DynamoAdapter:
         backwards: bool,
         max_count: int,
     ) -> Op[StreamPage]:
-        return self._stream_reader.read(
-            stream_id,
-            codec,
-            from_version=from_version,
-            to_version=to_version,
-            backwards=backwards,
-            max_count=max_count,
+        return self._watched(
+            self._stream_reader.read(
+                stream_id,
+                codec,
+                from_version=from_version,
+                to_version=to_version,
+                backwards=backwards,
+                max_count=max_count,
+            )
         )
 
     def read_log(
@@ -166,8 +186,8 @@ class DynamoAdapter:
         *,
         max_count: int,
     ) -> Op[LogPage]:
-        return self._log_reader.read(
-            partition, from_position, log_filter, codec, max_count=max_count
+        return self._watched(
+            self._log_reader.read(partition, from_position, log_filter, codec, max_count=max_count)
         )
 
     def head(self, partition: Partition) -> Op[Position]:
@@ -212,7 +232,7 @@ class DynamoAdapter:
         return snapshots.load(self._layout, self.context, stream_id, schema)
 
     def restore(self, events: Sequence[ImportedEvent]) -> Op[ImportCounts]:
-        return self._restorer.restore(events)
+        return self._watched(self._restorer.restore(events))
 
     def status(self) -> Op[StoreStatus]:
         attempts = Attempts(self.context, long=True)

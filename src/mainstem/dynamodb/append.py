@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from mainstem.dynamodb.attempts import Attempts
+from mainstem.dynamodb.attempts import Attempts, Outdated
 from mainstem.dynamodb.commits import Bounds, check_fits_begun, fits
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.event_items import Entry, EventItems, Placed
@@ -17,9 +17,10 @@ from mainstem.dynamodb.puts import Puts
 from mainstem.dynamodb.repeats import Repeats, all_or_mismatch, is_first_of
 from mainstem.dynamodb.sequencer import Sequencer
 from mainstem.dynamodb.streams import Streams
+from mainstem.dynamodb.trust import Moment
 from mainstem.dynamodb.turns import Turns
 from mainstem.dynamodb.upkeep import Upkeep
-from mainstem.dynamodb.versions import KnownVersions
+from mainstem.dynamodb.versions import Known, KnownVersions
 from mainstem.errors import (
     AppendOutcomeUnknown,
     CommitMismatch,
@@ -106,7 +107,8 @@ class Appender:
         writer, whole = self._writer(writes, commit_id, recorded_us)
         names_no_version = any(not isinstance(write.expected, int) for write in writes)
         while True:
-            versions, conflict = yield from self._versions_to_write_at(attempts, writes)
+            relies_on: list[Moment] = []
+            versions, conflict = yield from self._versions_to_write_at(attempts, writes, relies_on)
             if conflict is not None and len(writes) > 1:
                 _, conflict = yield from self._look_at_all(attempts, writes)
                 if conflict is None:
@@ -120,9 +122,14 @@ class Appender:
             if conflict is not None:
                 raise conflict
             entries = _entries(writes, versions, commit_id, recorded_us)
-            pending = Pending(self._layout, entries, whole=whole, in_air=commit.in_air)
+            pending = Pending(
+                self._layout, entries, whole=whole, in_air=commit.in_air, relies_on=relies_on
+            )
             commit.versions = versions
-            yield from writer.settle(attempts, pending)
+            try:
+                yield from writer.settle(attempts, pending)
+            except Outdated:
+                continue
             if pending.positions is not None:
                 commit.written = True
                 results = self._results(writes, commit_id, pending)
@@ -151,30 +158,33 @@ class Appender:
         return self._turns, False
 
     def _versions_to_write_at(
-        self, attempts: Attempts, writes: Sequence[StreamWrite]
+        self, attempts: Attempts, writes: Sequence[StreamWrite], relies_on: list[Moment]
     ) -> Op[tuple[list[int], VersionConflict | None]]:
-        """The version of each stream to write at, or what to raise where one is not as expected."""
+        """The version of each stream to write at, or what to raise where one is not as expected.
+
+        To ``relies_on`` is added when those were asked that have events below.
+        """
         versions: list[int] = []
         for stream_id, _, expected in writes:
-            known = self._versions.get(stream_id)
-            if isinstance(expected, int):
-                if expected > 0 and (known is None or known < expected):
-                    known = yield from self._look_up(attempts, stream_id)
-                    if known != expected:
-                        return versions, VersionConflict(stream_id, expected, Version(known))
-                versions.append(expected)
+            if expected == 0:
+                versions.append(0)  # nothing is below
                 continue
-            if known is None:
+            known = self._versions.get(stream_id)
+            if known is None or (isinstance(expected, int) and known.version < expected):
                 known = yield from self._look_up(attempts, stream_id)
-            if known == 0 and expected is EXISTS:
+                if isinstance(expected, int) and known.version != expected:
+                    return versions, VersionConflict(stream_id, expected, Version(known.version))
+            if known.version == 0 and expected is EXISTS:
                 return versions, VersionConflict(stream_id, expected, Version(0))
-            versions.append(known)
+            versions.append(expected if isinstance(expected, int) else known.version)
+            relies_on.append(known.asked)
         return versions, None
 
-    def _look_up(self, attempts: Attempts, stream_id: str) -> Op[int]:
-        version = yield from self._streams.settled_version(attempts, stream_id)
-        self._versions.see(stream_id, version)
-        return version
+    def _look_up(self, attempts: Attempts, stream_id: str) -> Op[Known]:
+        lowest = self._versions.lowest(stream_id)
+        found = yield from self._streams.settled_version(attempts, stream_id)
+        self._versions.see(stream_id, found.version, found.asked, lowest)
+        return found
 
     def _refused(
         self, attempts: Attempts, commit: _Commit, pending: Pending
@@ -250,7 +260,8 @@ class Appender:
         versions: dict[str, int] = {}
         conflict: VersionConflict | None = None
         for stream_id, _, expected in writes:
-            version = versions[stream_id] = yield from self._look_up(attempts, stream_id)
+            version, _ = yield from self._look_up(attempts, stream_id)
+            versions[stream_id] = version
             if conflict is None and not _is_as_expected(expected, version):
                 conflict = VersionConflict(stream_id, expected, Version(version))
         return versions, conflict
@@ -296,7 +307,7 @@ class Appender:
                 result = yield from self._repeats.result(attempts, write.stream_id, placed)
                 results.append(result._replace(repeated=False))
             if taken is not None and isinstance(taken.expected, int):
-                actual = yield from self._look_up(attempts, taken.stream_id)
+                actual, _ = yield from self._look_up(attempts, taken.stream_id)
                 raise VersionConflict(taken.stream_id, taken.expected, Version(actual))
         except (VersionConflict, AppendOutcomeUnknown):
             raise
@@ -344,12 +355,12 @@ class Appender:
             # The commit is in the log, whole; its other items are written by whoever meets it.
             _log.warning("A large commit was written, but not all of its items: %s", error)
             return
-        if pending.positions is None:
+        if pending.sent is None:
             return
         for stream_id, event_id in {
             entry.event.stream_id: entry.event.event_id for entry in pending.entries
         }.items():
-            self._versions.learn(stream_id, event_id + 1)
+            self._versions.learn(stream_id, event_id + 1, pending.sent)
 
     def _roll_forward(self, attempts: Attempts, pending: Pending) -> Op[None]:
         if pending.positions is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from mainstem.dynamodb import deadline, faults, metering
@@ -25,12 +26,22 @@ from mainstem.dynamodb.requests import (
     Transact,
 )
 from mainstem.dynamodb.sizes import MAX_BATCH_GET
-from mainstem.errors import StoreBusy, StoreError
+from mainstem.errors import StoreBusy, StoreError, StoreNotFound
 from mainstem.port import Op, Sleep
 
 _FIRST_PAUSE: Final = 0.01
 _LONGEST_PAUSE: Final = 1.0
 """Seconds. Doubled from the first to the longest, each taken at random between half and whole."""
+
+
+class Outdated(StoreBusy):
+    """What a write relies on was learned too long ago: it was not sent, or not once more."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "DynamoDB did not carry it out in so long that the tables may be others by now. Trying again "
+            "is safe."
+        )
 
 
 class Attempts:
@@ -49,6 +60,8 @@ class Attempts:
         self._pause = _FIRST_PAUSE
         self.lost_replies = 0
         """Writes that were left without an answer, so that they may have been carried out."""
+        self.sent = context.trust.now()
+        """When the last try was sent."""
 
     def left(self, problem: str) -> float:
         """Seconds until the deadline. Raises `StoreBusy` where it has passed."""
@@ -63,8 +76,9 @@ class Attempts:
             self._deadline = self._context.monotonic() + self._timeout
             self._pause = _FIRST_PAUSE
 
-    def call(self, request: Request) -> Op[Any]:
+    def call(self, request: Request, is_trusted: Callable[[], bool] | None = None) -> Op[Any]:
         """The answer to a request, which is sent again as long as it fails for passing reasons.
+        ``is_trusted`` is asked before each try. Raises `Outdated` where it says no.
 
         A write whose reply was lost is sent again too, so a condition may fail because the first
         try had succeeded. Raises `StoreBusy` at the deadline; `lost_replies` has grown where the
@@ -77,6 +91,9 @@ class Attempts:
         tries = 0
         while True:
             deadline.allow(self.left(problem))
+            self.sent = self._context.trust.now()
+            if is_trusted is not None and not is_trusted():
+                raise Outdated
             try:
                 answer = yield request
             except faults.Fault as fault:
@@ -86,7 +103,9 @@ class Attempts:
                 tries += not isinstance(fault, (faults.Conflicted, faults.InProgress))
                 if meter is not None:
                     meter.add(request, None)
-            except StoreError:
+            except StoreError as error:
+                if isinstance(error, StoreNotFound):
+                    self._context.trust.forget()
                 raise  # it was refused, or nothing was sent
             except BaseException:
                 if is_write:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from mainstem.dynamodb.trust import Trust
+
 
 def system_clock() -> int:
     """Microseconds since 1970-01-01 UTC."""
@@ -44,3 +46,11 @@ class Context:
     """Where the operation that asks runs: another home after a fork, and on each event loop."""
     most_tries: int | None = None
     """How often one request is tried at most, where the user's settings for AWS say so."""
+    wall: Callable[[], float] | None = None
+    """Seconds since some moment, of a clock that goes on while the machine sleeps; None: as ``monotonic``.
+    It is not ``clock``, which is the user's."""
+    trust: Trust = field(init=False)
+    """How long what was learned of the tables may be used: one for all who work with them."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "trust", Trust(self.monotonic, self.wall or self.monotonic))

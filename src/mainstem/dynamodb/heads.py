@@ -2,33 +2,55 @@
 
 from __future__ import annotations
 
+import time
+from typing import NamedTuple
+
 from mainstem.dynamodb.attempts import Attempts
 from mainstem.dynamodb.layout import Layout, log_hash
 from mainstem.dynamodb.log_items import BATCH_PLACE, EMPTY, Head, head_behind
 from mainstem.dynamodb.requests import Item, Page, Query
+from mainstem.dynamodb.trust import Moment, Trust
 from mainstem.port import Op
+
+
+class _Known(NamedTuple):
+    head: Head
+    asked: Moment
 
 
 class Heads:
     """What was seen last of each partition's end. Others may have moved on since."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, trust: Trust | None = None) -> None:
+        """``trust`` None: for looking only, nothing is remembered."""
         self._layout = layout
-        self._known: dict[int, Head] = {}
+        self._trust = trust or Trust(time.monotonic, time.monotonic)
+        self._known: dict[int, _Known] = {}
         self._stale: set[int] = set()
 
     def known(self, partition: int) -> Head | None:
         """The head to try first; None where it has to be asked for."""
-        return None if partition in self._stale else self._known.get(partition)
+        known = self._known.get(partition)
+        if known is None or partition in self._stale or not self._trust.holds(known.asked):
+            return None
+        return known.head
+
+    def asked(self, partition: int) -> Moment | None:
+        """When that was asked what is known of it."""
+        known = self._known.get(partition)
+        return None if known is None else known.asked
 
     def lowest(self, partition: int) -> int:
-        """The log reaches at least so far."""
-        return self._known.get(partition, EMPTY).position
+        """The log reaches at least so far, if it is still the same."""
+        known = self._known.get(partition)
+        if known is None or not self._trust.is_of_now(known.asked):
+            return EMPTY.position
+        return known.head.position
 
-    def learn(self, partition: int, head: Head) -> None:
+    def learn(self, partition: int, head: Head, asked: Moment) -> None:
         """The log reaches that far."""
-        if head.position >= self.lowest(partition):
-            self._known[partition] = head
+        if self._trust.is_of_now(asked) and head.position >= self.lowest(partition):
+            self._known[partition] = _Known(head, asked)
             self._stale.discard(partition)
 
     def forget(self, partition: int) -> None:
@@ -36,16 +58,24 @@ class Heads:
         self._stale.add(partition)
 
     def find(self, attempts: Attempts, partition: int) -> Op[Head]:
-        """Ask where the log ends now: one request where the epoch is known, or is the first."""
-        epoch = self._layout.epoch_of(self.lowest(partition))
+        """Ask where the log ends now: one request where the epoch is known, or is the first.
+
+        A log that is shorter than it was is another: then everything is forgotten.
+        """
+        lowest = self.lowest(partition)
+        epoch = self._layout.epoch_of(lowest)
         last = yield from self._last_batch(attempts, partition, epoch)
-        if last is not None and self._fills(last, epoch):
-            last = yield from self._last_of_later(attempts, partition, epoch, last)
-        elif last is None and epoch:
+        asked = attempts.sent
+        if last is None and epoch:
             # The head stood at the very beginning of the epoch.
             last = yield from self._last_batch(attempts, partition, epoch - 1)
+        elif last is not None and self._fills(last, epoch):
+            last = yield from self._last_of_later(attempts, partition, epoch, last)
         head = EMPTY if last is None else head_behind(last)
-        self.learn(partition, head)
+        if head.position < lowest:
+            self._trust.forget()
+            return (yield from self.find(attempts, partition))
+        self.learn(partition, head, asked)
         return head
 
     def _last_of_later(self, attempts: Attempts, partition: int, full: int, last: Item) -> Op[Item]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, Final, NamedTuple
@@ -101,14 +102,17 @@ def connect_place(place: Place, client: Any, clock: Callable[[], int]) -> Opened
             timeout=place.timeout,
             most_tries=driver.most_tries,
             home=driver.home,
+            wall=time.time,
         )
-        layout = driver.run(check(place.name, context))
-        _check_partitions(place, layout)
+        found = driver.run(check(place.name, context))
+        _check_partitions(place, found.layout)
     except BaseException:
         driver.close()
         raise
-    adapter = DynamoAdapter(place.url, layout, context, sequencing=place.sequencing)
-    return Opened(driver, adapter, layout, context)
+    adapter = DynamoAdapter(
+        place.url, found.layout, context, sequencing=place.sequencing, opened=found.ids
+    )
+    return Opened(driver, adapter, found.layout, context)
 
 
 def open_async(
@@ -123,17 +127,17 @@ def open_async(
     place = parse(url)
     if is_of_aiobotocore(client):
         context = Context(threading.Lock, timeout=place.timeout)
-        layout = run_before_the_loop(client, check(place.name, context))
+        found = run_before_the_loop(client, check(place.name, context))
     else:
         looking = connect_blocking(place.settings, client)
         try:
             context = Context(
                 looking.new_lock, timeout=place.timeout, most_tries=looking.most_tries
             )
-            layout = looking.run(check(place.name, context))
+            found = looking.run(check(place.name, context))
         finally:
             looking.close()
-    _check_partitions(place, layout)
+    _check_partitions(place, found.layout)
     driver = connect_async(place.settings, client)
     context = Context(
         driver.new_lock,
@@ -141,8 +145,11 @@ def open_async(
         timeout=place.timeout,
         most_tries=driver.most_tries,
         home=driver.home,
+        wall=time.time,
     )
-    adapter = DynamoAdapter(place.url, layout, context, sequencing=place.sequencing)
+    adapter = DynamoAdapter(
+        place.url, found.layout, context, sequencing=place.sequencing, opened=found.ids
+    )
     observer = Observer(telemetry, system="dynamodb", store=place.name)
     return AsyncStore(observed(adapter, observer), driver, codec, observer)
 

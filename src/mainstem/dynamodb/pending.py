@@ -10,6 +10,7 @@ from mainstem.dynamodb.holds import Hold
 from mainstem.dynamodb.layout import Layout
 from mainstem.dynamodb.log_items import cursor_count
 from mainstem.dynamodb.requests import CONDITION_FAILED, Cancelled, Item
+from mainstem.dynamodb.trust import Moment
 
 
 class Refusal:
@@ -79,6 +80,8 @@ class Pending:
         "partitions",
         "positions",
         "refusals",
+        "relies_on",
+        "sent",
         "streams",
         "whole",
     )
@@ -90,8 +93,14 @@ class Pending:
         *,
         whole: bool,
         in_air: InAir | None = None,
+        relies_on: Sequence[Moment] = (),
     ) -> None:
-        """``in_air``: writes of the same commit that were sent before, perhaps at other versions."""
+        """``in_air``: writes of the same commit that were sent before, perhaps at other versions.
+        ``relies_on``: when the versions were asked that it is written at.
+        """
+        self.relies_on = relies_on
+        self.sent: Moment | None = None
+        """When the try was sent that was carried out."""
         self.entries = entries
         self.streams = frozenset(entry.event.stream_id for entry in entries)
         self.partitions = sorted({layout.partition(stream_id) for stream_id in self.streams})

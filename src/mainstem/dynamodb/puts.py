@@ -48,7 +48,9 @@ class Puts:
         return size <= self._bounds.bytes
 
     def settle(self, attempts: Attempts, pending: Pending) -> Op[None]:
-        """Have it written or refused; its positions are None. As `turns.Turns.settle`."""
+        """Have it written or refused; its positions are None. As `turns.Turns.settle`, `Outdated`
+        included.
+        """
         puts = tuple(
             Put(self._layout.events, self._items.item(entry, None), Absent())
             for entry in pending.entries
@@ -56,14 +58,19 @@ class Puts:
         token = f"{self._context.random.getrandbits(128):032x}"
         replies_lost = attempts.lost_replies
         pending.in_air.note(token)
+        request = puts[0] if len(puts) == 1 else Transact(puts, token)
+        trust = self._context.trust
         try:
-            answer = yield from attempts.call(puts[0] if len(puts) == 1 else Transact(puts, token))
+            answer = yield from attempts.call(
+                request, lambda: all(map(trust.holds, pending.relies_on))
+            )
         except StoreError:
             if attempts.lost_replies == replies_lost:
                 pending.in_air.settle(token, lost=False)
             raise
         if answer is None:
             pending.positions = [None] * len(pending.entries)
+            pending.sent = attempts.sent
         else:
             lost = attempts.lost_replies > replies_lost
             if not lost or (isinstance(answer, Cancelled) and None in answer.reasons):

@@ -35,6 +35,7 @@ from mainstem.dynamodb.log_items import (
 )
 from mainstem.dynamodb.packing import Columns
 from mainstem.dynamodb.requests import Item, Page, Query
+from mainstem.dynamodb.trust import Moment
 from mainstem.errors import StoreDamaged
 from mainstem.events import RecordedEvent
 from mainstem.port import LogPage, Op
@@ -45,6 +46,8 @@ T = TypeVar("T")
 
 _KEPT: Final = 16
 """Readers whose next batches are kept; each keeps what is left of a page of at most 1 MB."""
+_KEPT_S: Final = 60.0
+"""Seconds. Nothing is decided by what was read ahead, so that slow readers need not fetch it again."""
 
 
 class _Border(NamedTuple):
@@ -54,6 +57,14 @@ class _Border(NamedTuple):
     """A segment ends here, and others may follow; otherwise a batch begins here, or the log ends."""
     more: bool
     """More was known to be there when it was read."""
+    asked: Moment
+
+
+class _Ahead(NamedTuple):
+    """Blocks that were fetched with others."""
+
+    blocks: list[_Block]
+    asked: Moment
 
 
 class _Block:
@@ -85,8 +96,8 @@ class LogReader:
         self._heads = heads
         self._context = context
         self._borders: _Recent[_Border] = _Recent(1024)
-        self._fetched: _Recent[list[_Block]] = _Recent(_KEPT)
-        """Blocks that were fetched with others, by the position to be read next."""
+        self._fetched: _Recent[_Ahead] = _Recent(_KEPT)
+        """By the position to be read next."""
 
     def read(
         self,
@@ -100,9 +111,12 @@ class LogReader:
         """As `mainstem.port.Adapter.read_log`."""
         if from_position >= _LARGEST_POSITION:
             return LogPage([], Position(from_position))
-        blocks = self._fetched.pop((partition, from_position))
-        if blocks is None:
-            blocks = yield from self._fetch(partition, from_position, max_count)
+        ahead = self._fetched.pop((partition, from_position))
+        if ahead is None or not self._context.trust.holds(ahead.asked, _KEPT_S):
+            # What it answers was asked at this moment or later.
+            asked = self._context.trust.now()
+            ahead = _Ahead((yield from self._fetch(partition, from_position, max_count)), asked)
+        blocks = ahead.blocks
         events: list[RecordedEvent] = []
         position, end = from_position, from_position + max_count
         while blocks and position < end:
@@ -120,7 +134,7 @@ class LogReader:
             if position == block.end:
                 blocks = blocks[1:]
         if blocks:
-            self._fetched.put((partition, position), blocks)
+            self._fetched.put((partition, position), ahead._replace(blocks=blocks))
         more = bool(blocks) or self._is_more_known(partition, position)
         return LogPage(events, Position(position), more)
 
@@ -152,13 +166,18 @@ class LogReader:
     def _is_more_known(self, partition: Partition, position: int) -> bool:
         if position < self._heads.lowest(partition):
             return True
-        border = self._borders.get((partition, position))
+        border = self._border(partition, position)
         return border is not None and border.more
+
+    def _border(self, partition: Partition, position: int) -> _Border | None:
+        """What is known of a position, and may be relied on."""
+        found = self._borders.get((partition, position))
+        return found if found is not None and self._context.trust.holds(found.asked) else None
 
     def _fetch(self, partition: Partition, position: int, max_count: int) -> Op[list[_Block]]:
         """Blocks from the one that holds the position on, without a hole; none at the log's end."""
         attempts = Attempts(self._context)
-        border = self._borders.get((partition, position))
+        border = self._border(partition, position)
         if border is None or border.in_segments:
             segments = yield from self._segments(attempts, partition, position, border, max_count)
             if segments:
@@ -192,7 +211,8 @@ class LogReader:
             )
             found = _dense(page.items, position)
         if found:
-            self._stopped(partition, head_behind(found[-1]), in_segments=True, more=True)
+            end = head_behind(found[-1])
+            self._stopped(partition, end, attempts.sent, in_segments=True, more=True)
         return [_Block(item) for item in found]
 
     def _batches(
@@ -206,7 +226,8 @@ class LogReader:
         """Batches, from the one that holds the position on; of those that are emptied, the segment."""
         more = border is not None and border.more
         begins_here = border is not None or self._starts_epoch(position)
-        consistent = not more and position >= self._heads.lowest(partition)
+        lowest = self._heads.lowest(partition)
+        consistent = not more and position >= lowest
         while True:
             page: Page = yield from attempts.call(
                 Query(
@@ -229,8 +250,11 @@ class LogReader:
                 blocks = yield from self._not_emptied(attempts, partition, position, batches, more)
                 return blocks
             if not page.items and consistent:
-                if begins_here:
-                    self._borders.put((partition, position), _Border(in_segments=False, more=False))
+                if position < lowest:  # it is shorter than it was: it is another log
+                    self._context.trust.forget()
+                elif begins_here:
+                    border = _Border(in_segments=False, more=False, asked=attempts.sent)
+                    self._borders.put((partition, position), border)
                 return []
             if consistent:
                 # A later batch is there already: this one will be seen in a moment.
@@ -258,16 +282,18 @@ class LogReader:
                 )
             full = [segment]
         in_segments = len(full) < len(batches) or is_segment(full[0])
-        self._stopped(
-            partition, head_behind(full[-1]), in_segments=in_segments, more=more or in_segments
-        )
+        end = head_behind(full[-1])
+        more = more or in_segments
+        self._stopped(partition, end, attempts.sent, in_segments=in_segments, more=more)
         return [_Block(item) for item in full]
 
-    def _stopped(self, partition: Partition, end: Head, *, in_segments: bool, more: bool) -> None:
+    def _stopped(
+        self, partition: Partition, end: Head, asked: Moment, *, in_segments: bool, more: bool
+    ) -> None:
         """Remember where reading stopped."""
-        self._borders.put((partition, end.position), _Border(in_segments, more))
+        self._borders.put((partition, end.position), _Border(in_segments, more, asked))
         if end.position > self._heads.lowest(partition):
-            self._heads.learn(partition, end)
+            self._heads.learn(partition, end, asked)
             if more:
                 self._heads.forget(partition)
 

@@ -20,6 +20,7 @@ from mainstem.dynamodb.layout import Layout
 from mainstem.dynamodb.packing import Packed
 from mainstem.dynamodb.requests import Page, Query
 from mainstem.dynamodb.streams import Streams
+from mainstem.dynamodb.trust import Moment
 from mainstem.dynamodb.versions import KnownVersions
 from mainstem.errors import StoreError
 from mainstem.events import RecordedEvent
@@ -84,6 +85,7 @@ class StreamReader:
                     limit=max_count,
                 )
             )
+            asked = attempts.sent
             found = [self._items.recorded(item, codec) for item in page.items]
             version = yield from self._version_with(
                 attempts, stream_id, page, end, backwards=backwards
@@ -104,7 +106,7 @@ class StreamReader:
                 break
             yield from attempts.pause(f"stream {stream_id!r} is just being written")
         if version:
-            self._learn(stream_id, page, version)
+            self._learn(stream_id, page, version, asked)
         if not found:
             return StreamPage([], Version(version), more=False)
         last_id = found[-1].event_id
@@ -123,11 +125,11 @@ class StreamReader:
         last = yield from self._streams.last(attempts, stream_id)
         return 0 if last is None else last.version
 
-    def _learn(self, stream_id: str, page: Page, version: int) -> None:
+    def _learn(self, stream_id: str, page: Page, version: int, asked: Moment) -> None:
         """Remember the version if the items show that none is missing below it."""
         for item in (page.items[0], page.items[-1]) if page.items else ():
             if int(item[self._layout.events.sort_key]) == version - 1:
-                self._versions.learn(stream_id, version)
+                self._versions.learn(stream_id, version, asked)
 
     def _fill(
         self,

@@ -120,7 +120,7 @@ class Restorer:
         for stream_id, count in counts.items():
             item = ends.get(Key(stream_id, count - 1))
             if (count and item is None) or Key(stream_id, count) in ends:
-                count = yield from self._streams.settled_version(attempts, stream_id)
+                count, _ = yield from self._streams.settled_version(attempts, stream_id)
                 last = yield from self._streams.at(attempts, stream_id, count - 1)
             else:
                 last = None if item is None else self._items.place(item)

@@ -12,13 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, NamedTuple, TypeAlias
 
-from mainstem.dynamodb.attempts import Attempts
+from mainstem.dynamodb.attempts import Attempts, Outdated
 from mainstem.dynamodb.blocks import batch_upto
 from mainstem.dynamodb.commits import Bounds, batches_of, raw_size
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.cursors import Cursors
 from mainstem.dynamodb.event_items import Entry, EventItems
 from mainstem.dynamodb.holds import Hold, OfHome, Turn
+from mainstem.dynamodb.identity import Identity
 from mainstem.dynamodb.layout import Layout, log_hash, partition_key
 from mainstem.dynamodb.log_items import (
     BATCH_PLACE,
@@ -47,6 +48,7 @@ from mainstem.dynamodb.requests import (
 from mainstem.dynamodb.requests import Get as GetItem
 from mainstem.dynamodb.view import (
     Hint,
+    Seen,
     View,
     Wanted,
     Window,
@@ -92,6 +94,7 @@ class Sequencer:
         context: Context,
         bounds: Bounds | None = None,
         window: Window | None = None,
+        identity: Identity | None = None,
     ) -> None:
         self._layout = layout
         self._items = items
@@ -101,6 +104,7 @@ class Sequencer:
         self._cursors = Cursors(layout)
         self._views_of: OfHome[View] = OfHome(context, lambda: View(EMPTY, self._window))
         self._turns = OfHome(context, lambda: Turn(context))
+        self._identity = identity
 
     @property
     def _views(self) -> dict[int, View]:
@@ -123,7 +127,10 @@ class Sequencer:
         def sequencing(mine: Sequencer) -> Op[Sequenced]:
             return mine._sequence(attempts, partition, wanted, believing=believing)
 
-        return (yield from self._in_turn(attempts, partition, sequencing))
+        done = yield from self._in_turn(attempts, partition, sequencing)
+        if self._identity is not None:
+            yield from self._identity.look_aside()
+        return done
 
     def settle(self, partition: int) -> Op[Head]:
         """Raise the cursors of every batch there is, then the mark of what is settled. Answers with
@@ -193,10 +200,6 @@ class Sequencer:
 
         yield from self._in_turn(attempts, partition, catching_up)
 
-    def forget(self) -> None:
-        """Look at every partition anew."""
-        self._views.clear()
-
     def _in_turn(
         self, attempts: Attempts, partition: int, work: Callable[[Sequencer], Op[Result]]
     ) -> Op[Result]:
@@ -210,7 +213,9 @@ class Sequencer:
                     return (yield from work(self._apart()))
                 try:
                     return (yield from work(self))
-                except StoreError:
+                except StoreError as error:
+                    if isinstance(error, StoreDamaged):
+                        self._context.trust.forget()
                     raise
                 except BaseException:
                     self._views.pop(partition, None)  # it may have been left half changed
@@ -231,7 +236,7 @@ class Sequencer:
         believing: bool = True,
     ) -> Op[Sequenced]:
         view = self._views.get(partition)
-        if view is None:
+        if view is None or not self._is_trusted(view):
             view = yield from self._look(attempts, partition)
         written = looks = gaps = 0
         holes: dict[str, int] = {}
@@ -362,15 +367,19 @@ class Sequencer:
             self._layout, partition, entries, view.head, self._bounds, sequenced=True
         )
         puts = tuple(Put(self._layout.log, batch, Absent()) for batch in batches)
-        if len(puts) == 1:
-            refused = yield from attempts.call(puts[0])
-        else:
+        request: Put | Transact = puts[0]
+        if len(puts) > 1:
             # A commit that one batch can't hold, or that an epoch ends within, stays whole.
-            token = f"{self._context.random.getrandbits(128):032x}"
-            refused = yield from attempts.call(Transact(puts, token))
+            request = Transact(puts, f"{self._context.random.getrandbits(128):032x}")
+        try:
+            refused = yield from attempts.call(request, partial(self._is_trusted, view))
+        except Outdated:
+            view = yield from self._look(attempts, partition)
+            return view, 0
         if refused is None:
             ids = ((entry.event.stream_id, entry.event.event_id) for entry in entries)
             view.add(ids, head, sequenced=True)
+            view.asked, view.last = attempts.sent, Seen.of(batches[-1])
             return view, len(entries)
         before = view.head
         view = yield from self._look(attempts, partition)
@@ -382,17 +391,36 @@ class Sequencer:
         """The partition's view, brought up to the head."""
         while True:
             view = self._views.get(partition)
+            if view is not None and not self._is_trusted(view):
+                is_same = yield from self._is_same(attempts, view)
+                if not is_same:
+                    self._views.pop(partition, None)
+                    view = None
             if view is None:
                 got: Got = yield from attempts.call(
                     GetItem(self._layout.log, partition_key(partition))
                 )
                 view = View(marks_in(got.item).settled, self._window)
+                view.asked = attempts.sent
             read = yield from self._read_on(attempts, partition, view)
             if read:
                 self._views[partition] = view
                 return view
             # Its beginning was emptied since it was settled: begin where it is settled now.
             self._views.pop(partition, None)
+
+    def _is_trusted(self, view: View) -> bool:
+        return self._context.trust.holds(view.asked)
+
+    def _is_same(self, attempts: Attempts, view: View) -> Op[bool]:
+        """Whether the log still has the last batch that was seen: then everything below it is as it was,
+        and so is what the view knows of the streams, whichever way the tables were exchanged.
+        """
+        if view.last is None or view.asked is None or not self._context.trust.is_of_now(view.asked):
+            return False
+        got: Got = yield from attempts.call(GetItem(self._layout.log, view.last.key))
+        view.asked = attempts.sent
+        return got.item is not None and Seen.of(got.item) == view.last
 
     def _check_end(self, attempts: Attempts, partition: int, settled: Head) -> Op[None]:
         """Where nothing is above the mark, a batch has to end right there: else one that is put there would
@@ -420,6 +448,7 @@ class Sequencer:
                     first=start.position,
                 )
             )
+            asked = attempts.sent
             unpacked: list[_Ids | None]
             if len(page.items) > _FEW:
                 unpacked = yield Compute(partial(_unpacked, page.items))
@@ -433,6 +462,7 @@ class Sequencer:
                 if ids is None:
                     return False
                 view.add(ids, head_behind(batch), sequenced=is_sequenced(batch))
+                view.asked, view.last = asked, Seen.of(batch)
             attempts.progressed()
             if view.head == start:
                 return True

@@ -12,6 +12,7 @@ from mainstem.dynamodb.event_items import Entry, EventItems, Placed
 from mainstem.dynamodb.layout import Layout
 from mainstem.dynamodb.requests import TAKEN, Get, Got, Item, Key, Page, PutNew, Query
 from mainstem.dynamodb.sizes import MAX_STATEMENTS
+from mainstem.dynamodb.versions import Known
 from mainstem.errors import StoreDamaged
 from mainstem.port import Op
 
@@ -54,17 +55,18 @@ class Streams:
         )
         return None if got.item is None else self._items.place(got.item)
 
-    def settled_version(self, attempts: Attempts, stream_id: str) -> Op[int]:
-        """The stream's version, once all of its events are items."""
+    def settled_version(self, attempts: Attempts, stream_id: str) -> Op[Known]:
+        """The stream's version, once all of its events are items, and when it was asked."""
         last = yield from self.last(attempts, stream_id)
+        asked = attempts.sent
         if last is None:
-            return 0
+            return Known(0, asked)
         if not last.is_whole:
             # Perhaps a query saw half of a transaction; to get an item is never half-way.
             whole = yield from self.at(attempts, stream_id, last.commit_last)
             if whole is None:
                 yield from self.roll_forward(attempts, stream_id, last)
-        return last.version
+        return Known(last.version, asked)
 
     def roll_forward(self, attempts: Attempts, stream_id: str, placed: Placed) -> Op[None]:
         """Write the items that are missing of this one's commit, from the log: they may be missing

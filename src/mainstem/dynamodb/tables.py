@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from mainstem.dynamodb.attempts import Attempts
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.event_items import iso_time
+from mainstem.dynamodb.identity import TableIds, ids_of
 from mainstem.dynamodb.layout import LISTING, TABLE_KEY, AttributeNames, Layout
 from mainstem.dynamodb.requests import Absent, Control, Get, Got, Item, Put, Refused, Value
 from mainstem.errors import InvalidInput, StoreFormatError, StoreNotFound, StoreRejected
@@ -111,19 +112,27 @@ def _note(attempts: Attempts, layout: Layout, context: Context, options: TableOp
         Put(layout.log, _table_item(layout, context, options), Absent())
     )
     there = yield from _check(attempts, layout.name)
-    _check_same(there, layout)
+    _check_same(there.layout, layout)
     return not isinstance(refused, Refused)
 
 
-def check(name: str, context: Context) -> Op[Layout]:
-    """Look at the tables of a store; answers with the layout they were made with.
+class Found(NamedTuple):
+    """The tables of a store."""
+
+    layout: Layout
+    """They were made with it."""
+    ids: TableIds
+
+
+def check(name: str, context: Context) -> Op[Found]:
+    """Look at the tables of a store.
 
     Raises `StoreNotFound`, `StoreFormatError` where something is not as it has to be.
     """
     return (yield from _check(Attempts(context), name))
 
 
-def _check(attempts: Attempts, name: str) -> Op[Layout]:
+def _check(attempts: Attempts, name: str) -> Op[Found]:
     basis = Layout(name)
     log = yield from _described(attempts, basis.log.name)
     _check_log(log, basis)
@@ -136,7 +145,7 @@ def _check(attempts: Attempts, name: str) -> Op[Layout]:
     layout = _layout(name, got.item)
     events = yield from _described(attempts, layout.events.name)
     _check_events(events, layout, stream=bool(got.item.get("Stream", 1)))
-    return layout
+    return Found(layout, ids_of((events, log)))
 
 
 def check_name(name: str) -> None:

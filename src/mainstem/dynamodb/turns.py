@@ -14,9 +14,10 @@ import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
-from mainstem.dynamodb.attempts import Attempts
+from mainstem.dynamodb.attempts import Attempts, Outdated
 from mainstem.dynamodb.commits import Bounds, Plan, plan, raw_size
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.event_items import EventItems
@@ -27,6 +28,7 @@ from mainstem.dynamodb.log_items import Head
 from mainstem.dynamodb.pacing import Pace
 from mainstem.dynamodb.pending import Pending, Refused
 from mainstem.dynamodb.requests import Cancelled, Transact
+from mainstem.dynamodb.trust import Moment
 from mainstem.dynamodb.upkeep import Upkeep
 from mainstem.errors import StoreDamaged, StoreError
 from mainstem.port import Op
@@ -106,8 +108,8 @@ class Turns:
     def settle(self, attempts: Attempts, pending: Pending) -> Op[None]:
         """Have it written or refused.
 
-        Raises `StoreError` where it was neither; `Pending.in_air` tells whether it may be written
-        all the same.
+        Raises `StoreError` where it was neither, `Outdated` where its versions have to be asked for
+        anew; `Pending.in_air` tells whether it may be written all the same.
         """
         if self._is_beneath():
             yield from self._write(attempts, [pending])
@@ -173,7 +175,12 @@ class Turns:
         """Write the group; those that are refused are settled and left out of the next try."""
         leading = group[0]
         while group:
+            if not self._is_up_to_date(leading):
+                raise Outdated
+            group = [each for each in group if self._is_up_to_date(each)]
+            looked = self._context.trust.now()
             heads = yield from self._find_heads(attempts, group)
+            relied_on = self._moments(group, heads)
             planned = self._plan(group, heads)
             token = f"{self._context.random.getrandbits(128):032x}"
             for pending in group:
@@ -187,14 +194,18 @@ class Turns:
             replies_lost = attempts.lost_replies
             began = self._context.monotonic()
             try:
-                answer = yield from attempts.call(Transact(planned.actions, token))
+                answer = yield from attempts.call(
+                    Transact(planned.actions, token), partial(self._holds, relied_on, looked)
+                )
             except BaseException as error:
                 self._forget(heads)
                 if isinstance(error, StoreError) and attempts.lost_replies == replies_lost:
                     _ruled_out(group, token, lost=False)
+                if isinstance(error, Outdated):
+                    continue
                 raise
             if answer is None:
-                self._written(group, planned)
+                self._written(group, planned, attempts.sent)
                 for partition in heads:
                     self._pace(partition).won(began)
                 self._upkeep.written(heads, planned.heads)
@@ -235,13 +246,27 @@ class Turns:
             found = self._paces.setdefault(partition, made)
         return found
 
-    def _written(self, group: Sequence[Pending], planned: Plan) -> None:
+    def _is_up_to_date(self, pending: Pending) -> bool:
+        return all(map(self._context.trust.holds, pending.relies_on))
+
+    def _holds(self, moments: Sequence[Moment | None], looked: Moment) -> bool:
+        """Whether what was found since ``looked`` may be relied on."""
+        trust = self._context.trust
+        return trust.is_of_now(looked) and all(map(trust.holds, moments))
+
+    def _moments(self, group: Sequence[Pending], heads: Mapping[int, Head]) -> list[Moment | None]:
+        """When everything was asked that a transaction of these, at those heads, relies on."""
+        found = [moment for pending in group for moment in pending.relies_on]
+        return found + [self._heads.asked(partition) for partition in heads]
+
+    def _written(self, group: Sequence[Pending], planned: Plan, sent: Moment) -> None:
         for partition, head in planned.heads.items():
-            self._heads.learn(partition, head)
+            self._heads.learn(partition, head, sent)
         start = 0
         for pending in group:
             end = start + len(pending.entries)
             pending.positions = planned.positions[start:end]
+            pending.sent = sent
             start = end
 
     def _refused(

@@ -3,47 +3,62 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Final
+from typing import Final, NamedTuple
+
+from mainstem.dynamodb.trust import Moment, Trust
 
 _MOST: Final = 100_000
-"""Streams remembered; some 20 MB."""
+"""Streams remembered; some 40 MB."""
+
+
+class Known(NamedTuple):
+    """A stream has that version, or a later one by now; all of its events are items."""
+
+    version: int
+    asked: Moment
 
 
 class KnownVersions:
-    """The highest version that each stream was seen to have; all of its events are items.
+    """The highest version that each stream was seen to have.
 
-    Events are never removed, so what was seen once stays true, and a stream that is known to have
-    reached version v can be written at v without looking.
+    Events are never removed, so a stream that has reached version v can be written at v without
+    looking: as long as the table is the one that it was seen in.
     """
 
-    def __init__(self, most: int = _MOST) -> None:
-        self._versions: OrderedDict[str, int] = OrderedDict()
+    def __init__(self, trust: Trust, most: int = _MOST) -> None:
+        self._trust = trust
+        self._known: OrderedDict[str, Known] = OrderedDict()
         self._most = most
 
-    def get(self, stream_id: str) -> int | None:
-        """None: not known."""
-        return self._versions.get(stream_id)
+    def get(self, stream_id: str) -> Known | None:
+        """None: not known, or not any more."""
+        known = self._known.get(stream_id)
+        return known if known is not None and self._trust.holds(known.asked) else None
 
-    def see(self, stream_id: str, version: int) -> None:
-        """It was just looked up. A lower one than was known takes its place: it was restored to another
-        moment, or is another stream now.
-        """
-        if version < self._versions.get(stream_id, 0):
-            self._versions.pop(stream_id, None)
-        if version:
-            self.learn(stream_id, version)
+    def lowest(self, stream_id: str) -> int:
+        """The stream had at least that version, however long ago; 0 where nothing is known."""
+        known = self._known.get(stream_id)
+        return known.version if known is not None and self._trust.is_of_now(known.asked) else 0
 
-    def clear(self) -> None:
-        """Know nothing."""
-        self._versions.clear()
+    def see(self, stream_id: str, version: int, asked: Moment, lowest: int) -> None:
+        """It was looked up. Lower than it was before it was asked can't be: everything is forgotten."""
+        if version < lowest:
+            self._trust.forget()
+        elif version:
+            self.learn(stream_id, version, asked)
 
-    def learn(self, stream_id: str, version: int) -> None:
+    def learn(self, stream_id: str, version: int, asked: Moment) -> None:
         """The stream has that version, or a later one by now."""
-        versions = self._versions
-        if version > versions.get(stream_id, 0):
-            versions[stream_id] = version
-        elif stream_id not in versions:
+        if not self._trust.is_of_now(asked):
             return
+        versions = self._known
+        known = versions.get(stream_id)
+        if (
+            known is None
+            or not self._trust.is_of_now(known.asked)
+            or (version, asked.monotonic_s) > (known.version, known.asked.monotonic_s)
+        ):
+            versions[stream_id] = Known(version, asked)
         try:
             versions.move_to_end(stream_id)
             while len(versions) > self._most:

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from mainstem.dynamodb.event_items import Entry, EventItems
 from mainstem.dynamodb.log_items import Head
-from mainstem.dynamodb.requests import Item
+from mainstem.dynamodb.requests import Item, Key
+from mainstem.dynamodb.trust import Moment
 
 
 class Window(NamedTuple):
@@ -42,6 +43,18 @@ class Due(NamedTuple):
 class _Batch(NamedTuple):
     end: int
     events: int
+
+
+class Seen(NamedTuple):
+    """A batch, as it was seen."""
+
+    key: Key
+    digest: int
+
+    @classmethod
+    def of(cls, batch: Item) -> Seen:
+        """Commit ids, times and all: another batch at its place has another digest."""
+        return cls(Key(str(batch["pk"]), int(batch["sk"])), hash(batch.get("Events")))
 
 
 class Hint(NamedTuple):
@@ -76,6 +89,10 @@ class View:
         """Whether the head is known to be where a batch ends, or the log begins: marks may be wrong."""
         self.gap: int | None = None
         """Where the batch begins that was seen behind the head, with a hole before it."""
+        self.asked: Moment | None = None
+        """When the log was last asked whether it is as it was seen."""
+        self.last: Seen | None = None
+        """The place and the digest of the last batch that was seen: a log that has it is the same one."""
         self._limits = window
         self._batches: deque[_Batch] = deque()
         self._events = 0

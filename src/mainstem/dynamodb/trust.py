@@ -1,0 +1,71 @@
+"""How long what a process remembers of the tables may be used without asking again.
+
+Tables can be deleted and made again, or restored to another moment, under their old names, while a
+process has them open. What it remembers (versions, heads, a sequencer's view) is then of other
+tables, and a batch that is put at the end of the old log lands above a hole of the new one: an event
+that is acknowledged, and that nobody can read.
+
+So what was learned is trusted for `TRUST_S` only, counted from when the request was *sent* whose answer
+told it (a read, or an append that was carried out), and looked at again before each try that relies on
+it. What is older is asked for anew, by the consistent read that finds it where nothing is known. To
+delete a table, and make or restore another one under its name, takes longer than that on AWS, and whoever
+asks for the table in between is told that there is none. So a process either asked in between, and has
+forgotten everything, or what it trusts was told by the table that is there now. Nothing is made longer by
+a look at the tables' ids (see `identity`): such an answer is eventually consistent, and proves nothing.
+
+Whoever is told what can't be (a log or a stream that is shorter than it was, tables that are gone or do not
+fit together) forgets everything at once: a new era begins, and nothing that was learned before it is
+trusted, nor what is still on its way. That goes for tables with the same id as well, whose items were
+restored one by one.
+
+Two clocks count: the monotonic one, which stops while a machine sleeps or a function's environment is
+frozen, and the wall clock, which can be set. Whichever says that the time is over is believed, and a
+wall clock that went backwards says so too. What neither can show is a sleep during which the wall clock was
+set back by as long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+TRUST_S: Final = 5.0
+"""Seconds."""
+
+
+class Moment(NamedTuple):
+    """When something was asked."""
+
+    era: object
+    monotonic_s: float
+    wall_s: float
+
+
+class Trust:
+    """Says what may still be relied on. Safe to share between threads."""
+
+    def __init__(self, monotonic: Callable[[], float], wall: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._wall = wall
+        self._era = object()
+
+    def now(self) -> Moment:
+        """To be taken before a request is sent."""
+        return Moment(self._era, self._monotonic(), self._wall())
+
+    def holds(self, moment: Moment | None, seconds: float = TRUST_S) -> bool:
+        """Whether what was told in answer to a request of that moment may be relied on."""
+        return (
+            moment is not None
+            and self.is_of_now(moment)
+            and self._monotonic() - moment.monotonic_s <= seconds
+            and 0 <= self._wall() - moment.wall_s <= seconds
+        )
+
+    def is_of_now(self, moment: Moment) -> bool:
+        """Whether nothing was forgotten since: then logs and streams are at least as long as they were."""
+        return moment.era is self._era
+
+    def forget(self) -> None:
+        """What was learned until now, or is on its way, is of other tables."""
+        self._era = object()
