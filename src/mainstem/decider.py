@@ -38,7 +38,7 @@ from mainstem.operations import encode_commit, read
 from mainstem.port import Adapter, Op, Sleep, StreamWrite
 from mainstem.positions import EventId, Version
 from mainstem.printable import printable
-from mainstem.snapshots import Snapshots, keep_state, load_state
+from mainstem.snapshots import Snapshots, drop_state, keep_state, load_state
 
 State = TypeVar("State")
 Command = TypeVar("Command")
@@ -227,6 +227,10 @@ def _load(
     stream = yield from read(adapter, codec, stream_id, from_version=loaded.version)
     if stream.version < loaded.version:
         # The events were restored from an older copy than the snapshots.
+        if decider.snapshots is not None:
+            yield from drop_state(
+                adapter, decider.snapshots, stream_id, Version(loaded.snapshot_version)
+            )
         loaded = _Loaded(decider.initial(), 0, 0, decider.initial)
         stream = yield from read(adapter, codec, stream_id)
     loaded.fold(decider, stream.events)

@@ -310,6 +310,10 @@ class Adapter(Protocol):
 
     def load_snapshot(self, stream_id: str, schema: str) -> Op[StoredSnapshot | None]: ...
 
+    def delete_snapshot(self, stream_id: str, schema: str, version: Version) -> Op[None]:
+        """Remove the snapshot of that schema, if it is still one of that version. To repeat it is safe."""
+        ...
+
     def restore(self, events: Sequence[ImportedEvent]) -> Op[ImportCounts]:
         """Write events as they are, all or nothing, in this order; skip those that are there
         already. Raises `ImportConflict` for one that differs from the one that is there, and for

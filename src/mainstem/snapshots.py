@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from mainstem.codec._shape import Shape, shape_of
 from mainstem.equality import lost
-from mainstem.errors import InvalidInput
+from mainstem.errors import InvalidInput, StoreError
 from mainstem.events import utf8_length
 from mainstem.port import Adapter, Op, StoredSnapshot
 from mainstem.positions import Version
@@ -74,6 +74,25 @@ def load_state(adapter: Adapter, snapshots: Snapshots, stream_id: str) -> Op[Kep
         )
         return None
     return Kept(state, snapshot.version, lambda: snapshots.shape.decode(snapshot.data))
+
+
+def drop_state(
+    adapter: Adapter, snapshots: Snapshots, stream_id: str, version: Version
+) -> Op[None]:
+    """Remove the snapshot of that version, whose events are gone: once there are others in their place,
+    it would be taken for theirs. A failure goes to the log: whoever loads need not be allowed to write.
+    """
+    _log.warning(
+        "Snapshot %r of stream %r is of version %d, which the stream does not have: its events were restored "
+        "from an older copy. It is removed.",
+        snapshots.schema,
+        stream_id,
+        version,
+    )
+    try:
+        yield from adapter.delete_snapshot(stream_id, snapshots.schema, version)
+    except StoreError as error:
+        _log.warning("The snapshot could not be removed: %s", error)
 
 
 def keep_state(

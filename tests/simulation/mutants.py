@@ -21,7 +21,13 @@ MUTANTS = (
         "the version is neither looked up nor held against the cursor",
         "S1",
         [
-            Edit("append", "if expected > 0 and (known is None or known < expected):", "if False:"),
+            Edit(
+                "append",
+                "            if known is None or (isinstance(expected, int) and known.version < expected):\n",
+                "            if isinstance(expected, int):\n"
+                "                known = Known(expected, self._context.trust.now())\n"
+                "            elif known is None:\n",
+            ),
             Edit("commits", 'Equals("Count", before) if before else AtMost("Count", 0)', "None"),
         ],
     ),
@@ -114,13 +120,13 @@ MUTANTS = (
         [
             Edit(
                 "append",
-                "        while True:\n            versions, conflict = yield from",
+                "        while True:\n            relies_on: list",
                 "        searched = commit.may_repeat and names_no_version\n"
                 "        if searched:\n"
                 "            earlier = yield from self._earlier(attempts, writes, commit_id)\n"
                 "            if earlier:\n"
                 "                return all_or_mismatch(writes, earlier, commit_id)\n"
-                "        while True:\n            versions, conflict = yield from",
+                "        while True:\n            relies_on: list",
             ),
             Edit(
                 "append",
@@ -164,7 +170,10 @@ MUTANTS = (
         [
             Edit(
                 "turns",
-                "                answer = yield from attempts.call(Transact(planned.actions, token))\n",
+                "                answer = yield from attempts.call(\n"
+                "                    Transact(planned.actions, token), "
+                "partial(self._holds, relied_on, looked)\n"
+                "                )\n",
                 "                ahead = tuple(planned.actions[n] for n in planned.batches.values())\n"
                 "                answer = yield from attempts.call(Transact(ahead, token))\n"
                 "                if answer is None:\n"
@@ -201,7 +210,7 @@ MUTANTS = (
         [
             Edit(
                 "read_log",
-                "consistent = not more and position >= self._heads.lowest(partition)",
+                "consistent = not more and position >= lowest",
                 "consistent = False",
             ),
             Edit("read_log", "if not page.items and consistent:", "if not page.items:"),
@@ -293,9 +302,9 @@ MUTANTS = (
         [
             Edit(
                 "sequencer",
-                "        if len(puts) == 1:\n",
+                "        request: Put | Transact = puts[0]\n",
                 "        view.add([(e.event.stream_id, e.event.event_id) for e in entries], view.head, "
-                "sequenced=True)\n        if len(puts) == 1:\n",
+                "sequenced=True)\n        request: Put | Transact = puts[0]\n",
             )
         ],
     ),
@@ -325,7 +334,7 @@ MUTANTS = (
         [
             Edit(
                 "sequencer",
-                "            refused = yield from attempts.call(Transact(puts, token))",
+                "            refused = yield from attempts.call(request, partial(self._is_trusted, view))",
                 "            for put in puts:\n"
                 "                refused = yield from attempts.call(put)\n"
                 "                if refused is not None:\n"

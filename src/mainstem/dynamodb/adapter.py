@@ -231,6 +231,9 @@ class DynamoAdapter:
     def load_snapshot(self, stream_id: str, schema: str) -> Op[StoredSnapshot | None]:
         return snapshots.load(self._layout, self.context, stream_id, schema)
 
+    def delete_snapshot(self, stream_id: str, schema: str, version: Version) -> Op[None]:
+        return snapshots.delete(self._layout, self.context, stream_id, schema, version)
+
     def restore(self, events: Sequence[ImportedEvent]) -> Op[ImportCounts]:
         return self._watched(self._restorer.restore(events))
 

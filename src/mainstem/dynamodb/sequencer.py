@@ -235,8 +235,8 @@ class Sequencer:
         *,
         believing: bool = True,
     ) -> Op[Sequenced]:
-        view = self._views.get(partition)
-        if view is None or not self._is_trusted(view):
+        view = yield from self._known(attempts, partition)
+        if view is None:
             view = yield from self._look(attempts, partition)
         written = looks = gaps = 0
         holes: dict[str, int] = {}
@@ -390,12 +390,7 @@ class Sequencer:
     def _look(self, attempts: Attempts, partition: int) -> Op[View]:
         """The partition's view, brought up to the head."""
         while True:
-            view = self._views.get(partition)
-            if view is not None and not self._is_trusted(view):
-                is_same = yield from self._is_same(attempts, view)
-                if not is_same:
-                    self._views.pop(partition, None)
-                    view = None
+            view = yield from self._known(attempts, partition)
             if view is None:
                 got: Got = yield from attempts.call(
                     GetItem(self._layout.log, partition_key(partition))
@@ -408,6 +403,19 @@ class Sequencer:
                 return view
             # Its beginning was emptied since it was settled: begin where it is settled now.
             self._views.pop(partition, None)
+
+    def _known(self, attempts: Attempts, partition: int) -> Op[View | None]:
+        """The partition's view as it is, where it may be relied on. One that was not used for long costs a
+        request.
+        """
+        view = self._views.get(partition)
+        if view is None or self._is_trusted(view):
+            return view
+        is_same = yield from self._is_same(attempts, view)
+        if is_same:
+            return view
+        self._views.pop(partition, None)
+        return None
 
     def _is_trusted(self, view: View) -> bool:
         return self._context.trust.holds(view.asked)

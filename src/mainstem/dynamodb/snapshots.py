@@ -5,7 +5,7 @@ from __future__ import annotations
 from mainstem.dynamodb.attempts import Attempts
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.layout import Layout, snapshot_key
-from mainstem.dynamodb.requests import AtMost, Get, Got, Put, Value
+from mainstem.dynamodb.requests import AtMost, Equals, Get, Got, Put, Update, Value
 from mainstem.dynamodb.sizes import MAX_ITEM_BYTES, item_bytes
 from mainstem.errors import TooLarge
 from mainstem.port import Op, StoredSnapshot
@@ -38,8 +38,24 @@ def load(
 ) -> Op[StoredSnapshot | None]:
     """The newest one; None where there is none."""
     got: Got = yield from Attempts(context).call(Get(layout.log, snapshot_key(stream_id, schema)))
-    if got.item is None:
+    if got.item is None or "State" not in got.item:
         return None
     state = got.item["State"]
     assert not isinstance(state, int)
     return StoredSnapshot(stream_id, schema, Version(int(got.item["Version"])), state)
+
+
+def delete(layout: Layout, context: Context, stream_id: str, schema: str, version: int) -> Op[None]:
+    """Remove it, if it is still of that version. Its key stays: whoever may write items need not be
+    allowed to delete any.
+    """
+    yield from Attempts(context).call(
+        Update(
+            layout.log,
+            snapshot_key(stream_id, schema),
+            set={},
+            add={},
+            remove=("Version", "State"),
+            condition=Equals("Version", version),
+        )
+    )

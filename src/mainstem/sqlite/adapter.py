@@ -201,6 +201,9 @@ class SqliteAdapter:
         )
         return snapshot
 
+    def delete_snapshot(self, stream_id: str, schema: str, version: Version) -> Op[None]:
+        yield Write(lambda connection: snapshots.delete(connection, stream_id, schema, version))
+
     def restore(self, events: Sequence[ImportedEvent]) -> Op[ImportCounts]:
         counts: ImportCounts = yield Write(lambda connection: restore.restore(connection, events))
         return counts

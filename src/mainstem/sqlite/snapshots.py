@@ -30,3 +30,11 @@ def load(connection: sqlite3.Connection, stream_id: str, schema: str) -> StoredS
     what = f"of the snapshot of stream {stream_id!r}"
     version = Version(whole(row[0], f"the version {what}"))
     return StoredSnapshot(stream_id, schema, version, stored(row[1], f"the state {what}"))
+
+
+def delete(connection: sqlite3.Connection, stream_id: str, schema: str, version: int) -> None:
+    """Remove it, if it is still of that version."""
+    connection.execute(
+        "DELETE FROM snapshots WHERE stream_id = ? AND schema = ? AND version = ?",
+        (stream_id, schema, version),
+    )

@@ -164,6 +164,11 @@ class ObservedAdapter:
     def load_snapshot(self, stream_id: str, schema: str) -> Op[StoredSnapshot | None]:
         return self.counted("load_snapshot", self._adapter.load_snapshot(stream_id, schema))
 
+    def delete_snapshot(self, stream_id: str, schema: str, version: Version) -> Op[None]:
+        return self.counted(
+            "delete_snapshot", self._adapter.delete_snapshot(stream_id, schema, version)
+        )
+
     def restore(self, events: Sequence[ImportedEvent]) -> Op[ImportCounts]:
         return self.counted("restore", self._adapter.restore(events))
 
