@@ -269,6 +269,7 @@ def whatever_a_service_does(adapter: DynamoAdapter, name: str) -> Iterator[Op[An
     yield adapter.delete_checkpoints("invoices")
     yield adapter.save_snapshot(StoredSnapshot("order-1", "state", Version(1), "{}"))
     yield adapter.load_snapshot("order-1", "state")
+    yield adapter.delete_snapshot("order-1", "state", Version(1))
     imported = ImportedEvent(f"old-{name}", EventId(0), events[0], 1, "import")
     yield adapter.restore([imported])
 

@@ -590,9 +590,33 @@ def test_a_state_that_cannot_be_encoded_does_not_make_the_command_fail(
     assert "not today" in caplog.text
 
 
-def test_a_snapshot_of_events_that_are_gone_is_passed_over(store: mainstem.Store) -> None:
+def test_a_snapshot_of_events_that_are_gone_goes(
+    store: mainstem.Store, caplog: pytest.LogCaptureFixture
+) -> None:
     """As after the events, but not the snapshots, were restored from an older copy."""
+    store.append("account-1", [NewEvent("Booked", {"amount": 1})] * 2, expected=0)
+    later = StoredSnapshot("account-1", "account-1", mainstem.Version(9), '{"balance":90}')
+    store._driver.run(store._adapter.save_snapshot(later))
+    # Once the stream has so many events again, it would be taken for theirs.
+    with caplog.at_level(logging.WARNING, "mainstem"):
+        assert store.handle(snapshot_accounts(every=100), "account-1", 1).state == Account(3)
+    assert "restored from an older copy" in caplog.text
+    assert store._driver.run(store._adapter.load_snapshot("account-1", "account-1")) is None
+    store.append("account-1", [NewEvent("Booked", {"amount": 1})] * 9, expected=3)
+    assert store.handle(snapshot_accounts(every=100), "account-1", 1).state == Account(13)
+
+
+def test_a_snapshot_that_can_not_be_removed_fails_nothing(
+    store: mainstem.Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     store.append("account-1", [NewEvent("Booked", {"amount": 1})] * 2, expected=0)
     later = StoredSnapshot("account-1", "account-1", mainstem.Version(9), '{"balance":9}')
     store._driver.run(store._adapter.save_snapshot(later))
-    assert store.handle(snapshot_accounts(), "account-1", 1).state == Account(3)
+
+    def denied(*_: object) -> Op[None]:
+        raise mainstem.StoreReadOnly("it can't be written")
+        yield
+
+    monkeypatch.setattr(SqliteAdapter, "delete_snapshot", denied)
+    assert store.handle(snapshot_accounts(every=100), "account-1", 1).state == Account(3)
+    assert "it can't be written" in caplog.text

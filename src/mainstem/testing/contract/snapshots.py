@@ -24,6 +24,10 @@ def load(store: Store, schema: str, stream_id: str = "a") -> StoredSnapshot | No
     return run(store, lambda adapter: adapter.load_snapshot(stream_id, schema))
 
 
+def delete(store: Store, schema: str, version: int, stream_id: str = "a") -> None:
+    run(store, lambda adapter: adapter.delete_snapshot(stream_id, schema, Version(version)))
+
+
 class SnapshotContract(Base):
     def test_there_is_no_snapshot_at_first(self, store: Store) -> None:
         assert load(store, "v1") is None
@@ -69,3 +73,22 @@ class SnapshotContract(Base):
         save(store, "v1", 9, "state")
         assert list(store.streams()) == []
         assert store.head() == 0
+
+    def test_a_snapshot_that_is_deleted_is_gone(self, backend: Backend, store: Store) -> None:
+        save(store, "v1", 9, "state")
+        save(store, "v2", 9, "of another schema")
+        for _ in range(2):  # to repeat it is safe
+            delete(store, "v1", 9)
+            assert load(store, "v1") is None
+            assert load(backend.another(store), "v1") is None
+        assert load(store, "v2") == ("a", "v2", 9, "of another schema")
+        save(store, "v1", 3, "an earlier one")
+        assert load(store, "v1") == ("a", "v1", 3, "an earlier one")
+
+    def test_a_snapshot_of_another_version_is_not_deleted(self, store: Store) -> None:
+        delete(store, "v1", 9)
+        assert load(store, "v1") is None
+        save(store, "v1", 9, "state")
+        delete(store, "v1", 8)
+        delete(store, "v1", 10)
+        assert load(store, "v1") == ("a", "v1", 9, "state")
