@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -29,6 +30,8 @@ GET = Get(Table("some-table", "pk", "sk"), Key("a", 1))
 SECRET = "hunter2"
 """Within whatever else a password has; long enough not to be there by chance."""
 
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
 around = st.text(st.characters(blacklist_categories=["Cs"]), max_size=8)
 passwords = st.builds(lambda before, after: f"{before}{SECRET}{after}", around, around)
 
@@ -39,6 +42,25 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
     for name, value in dynamodb_local.environment(dynamodb_local.Server("")).items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(autouse=True)
+def _reaches_this_machine_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part of a made-up password, taken for a server's name, would be waited for. Nothing catches this."""
+    connect, look_up = socket.socket.connect, socket.getaddrinfo
+
+    def connect_here(self: socket.socket, address: Any) -> None:
+        if self.family != socket.AF_UNIX and address[0] not in _LOOPBACK:
+            pytest.fail(f"connects to {address}")
+        connect(self, address)
+
+    def look_up_here(host: Any, *args: Any, **options: Any) -> Any:
+        if host not in _LOOPBACK:
+            pytest.fail(f"looks up {host}")
+        return look_up(host, *args, **options)
+
+    monkeypatch.setattr(socket.socket, "connect", connect_here)
+    monkeypatch.setattr(socket, "getaddrinfo", look_up_here)
 
 
 def told(call: Callable[[], Any]) -> str:
@@ -62,6 +84,12 @@ def opened(url: str) -> Any:
 @example(f"pa/ss{SECRET}?x#y")
 @example(f"p@{SECRET}@")
 @example(f"{SECRET} with spaces\n")
+@example(f"/N{SECRET}/N")
+@example(f"1/N{SECRET}/N")
+@example(f"{SECRET}&region=")
+@example(f"&region={SECRET}")
+@example(f"1&timeout={SECRET}&region=")
+@example(f"1/{SECRET}&sequencing=")
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50
 )
