@@ -13,11 +13,21 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+import dynamodb_local
 import mainstem
 from mainstem.dynamodb.drivers import connect_async, connect_blocking
 from mainstem.dynamodb.open import Place, parse
 from mainstem.dynamodb.session import Settings, open_session
 from mainstem.errors import InvalidInput, StoreDenied
+
+pytestmark = pytest.mark.usefixtures("this_machine_only")
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has credentials: who has none asks the cloud's machines for some, a second each time."""
+    for name, value in dynamodb_local.environment(dynamodb_local.Server("")).items():
+        monkeypatch.setenv(name, value)
 
 
 def test_the_name_alone_leaves_the_rest_to_the_environment() -> None:
@@ -151,7 +161,6 @@ CUT_PASSWORDS = [
 def test_what_is_left_of_a_password_in_an_endpoint_is_refused_at_once(
     endpoint: str, by: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     url = "dynamodb://shop"
     if by == "url":
         url += f"?endpoint={quote(endpoint, safe='')}"
@@ -181,7 +190,6 @@ def test_a_malformed_endpoint_of_the_environment_is_refused(
     endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", endpoint)
-    monkeypatch.setenv("AWS_REGION", "eu-west-1")
     for call in (mainstem.connect, mainstem.connect_async, mainstem.dynamodb.create_tables):
         with pytest.raises(InvalidInput):
             call("dynamodb://shop?region=eu-west-1")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -25,12 +24,12 @@ from mainstem.dynamodb.session import Settings, open_session
 from mainstem.errors import InvalidInput, MainstemError
 from mainstem.redaction import redacted, shown
 
+pytestmark = pytest.mark.usefixtures("this_machine_only")
+
 GET = Get(Table("some-table", "pk", "sk"), Key("a", 1))
 
 SECRET = "hunter2"
 """Within whatever else a password has; long enough not to be there by chance."""
-
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 around = st.text(st.characters(blacklist_categories=["Cs"]), max_size=8)
 passwords = st.builds(lambda before, after: f"{before}{SECRET}{after}", around, around)
@@ -42,25 +41,6 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
     for name, value in dynamodb_local.environment(dynamodb_local.Server("")).items():
         monkeypatch.setenv(name, value)
-
-
-@pytest.fixture(autouse=True)
-def _reaches_this_machine_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A part of a made-up password, taken for a server's name, would be waited for. Nothing catches this."""
-    connect, look_up = socket.socket.connect, socket.getaddrinfo
-
-    def connect_here(self: socket.socket, address: Any) -> None:
-        if self.family != socket.AF_UNIX and address[0] not in _LOOPBACK:
-            pytest.fail(f"connects to {address}")
-        connect(self, address)
-
-    def look_up_here(host: Any, *args: Any, **options: Any) -> Any:
-        if host not in _LOOPBACK:
-            pytest.fail(f"looks up {host}")
-        return look_up(host, *args, **options)
-
-    monkeypatch.setattr(socket.socket, "connect", connect_here)
-    monkeypatch.setattr(socket, "getaddrinfo", look_up_here)
 
 
 def told(call: Callable[[], Any]) -> str:

@@ -282,7 +282,7 @@ def _told() -> Iterator[None]:
     except botocore.exceptions.NoRegionError as error:
         raise StoreError(
             "No AWS region is set. Give one in the URL (dynamodb://shop?region=eu-west-1), or set "
-            "AWS_REGION or the profile's region."
+            "AWS_DEFAULT_REGION or the profile's region."
         ) from error
     except (botocore.exceptions.InvalidRegionError, ValueError) as error:
         # Such as an endpoint in the environment; what botocore says of it would show all of it.
