@@ -142,8 +142,10 @@ def _append(driver: BlockingDriver) -> Call:
 
 def _adapter(new_lock: Callable[[], Any]) -> DynamoAdapter:
     """One that knows where the log ends, since the server can't tell."""
-    adapter = DynamoAdapter("dynamodb://mainstem", Layout("mainstem"), Context(new_lock))
-    adapter._heads.learn(0, Head(1, 0))
+    # Its clock stands, or it would ask again between two rounds.
+    context = Context(new_lock, monotonic=lambda: 0.0)
+    adapter = DynamoAdapter("dynamodb://mainstem", Layout("mainstem"), context)
+    adapter._heads.learn(0, Head(1, 0), context.trust.now())
     return adapter
 
 

@@ -613,9 +613,8 @@ def test_a_snapshot_that_can_not_be_removed_fails_nothing(
     later = StoredSnapshot("account-1", "account-1", mainstem.Version(9), '{"balance":9}')
     store._driver.run(store._adapter.save_snapshot(later))
 
-    def denied(*_: object) -> Op[None]:
+    def denied(*_: object) -> Any:
         raise mainstem.StoreReadOnly("it can't be written")
-        yield
 
     monkeypatch.setattr(SqliteAdapter, "delete_snapshot", denied)
     assert store.handle(snapshot_accounts(every=100), "account-1", 1).state == Account(3)

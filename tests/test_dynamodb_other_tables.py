@@ -139,6 +139,16 @@ def test_a_clock_that_slept_is_not_believed(world: OtherTables, sequencing: Sequ
     assert_dense(world, sequencing, "new")
 
 
+def test_a_wall_clock_that_was_set_back_hides_no_time(world: OtherTables) -> None:
+    adapter = world.process()
+    world.fill(adapter)
+    world.make()
+    world.database.now += LATER
+    world.slept -= LATER
+    world.append(adapter, "new", "new")
+    assert_dense(world, "transactional", "new")
+
+
 def test_a_wall_clock_that_goes_backwards_prolongs_nothing(world: OtherTables) -> None:
     adapter = world.process()
     world.fill(adapter)
@@ -159,7 +169,7 @@ def test_a_try_that_comes_late_is_not_sent(
     """The network was gone for as long as the exchange took, in the middle of an append."""
     adapter = world.process(sequencing)
     world.fill(adapter)
-    tries = []
+    tries: list[Any] = []
 
     def without_network(request: Any) -> None:
         if isinstance(request, (Put, Transact)) and not tries:
@@ -440,7 +450,7 @@ def test_a_sequencer_s_try_that_comes_late_is_not_sent(world: OtherTables) -> No
     sequencer = world.process("stream")
     put_without_log(world, "old", 12)
     world.sequence(sequencer, "old", 10)
-    tries = []
+    tries: list[Any] = []
 
     def without_network(request: Any) -> None:
         if isinstance(request, Put) and request.table == world.layout.log and not tries:
