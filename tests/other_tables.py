@@ -13,11 +13,12 @@ from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.identity import ids_of
 from mainstem.dynamodb.layout import Layout
-from mainstem.dynamodb.requests import Aside, Control
-from mainstem.dynamodb.view import Hint
+from mainstem.dynamodb.requests import Aside, Compute, Control
+from mainstem.dynamodb.segments import SegmentSize
+from mainstem.dynamodb.view import Hint, Window
 from mainstem.errors import StoreDenied, StoreNotFound
 from mainstem.events import EncodedEvent
-from mainstem.port import Op, Sleep, StreamWrite
+from mainstem.port import LogPage, Op, Sleep, StreamWrite
 from mainstem.positions import Expected, Partition, Version
 from mainstem.streams import LogFilter
 from simulation.database import Database
@@ -73,7 +74,13 @@ class OtherTables:
         )
         opened = ids_of([self._described(name) for name in self._ids])
         return DynamoAdapter(
-            "dynamodb://shop", self.layout, context, sequencing=sequencing, opened=opened
+            "dynamodb://shop",
+            self.layout,
+            context,
+            sequencing=sequencing,
+            window=Window(batches=4, events=20),
+            segment_size=SegmentSize(least=100, most=400),
+            opened=opened,
         )
 
     def run(self, operation: Op[Any]) -> Any:
@@ -125,14 +132,19 @@ class OtherTables:
         found: list[str] = []
         position, reader = 0, adapter or self.process()
         while True:
-            page = self.run(
-                reader.read_log(Partition(0), position, LogFilter(), JsonCodec(), max_count=3)
-            )
+            page = self.events(reader, position)
             if page.next_position == position:
                 assert not page.more, "it would look again at once, for ever"
                 return found
             found += [event.commit_id for event in page.events]
             position = int(page.next_position)
+
+    def events(self, reader: DynamoAdapter, position: int) -> LogPage:
+        """A page of the log."""
+        page: LogPage = self.run(
+            reader.read_log(Partition(0), position, LogFilter(), JsonCodec(), max_count=3)
+        )
+        return page
 
     def _run(self, operation: Op[Any], aside: list[Op[None]]) -> Any:
         answer: Any = None
@@ -145,6 +157,8 @@ class OtherTables:
             answer, error = None, None
             if isinstance(request, Sleep):
                 self.database.now += request.seconds
+            elif isinstance(request, Compute):
+                answer = request.work()
             elif isinstance(request, Aside):
                 aside.append(request.operation)
             else:

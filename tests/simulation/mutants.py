@@ -259,10 +259,10 @@ MUTANTS = (
         [
             Edit(
                 "sequencer",
-                "        yield from self._cursors.advance(attempts, view.due)\n"
-                "        yield from self._cursors.mark_settled(attempts, partition, view.head)\n",
-                "        yield from self._cursors.mark_settled(attempts, partition, view.head)\n"
-                "        yield from self._cursors.advance(attempts, view.due)\n",
+                "        yield from self._cursors.advance(attempts, view.due, view.asked)\n"
+                "        yield from self._cursors.mark_settled(attempts, partition, view.head, view.asked)\n",
+                "        yield from self._cursors.mark_settled(attempts, partition, view.head, view.asked)\n"
+                "        yield from self._cursors.advance(attempts, view.due, view.asked)\n",
             )
         ],
     ),
@@ -277,7 +277,8 @@ MUTANTS = (
         [
             Edit(
                 "cursors",
-                "codes = yield from attempts.call(PutNew(self._layout.log, items))",
+                "codes = yield from attempts.call(\n                PutNew(self._layout.log, items), "
+                "partial(attempts.still_holds, asked)\n            )",
                 "codes = [None] * len(items)\n"
                 "            for item in items:\n"
                 "                yield from attempts.call(Put(self._layout.log, item))",
@@ -334,11 +335,13 @@ MUTANTS = (
         [
             Edit(
                 "sequencer",
-                "            refused = yield from attempts.call(request, partial(self._is_trusted, view))",
-                "            for put in puts:\n"
-                "                refused = yield from attempts.call(put)\n"
-                "                if refused is not None:\n"
-                "                    break",
+                "        refused = yield from attempts.call(\n"
+                "            request, lambda: self._is_trusted(view) and attempts.still_holds(told)\n"
+                "        )\n",
+                "        for put in puts:\n"
+                "            refused = yield from attempts.call(put)\n"
+                "            if refused is not None:\n"
+                "                break\n",
             )
         ],
     ),

@@ -26,6 +26,7 @@ from mainstem.dynamodb.requests import (
     Transact,
 )
 from mainstem.dynamodb.sizes import MAX_BATCH_GET
+from mainstem.dynamodb.trust import Moment
 from mainstem.errors import StoreBusy, StoreError, StoreNotFound
 from mainstem.port import Op, Sleep
 
@@ -60,7 +61,7 @@ class Attempts:
         self._pause = _FIRST_PAUSE
         self.lost_replies = 0
         """Writes that were left without an answer, so that they may have been carried out."""
-        self.sent = context.trust.now()
+        self.sent = self._heard = self._unbroken = context.trust.now()
         """When the last try was sent."""
 
     def left(self, problem: str) -> float:
@@ -97,6 +98,8 @@ class Attempts:
             try:
                 answer = yield request
             except faults.Fault as fault:
+                if isinstance(fault, faults.Throttled):
+                    self._hear()
                 if is_write and isinstance(fault, (faults.NoReply, faults.InProgress)):
                     self.lost_replies += 1
                 problem, reason = f"{fault} ({place_of(request)})", type(fault).__name__
@@ -112,6 +115,7 @@ class Attempts:
                     self.lost_replies += 1  # nobody knows how far it had got
                 raise
             else:
+                self._hear()
                 if meter is not None:
                     meter.add(request, answer)
                 passing = _passing(request, answer) if isinstance(answer, Cancelled) else None
@@ -132,6 +136,21 @@ class Attempts:
                         f"({problem}), so it may have been carried out. Trying again is safe."
                     ) from busy
                 raise
+
+    def still_holds(self, asked: Moment) -> bool:
+        """Whether the tables are those that were asked then, by this operation or shortly before: they have
+        answered again and again since, without a pause in which they could have become others.
+        """
+        trust = self._context.trust
+        return trust.holds(asked) or (
+            trust.holds(self._heard) and trust.reaches(asked, self._unbroken)
+        )
+
+    def _hear(self) -> None:
+        """There is an answer to what was sent last."""
+        if not self._context.trust.reaches(self._heard, self.sent):
+            self._unbroken = self.sent
+        self._heard = self.sent
 
     def pause(self, problem: str, reason: str | None = None) -> Op[None]:
         """Wait a little, longer each time. Raises `StoreBusy` where the deadline would pass.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from mainstem.dynamodb.attempts import Attempts
 from mainstem.dynamodb.layout import Layout, cursor_key, partition_key
@@ -18,6 +19,7 @@ from mainstem.dynamodb.requests import (
     UpdateEach,
 )
 from mainstem.dynamodb.sizes import MAX_STATEMENTS
+from mainstem.dynamodb.trust import Moment
 from mainstem.dynamodb.view import Due
 from mainstem.port import Op
 
@@ -36,15 +38,21 @@ class Cursors:
         )
         return {stream_id: cursor_count(found.get(key)) for key, stream_id in keys.items()}
 
-    def advance(self, attempts: Attempts, due: Mapping[str, Due]) -> Op[None]:
-        """Raise cursors, and make those that are not there yet. None falls: others may be ahead."""
-        first_time = [stream_id for stream_id, each in due.items() if each.first_id == 0]
-        there = yield from self._make(attempts, due, first_time)
-        yield from self._raise(attempts, due, there)
-        later = [stream_id for stream_id, each in due.items() if each.first_id > 0]
-        yield from self._raise(attempts, due, later)
+    def advance(self, attempts: Attempts, due: Mapping[str, Due], asked: Moment) -> Op[None]:
+        """Raise cursors, and make those that are not there yet. None falls: others may be ahead.
 
-    def mark_settled(self, attempts: Attempts, partition: int, head: Head) -> Op[None]:
+        By what the log said when it was ``asked``. Raises `Outdated`, as does `mark_settled`, where the
+        tables may have become others since.
+        """
+        first_time = [stream_id for stream_id, each in due.items() if each.first_id == 0]
+        there = yield from self._make(attempts, due, first_time, asked)
+        yield from self._raise(attempts, due, there, asked)
+        later = [stream_id for stream_id, each in due.items() if each.first_id > 0]
+        yield from self._raise(attempts, due, later, asked)
+
+    def mark_settled(
+        self, attempts: Attempts, partition: int, head: Head, asked: Moment
+    ) -> Op[None]:
         """Every batch below that position is reflected in the cursors."""
         yield from attempts.call(
             Update(
@@ -53,11 +61,12 @@ class Cursors:
                 set={"Settled": head.position, "Latest": head.latest_us},
                 add={},
                 condition=AtMost("Settled", head.position),
-            )
+            ),
+            partial(attempts.still_holds, asked),
         )
 
     def _make(
-        self, attempts: Attempts, due: Mapping[str, Due], stream_ids: Sequence[str]
+        self, attempts: Attempts, due: Mapping[str, Due], stream_ids: Sequence[str], asked: Moment
     ) -> Op[list[str]]:
         """Put cursors that are likely to be missing; answers with those that were there."""
         there: list[str] = []
@@ -67,7 +76,9 @@ class Cursors:
             items = tuple(
                 cursor_item(each, due[each].events, due[each].last_position) for each in some
             )
-            codes = yield from attempts.call(PutNew(self._layout.log, items))
+            codes = yield from attempts.call(
+                PutNew(self._layout.log, items), partial(attempts.still_holds, asked)
+            )
             there += _with_code(some, codes, TAKEN)
             again = _transient(some, codes, TAKEN)
             if again:
@@ -78,14 +89,16 @@ class Cursors:
         return there
 
     def _raise(
-        self, attempts: Attempts, due: Mapping[str, Due], stream_ids: Sequence[str]
+        self, attempts: Attempts, due: Mapping[str, Due], stream_ids: Sequence[str], asked: Moment
     ) -> Op[None]:
         """Raise cursors that are there; one that fails its condition is as high already."""
         left = list(stream_ids)
         while left:
             some, left = left[:MAX_STATEMENTS], left[MAX_STATEMENTS:]
             updates = tuple(self._raising(stream_id, due[stream_id]) for stream_id in some)
-            codes = yield from attempts.call(UpdateEach(self._layout.log, updates))
+            codes = yield from attempts.call(
+                UpdateEach(self._layout.log, updates), partial(attempts.still_holds, asked)
+            )
             again = _transient(some, codes, CONDITION_FAILED)
             if again:
                 left += again

@@ -200,7 +200,7 @@ class Rebuilder:
             for stream_id, in_log, last, cursor in streams
             if cursor != UNREADABLE
         }
-        yield from self._cursors.advance(attempts, due)
+        yield from self._cursors.advance(attempts, due, attempts.sent)
 
     def _lower(self, stream: Stream) -> Op[bool]:
         """A cursor that is ahead of the log, unless the log has caught up. Answers whether it was."""
@@ -268,7 +268,9 @@ class Rebuilder:
                 end = self._walks[partition].head.position
                 if max(segmented, reclaimed) <= copied and settled.position <= end:
                     if head.position:
-                        yield from self._cursors.mark_settled(attempts, partition, head)
+                        yield from self._cursors.mark_settled(
+                            attempts, partition, head, attempts.sent
+                        )
                     return False
             refused = yield from attempts.call(
                 Update(

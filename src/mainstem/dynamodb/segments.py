@@ -42,6 +42,7 @@ from mainstem.dynamodb.requests import (
     UpdateEach,
 )
 from mainstem.dynamodb.sizes import MAX_STATEMENTS
+from mainstem.dynamodb.trust import Moment
 from mainstem.errors import StoreDamaged
 from mainstem.port import Op
 
@@ -94,6 +95,7 @@ class Segmenter:
         """Copy what is settled and fills segments, at most so many. A repeat goes on where it stopped."""
         attempts = Attempts(self._context, long=True)
         marks = yield from self.marks(attempts, partition)
+        asked = attempts.sent
         settled = marks.settled.position
         start = yield from self._end_of_segments(attempts, partition, marks.segmented)
         done = Segmented(0, 0)
@@ -111,13 +113,15 @@ class Segmenter:
             if not (gathered.more or self._is_enough(segment)):
                 break
             ratio = found_ratio
-            refused = yield from attempts.call(Put(self._layout.log, segment, Absent()))
+            refused = yield from attempts.call(
+                Put(self._layout.log, segment, Absent()), partial(attempts.still_holds, asked)
+            )
             if refused is None:
                 done = Segmented(done.segments + 1, done.events + int(segment["Count"]))
                 start = head_behind(segment).position
             else:
                 start = yield from self._end_of_segments(attempts, partition, start)
-            yield from self._mark(attempts, partition, "Segmented", start)
+            yield from self._mark(attempts, partition, "Segmented", start, asked)
             attempts.progressed()
         return done
 
@@ -128,6 +132,7 @@ class Segmenter:
         """
         attempts = Attempts(self._context, long=True)
         marks = yield from self.marks(attempts, partition)
+        asked = attempts.sent
         segmented = yield from self._end_of_segments(attempts, partition, marks.segmented)
         emptied = 0
         position = marks.reclaimed
@@ -141,7 +146,7 @@ class Segmenter:
                 )
             )
             full = [batch for batch in page.items if not is_emptied(batch)]
-            yield from self._empty(attempts, full)
+            yield from self._empty(attempts, full, asked)
             emptied += len(full)
             if not page.items:
                 raise StoreDamaged(
@@ -149,7 +154,7 @@ class Segmenter:
                     "Restore the table from a backup."
                 )
             position = head_behind(page.items[-1]).position
-            yield from self._mark(attempts, partition, "Reclaimed", position)
+            yield from self._mark(attempts, partition, "Reclaimed", position, asked)
             attempts.progressed()
         return emptied
 
@@ -212,7 +217,9 @@ class Segmenter:
     def _end_of_segments(self, attempts: Attempts, partition: int, start: int) -> Op[int]:
         return end_of_segments(self._layout, attempts, partition, start)
 
-    def _mark(self, attempts: Attempts, partition: int, mark: str, position: int) -> Op[None]:
+    def _mark(
+        self, attempts: Attempts, partition: int, mark: str, position: int, asked: Moment
+    ) -> Op[None]:
         """Raise a mark of the partition. None falls."""
         yield from attempts.call(
             Update(
@@ -221,10 +228,11 @@ class Segmenter:
                 set={mark: position},
                 add={},
                 condition=AtMost(mark, position),
-            )
+            ),
+            partial(attempts.still_holds, asked),
         )
 
-    def _empty(self, attempts: Attempts, batches: Sequence[Item]) -> Op[None]:
+    def _empty(self, attempts: Attempts, batches: Sequence[Item], asked: Moment) -> Op[None]:
         left = [
             Update(
                 self._layout.log,
@@ -237,7 +245,9 @@ class Segmenter:
         ]
         while left:
             some, left = left[:MAX_STATEMENTS], left[MAX_STATEMENTS:]
-            codes = yield from attempts.call(UpdateEach(self._layout.log, tuple(some)))
+            codes = yield from attempts.call(
+                UpdateEach(self._layout.log, tuple(some)), partial(attempts.still_holds, asked)
+            )
             again = [
                 update
                 for update, code in zip(some, codes, strict=True)

@@ -46,6 +46,7 @@ from mainstem.dynamodb.requests import (
     Value,
 )
 from mainstem.dynamodb.requests import Get as GetItem
+from mainstem.dynamodb.trust import Moment
 from mainstem.dynamodb.view import (
     Hint,
     Seen,
@@ -195,8 +196,9 @@ class Sequencer:
                     "Restore the events table from a backup."
                 )
             view = mine._views[partition]
-            if stream_id in view.due:
-                yield from mine._cursors.advance(attempts, {stream_id: view.due[stream_id]})
+            if stream_id in view.due and view.asked is not None:
+                due = {stream_id: view.due[stream_id]}
+                yield from mine._cursors.advance(attempts, due, view.asked)
 
         yield from self._in_turn(attempts, partition, catching_up)
 
@@ -235,6 +237,7 @@ class Sequencer:
         *,
         believing: bool = True,
     ) -> Op[Sequenced]:
+        told = self._context.trust.now()
         view = yield from self._known(attempts, partition)
         if view is None:
             view = yield from self._look(attempts, partition)
@@ -260,8 +263,14 @@ class Sequencer:
                 attempts, view, wanted, believing=believing
             )
             if entries:
-                view, put = yield from self._put(attempts, partition, view, entries)
-                written += put
+                try:
+                    view, put = yield from self._put(attempts, partition, view, entries, told)
+                    written += put
+                except Outdated:
+                    for want in wanted.values():
+                        want.forget_entries()  # of tables that may be gone
+                    told = self._context.trust.now()
+                    view = yield from self._look(attempts, partition)
                 continue
             # Either the view is old, or a query has seen a part of a transaction.
             before = view.head
@@ -355,10 +364,16 @@ class Sequencer:
             first = int(page.last[self._layout.events.sort_key]) + 1
 
     def _put(
-        self, attempts: Attempts, partition: int, view: View, entries: Sequence[Entry]
+        self,
+        attempts: Attempts,
+        partition: int,
+        view: View,
+        entries: Sequence[Entry],
+        told: Moment,
     ) -> Op[tuple[View, int]]:
         """Put the entries at the head; where it is taken, see what is there instead. Answers with the
-        view as it is then, and how many events were put.
+        view as it is then, and how many events were put. Raises `Outdated` where the tables may be others
+        than those that the view is of, or that the entries were ``told`` of.
         """
         if not view.is_at_batch:
             yield from self._check_end(attempts, partition, view.head)
@@ -371,11 +386,9 @@ class Sequencer:
         if len(puts) > 1:
             # A commit that one batch can't hold, or that an epoch ends within, stays whole.
             request = Transact(puts, f"{self._context.random.getrandbits(128):032x}")
-        try:
-            refused = yield from attempts.call(request, partial(self._is_trusted, view))
-        except Outdated:
-            view = yield from self._look(attempts, partition)
-            return view, 0
+        refused = yield from attempts.call(
+            request, lambda: self._is_trusted(view) and attempts.still_holds(told)
+        )
         if refused is None:
             ids = ((entry.event.stream_id, entry.event.event_id) for entry in entries)
             view.add(ids, head, sequenced=True)
@@ -446,7 +459,7 @@ class Sequencer:
             )
 
     def _read_on(self, attempts: Attempts, partition: int, view: View) -> Op[bool]:
-        """Add the batches that are behind the view's head. False: one of them is emptied."""
+        """Add the batches that are behind the view's head. False: they don't fit, one of them is emptied."""
         while True:
             start = view.head
             page: Page = yield from attempts.call(
@@ -457,6 +470,8 @@ class Sequencer:
                 )
             )
             asked = attempts.sent
+            if view.asked is None or not attempts.still_holds(view.asked):
+                return False  # what was read may not be what follows
             unpacked: list[_Ids | None]
             if len(page.items) > _FEW:
                 unpacked = yield Compute(partial(_unpacked, page.items))
@@ -514,8 +529,9 @@ class Sequencer:
 
     def _settle(self, attempts: Attempts, partition: int, view: View) -> Op[None]:
         """Raise the cursors of the window, then the mark."""
-        yield from self._cursors.advance(attempts, view.due)
-        yield from self._cursors.mark_settled(attempts, partition, view.head)
+        assert view.asked is not None, "it was looked at before"
+        yield from self._cursors.advance(attempts, view.due, view.asked)
+        yield from self._cursors.mark_settled(attempts, partition, view.head, view.asked)
         view.settle()
 
 

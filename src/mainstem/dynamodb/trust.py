@@ -13,6 +13,9 @@ asks for the table in between is told that there is none. So a process either as
 forgotten everything, or what it trusts was told by the table that is there now. Nothing is made longer by
 a look at the tables' ids (see `identity`): such an answer is eventually consistent, and proves nothing.
 
+What takes many requests (settling, copying into segments) needs them all to meet the same tables. It asks and
+is answered again and again, and stops where there was a pause as long as that (`Attempts.still_holds`).
+
 Whoever is told what can't be (a log or a stream that is shorter than it was, tables that are gone or do not
 fit together) forgets everything at once: a new era begins, and nothing that was learned before it is
 trusted, nor what is still on its way. That goes for tables with the same id as well, whose items were
@@ -60,6 +63,13 @@ class Trust:
             and self.is_of_now(moment)
             and self._monotonic() - moment.monotonic_s <= seconds
             and 0 <= self._wall() - moment.wall_s <= seconds
+        )
+
+    def reaches(self, moment: Moment, later: Moment) -> bool:
+        """Whether there was no time between the two for other tables. One that was not later never is."""
+        seconds = later.monotonic_s - moment.monotonic_s
+        return moment.era is later.era and (
+            seconds <= 0 or (seconds <= TRUST_S and 0 <= later.wall_s - moment.wall_s <= TRUST_S)
         )
 
     def is_of_now(self, moment: Moment) -> bool:

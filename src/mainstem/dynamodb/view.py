@@ -250,6 +250,10 @@ class Wanted:
             due += 1
         return due
 
+    def forget_entries(self) -> None:
+        """They are to be read again."""
+        self._entries.clear()
+
     def forget_below(self, due: int) -> None:
         """Those events are in the log."""
         for event_id in [each for each in self._entries if each < due]:
