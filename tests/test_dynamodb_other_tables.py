@@ -14,9 +14,9 @@ from mainstem.codec import JsonCodec
 from mainstem.dynamodb import faults
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
 from mainstem.dynamodb.identity import EVERY_S
-from mainstem.dynamodb.requests import Control, Put, Transact
+from mainstem.dynamodb.requests import Control, Put, Query, Transact
 from mainstem.dynamodb.trust import TRUST_S
-from mainstem.errors import StoreDamaged, StoreNotFound, VersionConflict
+from mainstem.errors import StoreBusy, StoreDamaged, StoreNotFound, VersionConflict
 from mainstem.positions import ANY, Expected, Partition, Version
 from mainstem.streams import LogFilter
 from other_tables import OtherTables
@@ -502,3 +502,46 @@ def test_a_sequencer_that_meets_no_table_forgets(world: OtherTables) -> None:
     put_without_log(world, "old", 2)
     assert world.sequence(sequencer, "old", 2).events == 2
     assert world.log() == ["old-0", "old-1"]
+
+
+def lost_at(
+    world: OtherTables, is_the_one: Callable[[Any], bool], exchange: Callable[[OtherTables], None]
+) -> None:
+    """Exchange the tables during an outage that begins with that request."""
+
+    def before(request: Any) -> None:
+        if is_the_one(request):
+            world.before = lambda request: None
+            exchange(world)
+            world.database.now += LATER
+            raise faults.NoReply("the connection was lost")
+
+    world.before = before
+
+
+def test_no_segment_of_other_tables_is_written(world: OtherTables) -> None:
+    adapter = world.process()
+    world.fill(adapter)
+    world.run(adapter.sequencer.settle(0))
+    lost_at(
+        world,
+        lambda request: isinstance(request, Put) and str(request.item["pk"]).startswith("segment#"),
+        longer_contents,
+    )
+    with pytest.raises(StoreBusy):
+        world.run(adapter.segmenter.segment(0))
+    assert world.log() == [f"another-{number}" for number in range(30)]
+
+
+def test_a_view_is_not_continued_with_other_tables(world: OtherTables) -> None:
+    sequencer = world.process("stream")
+    put_without_log(world, "old", 10)
+    world.sequence(sequencer, "old", 10)
+    lost_at(
+        world,
+        lambda request: isinstance(request, Query) and request.table == world.layout.log,
+        longer_contents,
+    )
+    world.run(sequencer.sequencer.settle(0))
+    put_without_log(world, "old", 3)
+    assert world.sequence(world.process("stream"), "old", 3).events == 3
