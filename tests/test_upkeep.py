@@ -4,13 +4,18 @@ long one ends for want of time only where it gets no further.
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, cast
 
 import pytest
 
-from mainstem.dynamodb import faults
+from mainstem.dynamodb import faults, metered
 from mainstem.dynamodb.adapter import DynamoAdapter
-from mainstem.dynamodb.requests import Aside, Compute
+from mainstem.dynamodb.attempts import Attempts
+from mainstem.dynamodb.context import Context
+from mainstem.dynamodb.drivers import AsyncDriver
+from mainstem.dynamodb.layout import Layout
+from mainstem.dynamodb.requests import Aside, Compute, Get, Got, Key
 from mainstem.dynamodb.segments import Segmenter, SegmentSize
 from mainstem.errors import StoreBusy
 from mainstem.port import Op, Sleep
@@ -129,3 +134,30 @@ def test_a_long_operation_that_gets_no_further_ends_at_its_timeout() -> None:
     with pytest.raises(StoreBusy, match="too much"):
         segmented(shop, driver)
     assert shop.database.now - began <= 5.0
+
+
+def test_what_runs_beside_is_not_counted_as_its_caller_s() -> None:
+    class Client:
+        async def carry_out(self, request: Any) -> Got:
+            return Got({}, 1.0)
+
+    async def main() -> None:
+        driver = AsyncDriver(cast("Any", Client()))
+        done = asyncio.Event()
+
+        def beside() -> Op[None]:
+            yield from Attempts(context).call(request)
+            done.set()
+
+        def asked() -> Op[None]:
+            yield from Attempts(context).call(request)
+            yield Aside(beside())
+
+        context, layout = Context(driver.new_lock), Layout("shop")
+        request = Get(layout.log, Key("a", 0))
+        with metered() as cost:
+            await driver.run(asked())
+            await done.wait()
+        assert cost.requests == 1
+
+    asyncio.run(main())

@@ -9,6 +9,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -104,7 +105,10 @@ class BlockingDriver:
     def _begin(self, operation: Op[None]) -> None:
         """Run it in a thread of its own, which does not keep the process from ending."""
         threading.Thread(
-            target=self._run_aside, args=(operation,), name="mainstem-aside", daemon=True
+            target=Context().run,  # some builds of Python would hand on the caller's
+            args=(self._run_aside, operation),
+            name="mainstem-aside",
+            daemon=True,
         ).start()
 
     def _run_aside(self, operation: Op[None]) -> None:
@@ -184,7 +188,8 @@ class AsyncDriver:
         if isinstance(request, Compute):
             return await asyncio.to_thread(request.work)
         if isinstance(request, Aside):
-            task = asyncio.create_task(self._run_aside(request.operation))
+            # In a context of its own: what it costs is not its caller's, nor is the caller's deadline its.
+            task = asyncio.create_task(self._run_aside(request.operation), context=Context())
             self._aside.add(task)  # the loop alone would not keep it
             task.add_done_callback(self._aside.discard)
             return None
