@@ -186,5 +186,5 @@ def test_cursors_never_fall(shop: Shop) -> None:
     shop.run(new.sequencer.sequence(0, [Hint("order-1", 1)]))
     shop.run(new.sequencer.settle(0))
     view = old.sequencer._views[0]
-    shop.run(old.sequencer._settle(Attempts(shop.context()), 0, view))
+    shop.run(old.sequencer._settle(Attempts(old.context), 0, view))
     assert cursor(shop, "order-1") == 2
