@@ -153,7 +153,7 @@ MUTANTS = (
                 "turns",
                 "replies_lost = attempts.lost_replies",
                 "replies_lost = attempts.lost_replies\n"
-                "            self._written(group, planned)\n"
+                "            self._written(group, planned, attempts.sent)\n"
                 "            for each in group:\n"
                 "                each.positions = None",
             ),
