@@ -278,7 +278,7 @@ def test_how_far_a_repair_has_got() -> None:
 
 def test_the_table_item() -> None:
     shop = Shop(partitions=4)
-    item = _table_item(shop.layout, shop.context(), TableOptions())
+    item = _table_item(shop.layout, shop.context(), TableOptions(), marked=True)
     assert FORMAT_VERSION == 1
     assert {**item, "Attributes": msgspec.json.decode(str(item["Attributes"]))} == {
         "pk": "table",
@@ -299,6 +299,7 @@ def test_the_table_item() -> None:
             "position": "Position",
         },
         "Stream": 1,
+        "Markers": 1,
         "MadeAt": "2023-11-14T22:13:20.000000Z",
     }
 
