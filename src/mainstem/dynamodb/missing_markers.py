@@ -1,0 +1,79 @@
+"""Markers that a repair makes again: of commits whose events are there and whose marker is not.
+
+So it is where the log table was restored to an earlier moment, or was made beside events that there were,
+and of commits that another program has written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+from mainstem.dynamodb.attempts import Attempts
+from mainstem.dynamodb.books import Books
+from mainstem.dynamodb.event_items import Placed
+from mainstem.dynamodb.layout import MARKER, Layout
+from mainstem.dynamodb.markers import is_marked, marker_item
+from mainstem.dynamodb.requests import TAKEN, AtMost, Item, Put, PutNew, Refused, Value
+from mainstem.dynamodb.streams import portions
+from mainstem.port import Op
+
+
+class MissingMarkers:
+    """The markers that were seen in the log table, and those to be put. Safe to share between threads."""
+
+    def __init__(self, layout: Layout, books: Books) -> None:
+        self._layout = layout
+        self._books = books
+
+    def note(self, items: Sequence[Item]) -> None:
+        """Items of the log table, of which some are markers."""
+        self._books.add_markers([_mark(item) for item in items if _is_marker(item)])
+
+    def put(self, attempts: Attempts, found: Sequence[tuple[str, Placed]]) -> Op[int]:
+        """Events by stream: those that are the first of their commits get a marker, unless there is one that
+        names them or a later event. Answers with how many were put.
+        """
+        items = [
+            marker_item(stream_id, placed.commit_id, placed.event_id)
+            for stream_id, placed in found
+            if placed.event_id == placed.commit_first and is_marked(placed.commit_id)
+        ]
+        known = self._books.known_markers([_mark(item) for item in items])
+        # Two commits of one id in a stream have one key: the later one is to have it.
+        lacking = {
+            (str(item["pk"]), int(item["sk"])): item for item in items if _mark(item) not in known
+        }
+        written = 0
+        for some in portions(list(lacking.values())):
+            left = some
+            while left:
+                codes = yield from attempts.call(PutNew(self._layout.log, tuple(left)))
+                again = []
+                for item, code in zip(left, codes, strict=True):
+                    if code == TAKEN:
+                        written += yield from self._raise(attempts, item)
+                    elif code is None:
+                        written += 1
+                    else:
+                        again.append(item)
+                left = again
+                if left:
+                    yield from attempts.pause(f"{len(left)} markers were refused", "Throttled")
+        return written
+
+    def _raise(self, attempts: Attempts, item: dict[str, Value]) -> Op[bool]:
+        """Put a marker over one that names an earlier event. Most of those that are in the way are new."""
+        condition = AtMost("First", int(item["First"]) - 1)
+        refused = yield from attempts.call(Put(self._layout.log, item, condition))
+        return not isinstance(refused, Refused)
+
+
+def _is_marker(item: Item) -> bool:
+    return str(item["pk"]).startswith(f"{MARKER}#")
+
+
+def _mark(item: Item) -> int:
+    """64 bits of what a marker says, as SQLite has whole numbers."""
+    said = f"{item.get('First')} {item.get('CommitId')} {item['pk']}"
+    return int.from_bytes(blake2b(said.encode(), digest_size=8).digest(), signed=True)
