@@ -334,7 +334,9 @@ def test_a_table_that_is_still_being_made_is_waited_for() -> None:
 
     def answer(request: Any) -> Any:
         nonlocal waits
-        answered = database.execute(request) if isinstance(request, (Control, Get, Put)) else None
+        answered = (
+            database.execute(request) if isinstance(request, (Control, Get, Put, Scan)) else None
+        )
         if isinstance(request, Control) and request.operation == "DescribeTable" and waits < 3:
             waits += 1
             return {"Table": {**database.execute(request)["Table"], "TableStatus": "CREATING"}}

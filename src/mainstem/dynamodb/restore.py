@@ -2,8 +2,8 @@
 
 Everything is checked before anything is written. Then commits are written in the order given, as
 many in one transaction as fit; each is all or nothing, except where it is to more streams than a
-transaction has room for (49 with one partition): such a commit is written by parts, in its order,
-and the events of one part are all or nothing. A repeat writes whatever is missing.
+transaction has room for (49 with one partition, 32 where it has markers): such a commit is written by
+parts, in its order, and the events of one part are all or nothing. A repeat writes whatever is missing.
 """
 
 from __future__ import annotations
