@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,14 @@ import dynamodb_local
 import local_aws
 import moto_help
 
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _SERVER = pytest.StashKey[dynamodb_local.Starting]()
+
+
+def pytest_configure() -> None:
+    """Ctrl-C is tested. What a script starts in the background ignores it, and so would what we start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -58,6 +67,27 @@ def aws() -> Iterator[local_aws.LocalAws]:
     """
     with local_aws.running() as found:
         yield found
+
+
+@pytest.fixture
+def this_machine_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail at once where a test would wait for another machine: one that a text made up for it names, or
+    that of a cloud which hands out credentials. Nothing catches this failure.
+    """
+    connect, look_up = socket.socket.connect, socket.getaddrinfo
+
+    def connect_here(self: socket.socket, address: Any) -> None:
+        if self.family != socket.AF_UNIX and address[0] not in _LOOPBACK:
+            pytest.fail(f"connects to {address}")
+        connect(self, address)
+
+    def look_up_here(host: Any, *args: Any, **options: Any) -> Any:
+        if host not in _LOOPBACK:
+            pytest.fail(f"looks up {host}")
+        return look_up(host, *args, **options)
+
+    monkeypatch.setattr(socket.socket, "connect", connect_here)
+    monkeypatch.setattr(socket, "getaddrinfo", look_up_here)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -42,6 +42,39 @@ def locked(path: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield other
+
+
+_RECOVERY = """
+import fcntl, os, sys
+shared = os.open(sys.argv[1] + "-shm", os.O_RDWR)
+for lock in (120, 122):  # to write, to recover
+    fcntl.lockf(shared, fcntl.LOCK_EX, 1, lock)
+os.pwrite(shared, bytes(96), 0)  # the header, of which it makes a new one
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def recovering(path: Path) -> Iterator[Callable[[], None]]:
+    """Another process makes SQLite's index of its log anew, as after a crash: readers wait for it, too.
+
+    Gives what ends it.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", _RECOVERY, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"\n"
+
+        def end() -> None:
+            other.communicate(timeout=PATIENCE)
+
+        try:
+            yield end
+        finally:
+            end()
 
 
 def run_script(script: str, *arguments: object, unprivileged: bool = False) -> str:

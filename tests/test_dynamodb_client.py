@@ -361,10 +361,11 @@ def test_without_credentials_it_says_so(
 
 
 def test_without_a_region_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("AWS_REGION")
-    monkeypatch.delenv("AWS_DEFAULT_REGION")
-    with pytest.raises(StoreError, match="AWS_REGION"):
+    monkeypatch.delenv("AWS_DEFAULT_REGION")  # botocore reads no other variable for it
+    with pytest.raises(StoreError, match="AWS_DEFAULT_REGION"):
         open_session()
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    assert open_session().region == "eu-west-1"
     with pytest.raises(StoreDenied, match="nobody"):
         open_session(Settings(profile="nobody"))
 

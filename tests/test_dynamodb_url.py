@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import traceback
 from contextlib import suppress
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+import dynamodb_local
 import mainstem
 from mainstem.dynamodb.drivers import connect_async, connect_blocking
 from mainstem.dynamodb.open import Place, parse
-from mainstem.dynamodb.session import Settings
+from mainstem.dynamodb.session import Settings, open_session
 from mainstem.errors import InvalidInput, StoreDenied
+
+pytestmark = pytest.mark.usefixtures("this_machine_only")
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has credentials: who has none asks the cloud's machines for some, a second each time."""
+    for name, value in dynamodb_local.environment(dynamodb_local.Server("")).items():
+        monkeypatch.setenv(name, value)
 
 
 def test_the_name_alone_leaves_the_rest_to_the_environment() -> None:
@@ -128,6 +140,49 @@ def test_any_text_as_a_name_works_or_is_refused(text: str) -> None:
             continue
 
 
+CUT_PASSWORDS = [
+    "http://ada:/Nhunter2/N@localhost:8000",
+    "http://ada:1/Nhunter2/N@localhost:8000",
+    "http://ada/hunter2@localhost:8000",
+    "http://ada:1/hunter2%40localhost:8000",
+    "http://ada:?hunter2@localhost",
+    "http://ada:#hunter2@localhost",
+    "http://ada:",
+    "http://ada:/N",
+    "http://ada:hunter2@localhost",
+    "http://ada@localhost",
+    "http://localhost?",
+    "http://localhost#",
+]
+
+
+@pytest.mark.parametrize("by", ["url", "environment", "profile"])
+@pytest.mark.parametrize("endpoint", CUT_PASSWORDS)
+def test_what_is_left_of_a_password_in_an_endpoint_is_refused_at_once(
+    endpoint: str, by: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    url = "dynamodb://shop"
+    if by == "url":
+        url += f"?endpoint={quote(endpoint, safe='')}"
+    elif by == "environment":
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    else:
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+        (tmp_path / "config").write_text(f"[default]\nendpoint_url = {endpoint}\n")
+    with pytest.raises(InvalidInput) as caught:
+        open_session(parse(url).settings)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+    if by == "url":
+        with pytest.raises(InvalidInput, match="give the URL of a server"):
+            parse(url)
+
+
+@pytest.mark.parametrize("endpoint", ["https://gateway.example/dynamodb/", "http://h:8000/a%20b/c"])
+def test_an_endpoint_may_have_a_path(endpoint: str) -> None:
+    place = parse(f"dynamodb://shop?region=eu-west-1&endpoint={quote(endpoint, safe='')}")
+    assert open_session(place.settings).endpoint == endpoint
+
+
 @pytest.mark.parametrize(
     "endpoint", ["http://[::1", "http://localhost:x", "ftp://x", "x", "http://"]
 )
@@ -135,7 +190,6 @@ def test_a_malformed_endpoint_of_the_environment_is_refused(
     endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", endpoint)
-    monkeypatch.setenv("AWS_REGION", "eu-west-1")
     for call in (mainstem.connect, mainstem.connect_async, mainstem.dynamodb.create_tables):
         with pytest.raises(InvalidInput):
             call("dynamodb://shop?region=eu-west-1")

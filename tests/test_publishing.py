@@ -738,6 +738,7 @@ def test_a_client_is_made_for_the_region_of_the_arn_when_it_is_needed(
     for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")  # else it is asked for credentials
     target = Publisher(FIFO, source="shop")
     assert "_target" not in vars(target)
     made: Any = target._target

@@ -24,6 +24,8 @@ from mainstem.dynamodb.session import Settings, open_session
 from mainstem.errors import InvalidInput, MainstemError
 from mainstem.redaction import redacted, shown
 
+pytestmark = pytest.mark.usefixtures("this_machine_only")
+
 GET = Get(Table("some-table", "pk", "sk"), Key("a", 1))
 
 SECRET = "hunter2"
@@ -62,6 +64,12 @@ def opened(url: str) -> Any:
 @example(f"pa/ss{SECRET}?x#y")
 @example(f"p@{SECRET}@")
 @example(f"{SECRET} with spaces\n")
+@example(f"/N{SECRET}/N")
+@example(f"1/N{SECRET}/N")
+@example(f"{SECRET}&region=")
+@example(f"&region={SECRET}")
+@example(f"1&timeout={SECRET}&region=")
+@example(f"1/{SECRET}&sequencing=")
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50
 )

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
 import mainstem
-from mainstem import ANY, Store, StoreBusy, StoreFull
+from mainstem import ANY, AsyncStore, Store, StoreBusy, StoreFull
 from mainstem.sqlite.engine import Engine
 from mainstem.testing.invariants import check_invariants
-from sqlite_help import PATIENCE, locked, new, opened, run_script, url_of
+from sqlite_help import PATIENCE, locked, new, opened, recovering, run_script, url_of
 
 WRITES: list[Callable[[Store], object]] = [
     lambda store: store.append("a", new("late"), expected=ANY),
@@ -113,6 +115,116 @@ def test_a_lock_is_no_hindrance_to_readers(tmp_path: Path) -> None:
             assert list(store.streams()) == [("a", 2)]
             with mainstem.connect(url_of(path, timeout=0, mode="ro")) as other:
                 assert other.head() == 2
+
+
+READS: list[Callable[[Store], object]] = [
+    lambda store: store.version("a"),
+    lambda store: store.read("a").events,
+    lambda store: list(store.read_lazily("a")),
+    lambda store: list(store.read_all()),
+    lambda store: list(store.streams()),
+    lambda store: store.head(),
+    lambda store: store.checkpoints(),
+    lambda store: store.status(),
+]
+ASYNC_READS: list[Callable[[AsyncStore], Awaitable[object]]] = [
+    lambda store: store.version("a"),
+    lambda store: events_of(store),
+    lambda store: listed(store.read_lazily("a")),
+    lambda store: listed(store.read_all()),
+    lambda store: listed(store.streams()),
+    lambda store: store.head(),
+    lambda store: store.checkpoints(),
+    lambda store: store.status(),
+]
+
+
+async def events_of(store: AsyncStore) -> object:
+    return (await store.read("a")).events
+
+
+async def listed(found: AsyncIterable[object]) -> list[object]:
+    return [each async for each in found]
+
+
+@pytest.mark.parametrize("seconds", ["0", "1e-9", "0.001"])
+def test_without_patience_a_reader_waits_for_nobody(tmp_path: Path, seconds: str) -> None:
+    """It reads as any other does and, where another process makes the index of the log anew, is refused."""
+    path = tmp_path / "shop.db"
+    with mainstem.connect(url_of(path, timeout=seconds)) as store:
+        store.append("a", new(1, 2), expected=0)
+        before = [read(store) for read in READS]
+        for read in READS:
+            with recovering(path), pytest.raises(StoreBusy, match=r"locked by others.*try again"):
+                read(store)
+        assert [read(store) for read in READS] == before
+        assert store.append("a", new(3), expected=2).version == 3
+
+
+@pytest.mark.parametrize("seconds", ["0", "1e-9", "0.001"])
+def test_without_patience_an_async_reader_waits_for_nobody(tmp_path: Path, seconds: str) -> None:
+    path = tmp_path / "shop.db"
+
+    async def main() -> None:
+        async with mainstem.connect_async(url_of(path, timeout=seconds)) as store:
+            await store.append("a", new(1, 2), expected=0)
+            before = [await read(store) for read in ASYNC_READS]
+            for read in ASYNC_READS:
+                with recovering(path), pytest.raises(StoreBusy, match=r"locked by others"):
+                    await read(store)
+            assert [await read(store) for read in ASYNC_READS] == before
+            assert (await store.append("a", new(3), expected=2)).version == 3
+
+    asyncio.run(asyncio.wait_for(main(), PATIENCE))
+
+
+def test_a_reader_with_patience_waits_for_a_recovery(tmp_path: Path) -> None:
+    path = tmp_path / "shop.db"
+    with mainstem.connect(url_of(path)) as store, ThreadPoolExecutor() as threads:
+        store.append("a", new(1, 2), expected=0)
+        for read in READS:
+            store.head()  # so that there is a connection to read with
+            with recovering(path) as end:
+                reading = threads.submit(read, store)
+                assert not wait([reading], timeout=0.05).done
+                end()
+                reading.result(PATIENCE)
+
+
+def test_an_async_reader_with_patience_waits_for_a_recovery(tmp_path: Path) -> None:
+    path = tmp_path / "shop.db"
+
+    async def main() -> None:
+        async with mainstem.connect_async(url_of(path)) as store:
+            await store.append("a", new(1, 2), expected=0)
+            for read in ASYNC_READS:
+                await store.head()
+                with recovering(path) as end:
+                    reading = asyncio.ensure_future(read(store))
+                    done, _ = await asyncio.wait([reading], timeout=0.05)
+                    assert not done
+                    await asyncio.to_thread(end)
+                    await reading
+
+    asyncio.run(asyncio.wait_for(main(), PATIENCE))
+
+
+@pytest.mark.parametrize("seconds", ["0", "1e-9"])
+def test_a_store_in_memory_needs_no_patience(seconds: str) -> None:
+    """One thread after the other reads and writes it, and nobody is refused without another in the way."""
+    url = f"sqlite://:memory:?timeout={seconds}"
+    with mainstem.connect(url) as store:
+        for number in range(200):
+            store.append("a", new(number), expected=number)
+            assert store.version("a") == number + 1
+
+    async def main() -> None:
+        async with mainstem.connect_async(url) as store:
+            for number in range(200):
+                await store.append("a", new(number), expected=number)
+                assert await store.version("a") == number + 1
+
+    asyncio.run(asyncio.wait_for(main(), PATIENCE))
 
 
 def test_a_lock_that_is_released_in_time_is_waited_for(tmp_path: Path) -> None:

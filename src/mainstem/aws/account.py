@@ -38,7 +38,7 @@ class Account:
             region = settings.region or self._session.get_config_variable("region")
         if not region:
             raise InvalidInput(
-                "No region is known. Put region=... into the URL, or set AWS_REGION."
+                "No region is known. Put region=... into the URL, or set AWS_DEFAULT_REGION."
             )
         self.region: str = region
 

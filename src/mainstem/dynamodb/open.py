@@ -32,6 +32,7 @@ from mainstem.dynamodb.tables import (
     create,
 )
 from mainstem.errors import InvalidInput, StoreFormatError
+from mainstem.printable import quoted
 from mainstem.redaction import has_credentials, shown
 from mainstem.store import Store
 from mainstem.telemetry.observer import Observer
@@ -199,23 +200,23 @@ def parse(url: str) -> Place:
             "dynamodb://shop?region=eu-west-1 for the tables shop-events and shop-log."
         )
     check_name(name)
-    options = dict(given)
-    unknown = [option for option in options if option not in _OPTIONS]
+    options = _Options(dict(given), has_credentials(url))
+    unknown = [option for option in options.values if option not in _OPTIONS]
     if unknown:
-        which = "an option is" if has_credentials(url) else f"option {unknown[0]!r:.80} is"
+        which = "an option is" if options.are_secret else f"option {quoted(unknown[0])} is"
         raise InvalidInput(
             f"{shown(url)!r:.200}: {which} not known. Known are {', '.join(_OPTIONS)}."
         )
-    for option, value in options.items():
+    for option, value in options.values.items():
         if not value:
             raise InvalidInput(
                 f"{shown(url)!r:.200}: {option} is empty. Give it a value or leave it out."
             )
     defaults = Settings()
     settings = Settings(
-        _region(options.get("region")),
-        _endpoint(options.get("endpoint")),
-        options.get("profile"),
+        _region(options),
+        _endpoint(options),
+        options.values.get("profile"),
         _seconds(options, "connect_timeout", defaults.connect_timeout),
         _seconds(options, "read_timeout", defaults.read_timeout),
     )
@@ -225,16 +226,28 @@ def parse(url: str) -> Place:
     return Place(url, name, partitions, _sequencing(options), timeout, settings, creation_timeout)
 
 
-def _sequencing(options: Mapping[str, str]) -> Sequencing:
-    match options.get("sequencing", "transactional"):
+class _Options(NamedTuple):
+    """The options of a URL, as they were given."""
+
+    values: Mapping[str, str]
+    are_secret: bool
+    """A password stands somewhere in the URL; where it has an ``&``, each value may be a piece of it."""
+
+    def told(self, name: str) -> str:
+        """An option for a message."""
+        return f"{name}={'***' if self.are_secret else quoted(self.values[name])}"
+
+
+def _sequencing(options: _Options) -> Sequencing:
+    match options.values.get("sequencing", "transactional"):
         case "transactional":
             return "transactional"
         case "stream":
             return "stream"
-        case other:
+        case _:
             raise InvalidInput(
-                f"sequencing={other!r:.80}: give 'transactional' (the log is written with each append) or "
-                "'stream' (a sequencer writes it from the table's change stream)."
+                f"{options.told('sequencing')}: give 'transactional' (the log is written with each append) "
+                "or 'stream' (a sequencer writes it from the table's change stream)."
             )
 
 
@@ -243,7 +256,7 @@ def _attribute_names(names: Mapping[str, str]) -> AttributeNames:
     for name in names:
         if name not in known:
             raise InvalidInput(
-                f"attributes: there is no attribute {name!r:.80}. Known are {', '.join(known)}."
+                f"attributes: there is no attribute {quoted(name)}. Known are {', '.join(known)}."
             )
     return AttributeNames(**names)
 
@@ -256,29 +269,33 @@ def _check_partitions(place: Place, layout: Layout) -> None:
         )
 
 
-def _region(region: str | None) -> str | None:
+def _region(options: _Options) -> str | None:
+    region = options.values.get("region")
     if region is not None and not _REGION.fullmatch(region):
-        raise InvalidInput(f"region={region!r:.80}: give the name of a region, such as eu-west-1.")
+        raise InvalidInput(
+            f"{options.told('region')}: give the name of a region, such as eu-west-1."
+        )
     return region
 
 
-def _endpoint(endpoint: str | None) -> str | None:
+def _endpoint(options: _Options) -> str | None:
+    endpoint = options.values.get("endpoint")
     if endpoint is not None:
-        check_endpoint(endpoint)
+        check_endpoint(endpoint, is_secret=options.are_secret)
     return endpoint
 
 
-def _whole(options: Mapping[str, str], name: str) -> int | None:
-    text = options.get(name)
+def _whole(options: _Options, name: str) -> int | None:
+    text = options.values.get(name)
     if text is None:
         return None
     if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
-        raise InvalidInput(f"{name}={text!r:.80}: give a whole number.")
+        raise InvalidInput(f"{options.told(name)}: give a whole number.")
     return int(text)
 
 
-def _seconds(options: Mapping[str, str], name: str, default: float) -> float:
-    text = options.get(name)
+def _seconds(options: _Options, name: str, default: float) -> float:
+    text = options.values.get(name)
     if text is None:
         return default
     try:
@@ -287,6 +304,6 @@ def _seconds(options: Mapping[str, str], name: str, default: float) -> float:
         seconds = 0.0
     if not 0 < seconds <= _LONGEST_TIMEOUT:
         raise InvalidInput(
-            f"{name}={text!r:.80}: give seconds, above 0 and up to {_LONGEST_TIMEOUT:g}."
+            f"{options.told(name)}: give seconds, above 0 and up to {_LONGEST_TIMEOUT:g}."
         )
     return seconds

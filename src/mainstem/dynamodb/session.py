@@ -27,7 +27,7 @@ import botocore.utils
 from mainstem.dynamodb.locks import Guard
 from mainstem.dynamodb.signing import FrozenCredentials, Signer
 from mainstem.errors import InvalidInput, MainstemError, StoreDenied, StoreError
-from mainstem.redaction import redacted, shown
+from mainstem.redaction import has_credentials, redacted, shown
 
 _URL: Final = re.compile(r"https?://[!-~]+")
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
@@ -282,7 +282,7 @@ def _told() -> Iterator[None]:
     except botocore.exceptions.NoRegionError as error:
         raise StoreError(
             "No AWS region is set. Give one in the URL (dynamodb://shop?region=eu-west-1), or set "
-            "AWS_REGION or the profile's region."
+            "AWS_DEFAULT_REGION or the profile's region."
         ) from error
     except (botocore.exceptions.InvalidRegionError, ValueError) as error:
         # Such as an endpoint in the environment; what botocore says of it would show all of it.
@@ -363,12 +363,20 @@ def _user_agent(config: Any) -> str:
     return _NOT_IN_A_HEADER.sub("-", " ".join(parts))
 
 
-def check_endpoint(endpoint: str) -> None:
-    """Raise `InvalidInput` for what is no URL of a server."""
+def check_endpoint(endpoint: str, *, is_secret: bool = False) -> None:
+    """Raise `InvalidInput` for what is no URL of a server. It shows nothing of one that ``is_secret``."""
     if not _is_endpoint(endpoint):
+        told = "***" if is_secret else f"{shown(endpoint)!r:.200}"
+        advice = (
+            " DynamoDB is asked with AWS credentials, not with a password: leave out what stands before "
+            "the '@', and the '@'. A proxy's user and password belong into HTTPS_PROXY (HTTP_PROXY for "
+            "an http:// endpoint), percent-encoded."
+            if is_secret or has_credentials(endpoint)
+            else ""
+        )
         raise InvalidInput(
-            f"endpoint={shown(endpoint)!r:.200}: give the URL of a server, such as "
-            "http://localhost:8000, with no user, password or options."
+            f"endpoint={told}: give the URL of a server, such as http://localhost:8000, with no user, "
+            f"password or options.{advice}"
         )
 
 
@@ -382,9 +390,12 @@ def _is_endpoint(endpoint: str) -> bool:
         _URL.fullmatch(endpoint) is not None
         and (_NAME.fullmatch(name) is not None or ":" in name)
         and port != 0
-        and "@" not in parts.netloc
-        and not parts.query
-        and not parts.fragment
+        # What follows is valid as such, and left of a password whose "/", "?", "#" or ":" ended the
+        # server's name early: the user would be taken for the server, and waited for.
+        and not parts.netloc.endswith(":")
+        and not has_credentials(endpoint)
+        and "?" not in endpoint
+        and "#" not in endpoint
     )
 
 
