@@ -22,7 +22,7 @@ from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.drivers import BlockingDriver, connect_blocking
 from mainstem.dynamodb.layout import TABLE_KEY, AttributeNames, Layout
 from mainstem.dynamodb.open import parse
-from mainstem.dynamodb.requests import Control, Get, Key, Put, Query, Update
+from mainstem.dynamodb.requests import Control, Get, Key, Put, Query, Scan, Update
 from mainstem.dynamodb.tables import (
     TableOptions,
     _wait,
