@@ -5,7 +5,7 @@ The most that is allowed is that of the table in docs/reference/dynamodb.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -15,7 +15,7 @@ from mainstem import ANY, EXISTS, Append, Decider, NewEvent, Store, VersionConfl
 from mainstem.dynamodb import Cost, metered
 from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.port import StoredSnapshot
-from mainstem.positions import Partition, Position, Version
+from mainstem.positions import Expected, Partition, Position, Version
 
 
 def events(count: int) -> list[NewEvent]:
@@ -49,7 +49,8 @@ def test_an_append_whose_version_is_known_is_one_request(store: Store) -> None:
 
 def test_a_commit_id_of_the_callers_is_two_units_and_no_request_more(store: Store) -> None:
     store.append("order-1", events(1), expected=0)
-    for number, expected in enumerate((1, ANY, EXISTS)):
+    cases: list[Expected] = [1, ANY, EXISTS]
+    for number, expected in enumerate(cases):
         with metered() as cost:
             store.append("order-1", events(1), expected=expected, commit_id=f"own-{number}")
         assert_cost(cost, requests=1, write_units=6 + 2)
@@ -106,14 +107,15 @@ def repeats_in(store: Store, stream_id: str, length: int) -> list[Cost]:
     while (version := first.version) < length:
         first = store.append(stream_id, events(min(4_999, length - version)), expected=version)
     costs = []
-    for work in (
+    works: list[Callable[[], object]] = [
         lambda: driver.run(adapter.find_commit(stream_id, "first")),
         lambda: driver.run(adapter.find_commit(stream_id, "none")),
         lambda: store.append(stream_id, events(1), expected=ANY, commit_id="new"),
         lambda: store.append(stream_id, events(1), expected=ANY, commit_id="first"),
         lambda: store.append(stream_id, events(1), expected=EXISTS, commit_id="first"),
         lambda: store.append(stream_id, events(1), expected=0, commit_id="first"),
-    ):
+    ]
+    for work in works:
         with metered() as cost:
             work()
         costs.append(cost)

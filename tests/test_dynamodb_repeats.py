@@ -332,7 +332,8 @@ def one_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("one_key")
 def test_two_ids_with_one_hash_are_two_commits(shop: Shop, sequencing: Sequencing) -> None:
-    for number, expected in enumerate([Version(0), ANY, Version(2), EXISTS]):
+    cases: list[Expected] = [Version(0), ANY, Version(2), EXISTS]
+    for number, expected in enumerate(cases):
         assert not append(shop, shop.adapter(sequencing), f"c-{number}", expected).repeated
     for number in range(4):
         assert found(shop, f"c-{number}") == number

@@ -14,7 +14,7 @@ from mainstem.dynamodb.books import Books
 from mainstem.dynamodb.event_items import Placed
 from mainstem.dynamodb.layout import MARKER, Layout
 from mainstem.dynamodb.markers import is_marked, marker_item
-from mainstem.dynamodb.requests import TAKEN, AtMost, Item, Put, PutNew, Refused, Value
+from mainstem.dynamodb.requests import TAKEN, AtMost, Item, Put, PutNew, Refused
 from mainstem.dynamodb.streams import portions
 from mainstem.port import Op
 
@@ -62,7 +62,7 @@ class MissingMarkers:
                     yield from attempts.pause(f"{len(left)} markers were refused", "Throttled")
         return written
 
-    def _raise(self, attempts: Attempts, item: dict[str, Value]) -> Op[bool]:
+    def _raise(self, attempts: Attempts, item: Item) -> Op[bool]:
         """Put a marker over one that names an earlier event. Most of those that are in the way are new."""
         condition = AtMost("First", int(item["First"]) - 1)
         refused = yield from attempts.call(Put(self._layout.log, item, condition))
@@ -75,5 +75,5 @@ def _is_marker(item: Item) -> bool:
 
 def _mark(item: Item) -> int:
     """64 bits of what a marker says, as SQLite has whole numbers."""
-    said = f"{item.get('First')} {item.get('CommitId')} {item['pk']}"
+    said = repr((item["pk"], item.get("CommitId"), item.get("First")))
     return int.from_bytes(blake2b(said.encode(), digest_size=8).digest(), signed=True)
