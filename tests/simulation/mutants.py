@@ -134,9 +134,9 @@ MUTANTS = (
         "S2",
         [
             Edit(
-                "commits",
-                "for stream_id, put in marker_puts(layout, entries, guarded):",
-                "for stream_id, put in list[tuple[str, Put]]():",
+                "turns",
+                "markers=[marker for pending in group for marker in pending.markers],",
+                "markers=[],",
             )
         ],
     ),
@@ -146,8 +146,8 @@ MUTANTS = (
         [
             Edit(
                 "puts",
-                "markers = marker_puts(self._layout, pending.entries, pending.guarded)",
-                "markers = marker_puts(self._layout, [], pending.guarded)",
+                "        puts = (*events, *(put for _, put in pending.markers))\n",
+                "        pending.markers = ()\n        puts = tuple(events)\n",
             )
         ],
     ),
@@ -594,6 +594,30 @@ MUTANTS = (
                 "repair",
                 "markers = yield from rebuilt.markers.put(attempts, found.placed)",
                 "pass",
+            )
+        ],
+    ),
+    Mutant(
+        "an import puts no markers",
+        "S2",
+        [
+            Edit(
+                "restore",
+                "yield from put_markers(self._layout, Attempts(self._context), markers)",
+                "pass",
+            )
+        ],
+    ),
+    Mutant(
+        "an import puts its markers behind the events",
+        "S2",
+        [
+            Edit(
+                "restore",
+                "                yield from put_markers(self._layout, Attempts(self._context), markers)\n"
+                "                yield from self._turns.settle(Attempts(self._context), pending)\n",
+                "                yield from self._turns.settle(Attempts(self._context), pending)\n"
+                "                yield from put_markers(self._layout, Attempts(self._context), markers)\n",
             )
         ],
     ),

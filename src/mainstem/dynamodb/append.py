@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from mainstem.dynamodb.attempts import Attempts
-from mainstem.dynamodb.commits import Bounds, check_fits_begun, fits
+from mainstem.dynamodb.commits import Bounds, check_fits_begun, fits, marker_puts
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.event_items import Entry, EventItems, Placed
 from mainstem.dynamodb.layout import Layout
@@ -123,8 +123,9 @@ class Appender:
             if conflict is not None:
                 raise conflict
             entries = _entries(writes, versions, commit_id, recorded_us)
+            markers = marker_puts(self._layout, entries, guarded)
             pending = Pending(
-                self._layout, entries, whole=whole, in_air=commit.in_air, guarded=guarded
+                self._layout, entries, whole=whole, in_air=commit.in_air, markers=markers
             )
             commit.versions = versions
             yield from writer.settle(attempts, pending)

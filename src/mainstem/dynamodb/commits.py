@@ -63,13 +63,12 @@ def plan(
     *,
     bounds: Bounds,
     whole: bool,
-    guarded: Collection[str] = (),
+    markers: Sequence[MarkerPut] = (),
 ) -> Plan:
     """One transaction that writes the entries at those heads, in their order.
 
     The entries of each stream follow each other from the version that it has. ``whole=False``
-    leaves all but the first event item of each stream to be rolled forward. In ``guarded`` streams a
-    marker that is there already stops the transaction; in others it is replaced.
+    leaves all but the first event item of each stream to be rolled forward.
     """
     positions, batches, ends = _place(layout, entries, heads, bounds)
     actions: list[Put] = []
@@ -99,16 +98,14 @@ def plan(
         # Of a stream without events a repair may have left a cursor that says 0.
         condition: Condition = Equals("Count", before) if before else AtMost("Count", 0)
         actions.append(Put(layout.log, cursor, condition))
-    markers: dict[int, str] = {}
-    for stream_id, put in marker_puts(layout, entries, guarded):
-        markers[len(actions)] = stream_id
-        actions.append(put)
+    marker_places = {len(actions) + n: stream_id for n, (stream_id, _) in enumerate(markers)}
+    actions += (put for _, put in markers)
     return Plan(
         tuple(actions),
         firsts,
         base,
         cursors,
-        markers,
+        marker_places,
         batch_places,
         ends,
         positions,
@@ -116,10 +113,16 @@ def plan(
     )
 
 
+MarkerPut = tuple[str, Put]
+"""What puts a marker, and its stream."""
+
+
 def marker_puts(
     layout: Layout, entries: Sequence[Entry], guarded: Collection[str]
-) -> list[tuple[str, Put]]:
-    """What puts the markers of the entries, each with its stream. See `plan`."""
+) -> list[MarkerPut]:
+    """What puts the markers of the entries. In ``guarded`` streams a marker that is there already stops the
+    transaction; in others it is replaced.
+    """
     return [
         (stream_id, Put(layout.log, item, Absent() if stream_id in guarded else None))
         for stream_id, item in markers_of(entries)
@@ -135,25 +138,39 @@ def most_streams(partitions: int, items: int, *, marked: bool = False) -> int:
     return max((items - 2 * partitions) // of_stream, items // (of_stream + 2))
 
 
-def fits(layout: Layout, items: EventItems, entries: Sequence[Entry], bounds: Bounds) -> bool:
-    """Whether the entries can be written by one transaction, every item of theirs."""
+def fits(
+    layout: Layout,
+    items: EventItems,
+    entries: Sequence[Entry],
+    bounds: Bounds,
+    *,
+    marked: bool = True,
+) -> bool:
+    """Whether the entries can be written by one transaction, every item of theirs. ``marked``: with their
+    markers.
+    """
     if len(entries) >= bounds.items:
         return False
     streams = {entry.event.stream_id for entry in entries}
-    needed = len(entries) + len(streams) + len(markers_of(entries))
+    needed = len(entries) + len(streams) + (len(markers_of(entries)) if marked else 0)
     if needed + _most_batches(layout, entries, bounds) > bounds.items:
         return False
     if 3 * raw_size(entries) < bounds.bytes:
         return True
-    return _bytes_of(layout, items, entries, bounds, whole=True) <= bounds.bytes
+    return _bytes_of(layout, items, entries, bounds, whole=True, marked=marked) <= bounds.bytes
 
 
 def check_fits_begun(
-    layout: Layout, items: EventItems, entries: Sequence[Entry], bounds: Bounds
+    layout: Layout,
+    items: EventItems,
+    entries: Sequence[Entry],
+    bounds: Bounds,
+    *,
+    marked: bool = True,
 ) -> None:
     """Raise `TooLarge` where not even first items, batches, cursors and markers fit into a transaction."""
     streams = {entry.event.stream_id for entry in entries}
-    markers = len(markers_of(entries))
+    markers = len(markers_of(entries)) if marked else 0
     needed = 2 * len(streams) + markers + _most_batches(layout, entries, bounds)
     if needed > bounds.items:
         of_stream = "three a stream with a commit id of your own" if markers else "two a stream"
@@ -165,7 +182,7 @@ def check_fits_begun(
             "Split it into several commits, of fewer streams each.",
         )
     if 3 * raw_size(entries) >= bounds.bytes:
-        size = _bytes_of(layout, items, entries, bounds, whole=False)
+        size = _bytes_of(layout, items, entries, bounds, whole=False, marked=marked)
         if size > bounds.bytes:
             raise TooLarge(
                 "The commit's transaction", size, bounds.bytes, "bytes", "Split it into several."
@@ -173,9 +190,11 @@ def check_fits_begun(
 
 
 def fits_begun(layout: Layout, items: EventItems, entries: Sequence[Entry], bounds: Bounds) -> bool:
-    """Whether the entries fit with the first item of each stream, the others rolled forward."""
+    """Whether the entries fit with the first item of each stream, the others rolled forward, and no
+    markers.
+    """
     try:
-        check_fits_begun(layout, items, entries, bounds)
+        check_fits_begun(layout, items, entries, bounds, marked=False)
     except TooLarge:
         return False
     return True
@@ -187,13 +206,20 @@ def raw_size(entries: Iterable[Entry]) -> int:
 
 
 def _bytes_of(
-    layout: Layout, items: EventItems, entries: Sequence[Entry], bounds: Bounds, *, whole: bool
+    layout: Layout,
+    items: EventItems,
+    entries: Sequence[Entry],
+    bounds: Bounds,
+    *,
+    whole: bool,
+    marked: bool,
 ) -> int:
     """The transaction's size; numbers are counted as if they were large."""
     heads: dict[int, Head] = {}
     for each in entries:
         heads[layout.partition(each.event.stream_id)] = Head(2**52 + 1, 2**52)
-    planned = plan(layout, items, entries, heads, bounds=bounds, whole=whole)
+    markers = marker_puts(layout, entries, ()) if marked else []
+    planned = plan(layout, items, entries, heads, bounds=bounds, whole=whole, markers=markers)
     return sum(item_bytes(action.item) + 16 for action in planned.actions)
 
 

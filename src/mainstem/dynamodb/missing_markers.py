@@ -1,7 +1,7 @@
-"""Markers that a repair makes again: of commits whose events are there and whose marker is not.
+"""Markers that are put apart from their events: before those, by an import, or by a repair.
 
-So it is where the log table was restored to an earlier moment, or was made beside events that there were,
-and of commits that another program has written.
+A repair puts them where events are there and their marker is not: where the log table was restored to an
+earlier moment, or was made beside events that there were, and for commits that another program has written.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mainstem.dynamodb.books import Books
 from mainstem.dynamodb.event_items import Placed
 from mainstem.dynamodb.layout import MARKER, Layout
 from mainstem.dynamodb.markers import is_marked, marker_item
-from mainstem.dynamodb.requests import TAKEN, AtMost, Item, Put, PutNew, Refused
+from mainstem.dynamodb.requests import TAKEN, AtMost, Item, Key, Put, PutNew, Refused
 from mainstem.dynamodb.streams import portions
 from mainstem.port import Op
 
@@ -42,31 +42,34 @@ class MissingMarkers:
         known = self._books.known_markers([_mark(item) for item in items])
         # Two commits of one id in a stream have one key: the later one is to have it.
         lacking = {
-            (str(item["pk"]), int(item["sk"])): item for item in items if _mark(item) not in known
+            Key.of(self._layout.log, item): item for item in items if _mark(item) not in known
         }
-        written = 0
-        for some in portions(list(lacking.values())):
-            left = some
-            while left:
-                codes = yield from attempts.call(PutNew(self._layout.log, tuple(left)))
-                again = []
-                for item, code in zip(left, codes, strict=True):
-                    if code == TAKEN:
-                        written += yield from self._raise(attempts, item)
-                    elif code is None:
-                        written += 1
-                    else:
-                        again.append(item)
-                left = again
-                if left:
-                    yield from attempts.pause(f"{len(left)} markers were refused", "Throttled")
-        return written
+        return (yield from put_markers(self._layout, attempts, list(lacking.values())))
 
-    def _raise(self, attempts: Attempts, item: Item) -> Op[bool]:
-        """Put a marker over one that names an earlier event. Most of those that are in the way are new."""
-        condition = AtMost("First", int(item["First"]) - 1)
-        refused = yield from attempts.call(Put(self._layout.log, item, condition))
-        return not isinstance(refused, Refused)
+
+def put_markers(layout: Layout, attempts: Attempts, items: Sequence[Item]) -> Op[int]:
+    """Put markers, each unless there is one that names the same event of its stream or a later one. Answers
+    with how many were put.
+    """
+    written = 0
+    for some in portions(items):
+        left = some
+        while left:
+            codes = yield from attempts.call(PutNew(layout.log, tuple(left)))
+            again = []
+            for item, code in zip(left, codes, strict=True):
+                if code == TAKEN:
+                    condition = AtMost("First", int(item["First"]) - 1)
+                    refused = yield from attempts.call(Put(layout.log, item, condition))
+                    written += not isinstance(refused, Refused)
+                elif code is None:
+                    written += 1
+                else:
+                    again.append(item)
+            left = again
+            if left:
+                yield from attempts.pause(f"{len(left)} markers were refused", "Throttled")
+    return written
 
 
 def _is_marker(item: Item) -> bool:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
-from mainstem.dynamodb.commits import Plan
+from mainstem.dynamodb.commits import MarkerPut, Plan
 from mainstem.dynamodb.event_items import Entry
 from mainstem.dynamodb.holds import Hold
 from mainstem.dynamodb.layout import Layout
 from mainstem.dynamodb.log_items import cursor_count
-from mainstem.dynamodb.markers import markers_of
 from mainstem.dynamodb.requests import CONDITION_FAILED, Cancelled, Item
 
 
@@ -85,7 +84,6 @@ class Pending:
     __slots__ = (
         "abandoned",
         "entries",
-        "guarded",
         "hold",
         "in_air",
         "leader",
@@ -104,17 +102,15 @@ class Pending:
         *,
         whole: bool,
         in_air: InAir | None = None,
-        guarded: Collection[str] = (),
+        markers: Sequence[MarkerPut] = (),
     ) -> None:
         """``in_air``: writes of the same commit that were sent before, perhaps at other versions.
-        ``guarded``: streams that the commit is not written to where they have a marker of its id.
+        ``markers``: those that are put with it.
         """
         self.entries = entries
         self.streams = frozenset(entry.event.stream_id for entry in entries)
         self.partitions = sorted({layout.partition(stream_id) for stream_id in self.streams})
-        self.guarded = guarded
-        self.markers = len(markers_of(entries))
-        """So many does the transaction put."""
+        self.markers = markers
         self.whole = whole
         """Every item in the transaction; otherwise the rest is rolled forward behind it."""
         self.positions: Sequence[int | None] | None = None

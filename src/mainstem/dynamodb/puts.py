@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import chain
 
 from mainstem.dynamodb.attempts import Attempts
-from mainstem.dynamodb.commits import Bounds, marker_puts, raw_size
+from mainstem.dynamodb.commits import Bounds, raw_size
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.event_items import Entry, EventItems
 from mainstem.dynamodb.layout import Layout
@@ -56,8 +56,7 @@ class Puts:
             Put(self._layout.events, self._items.item(entry, None), Absent())
             for entry in pending.entries
         ]
-        markers = marker_puts(self._layout, pending.entries, pending.guarded)
-        puts = (*events, *(put for _, put in markers))
+        puts = (*events, *(put for _, put in pending.markers))
         token = f"{self._context.random.getrandbits(128):032x}"
         replies_lost = attempts.lost_replies
         pending.in_air.note(token)
@@ -81,7 +80,7 @@ class Puts:
                 # A try that was carried out would be in the way with every event.
                 pending.in_air.settle(token, lost=lost)
             self._refused(pending, of_events)
-            for (stream_id, _), reason in zip(markers, of_markers, strict=True):
+            for (stream_id, _), reason in zip(pending.markers, of_markers, strict=True):
                 if reason is not None and reason.code == CONDITION_FAILED:
                     refusal = pending.refusals.setdefault(stream_id, Refusal())
                     refusal.marker_taken = True
