@@ -16,7 +16,7 @@ import mainstem
 from dynamodb_help import one
 from dynamodb_stores import new_url, open_store
 from mainstem import JsonCodec, NewEvent
-from mainstem.dynamodb import create_tables
+from mainstem.dynamodb import create_tables, repair_log
 from mainstem.dynamodb.attempts import Attempts
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.drivers import BlockingDriver, connect_blocking
@@ -98,6 +98,29 @@ def test_to_make_them_again_changes_nothing(account: Account) -> None:
     assert create_tables(account.url, stream=False, deletion_protection=True) is False
     assert account.driver.run(one(Get(account.layout.log, TABLE_KEY))) == before
     assert not account.describe("log")["DeletionProtectionEnabled"]
+
+
+def test_tables_that_are_made_say_that_they_keep_markers(account: Account) -> None:
+    create_tables(account.url, stream=False)
+    item = account.driver.run(one(Get(account.layout.log, TABLE_KEY))).item
+    assert item["Markers"] == 1
+
+
+def test_a_log_beside_events_says_so_once_it_is_repaired(account: Account) -> None:
+    """A table that is adopted has commits without markers: a repeat of one is found all the same."""
+    account.create("events", [("StreamId", "S"), ("EventId", "N")])
+    event = {"StreamId": "order-1", "EventId": 0, "EventName": "Placed", "Payload": "{}"}
+    times = {"RecordedAt": "2026-01-01T00:00:00Z", "CommitId": "own"}
+    account.driver.run(one(Put(account.layout.events, {**event, **times})))
+    create_tables(account.url, stream=False)
+    for markers in (1, 0):
+        with mainstem.connect(account.url) as store:
+            placed = [NewEvent("Placed", {})]
+            result = store.append("order-1", placed, expected=mainstem.ANY, commit_id="own")
+            assert (result.first_event_id, result.repeated) == (0, True)
+        item = account.driver.run(one(Get(account.layout.log, TABLE_KEY))).item
+        assert ("Markers" in item) is not bool(markers)
+        assert repair_log(account.url).markers == markers
 
 
 def test_deletion_protection_is_an_option(account: Account) -> None:
