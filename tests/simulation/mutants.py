@@ -603,7 +603,7 @@ MUTANTS = (
         [
             Edit(
                 "restore",
-                "yield from put_markers(self._layout, Attempts(self._context), markers)",
+                "yield from self._put_markers(piece)",
                 "pass",
             )
         ],
@@ -614,10 +614,10 @@ MUTANTS = (
         [
             Edit(
                 "restore",
-                "                yield from put_markers(self._layout, Attempts(self._context), markers)\n"
+                "                yield from self._put_markers(piece)\n"
                 "                yield from self._turns.settle(Attempts(self._context), pending)\n",
                 "                yield from self._turns.settle(Attempts(self._context), pending)\n"
-                "                yield from put_markers(self._layout, Attempts(self._context), markers)\n",
+                "                yield from self._put_markers(piece)\n",
             )
         ],
     ),

@@ -1,7 +1,7 @@
-"""Markers that are put apart from their events: before those, by an import, or by a repair.
+"""Markers that a repair puts, of commits whose events are there and whose marker is not.
 
-A repair puts them where events are there and their marker is not: where the log table was restored to an
-earlier moment, or was made beside events that there were, and for commits that another program has written.
+So it is where the log table was restored to an earlier moment, or was made beside events that there were,
+and with commits that another program has written.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class MissingMarkers:
         lacking = {
             Key.of(self._layout.log, item): item for item in items if _mark(item) not in known
         }
-        return (yield from put_markers(self._layout, attempts, list(lacking.values())))
+        return (yield from _put(self._layout, attempts, list(lacking.values())))
 
 
-def put_markers(layout: Layout, attempts: Attempts, items: Sequence[Item]) -> Op[int]:
+def _put(layout: Layout, attempts: Attempts, items: Sequence[Item]) -> Op[int]:
     """Put markers, each unless there is one that names the same event of its stream or a later one. Answers
     with how many were put.
     """

@@ -5,8 +5,8 @@ many in one transaction as fit; each is all or nothing, except where it is to mo
 transaction has room for (49 with one partition): such a commit is written by parts, in its order,
 and the events of one part are all or nothing. A repeat writes whatever is missing.
 
-Markers are put before the events. One that is left without its event says nothing, so they need no
-transaction, take no room in it, and cost half.
+Markers are put before the events. One that is left without its event says nothing, so they take no room
+in the events' transaction.
 """
 
 from __future__ import annotations
@@ -15,16 +15,14 @@ from collections.abc import Iterator, Sequence
 
 from mainstem.codec import JsonCodec
 from mainstem.dynamodb.attempts import Attempts
-from mainstem.dynamodb.commits import Bounds, fits, fits_begun
+from mainstem.dynamodb.commits import Bounds, fits, fits_begun, marker_puts
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.event_items import Entry, EventItems, Placed
 from mainstem.dynamodb.layout import Layout, cursor_key
 from mainstem.dynamodb.log_items import cursor_count
-from mainstem.dynamodb.markers import markers_of
-from mainstem.dynamodb.missing_markers import put_markers
 from mainstem.dynamodb.packing import Packed
 from mainstem.dynamodb.pending import Pending
-from mainstem.dynamodb.requests import BatchGet, Item, Key
+from mainstem.dynamodb.requests import BatchGet, Item, Key, Transact
 from mainstem.dynamodb.sequencer import Sequencer
 from mainstem.dynamodb.streams import Streams
 from mainstem.dynamodb.turns import Turns
@@ -68,8 +66,7 @@ class Restorer:
             missing = yield from self._missing(events)
             for piece, whole in self._pieces(missing):
                 pending = Pending(self._layout, piece, whole=whole)
-                markers = [item for _, item in markers_of(piece)]
-                yield from put_markers(self._layout, Attempts(self._context), markers)
+                yield from self._put_markers(piece)
                 yield from self._turns.settle(Attempts(self._context), pending)
                 if pending.positions is None:
                     # Somebody else has appended meanwhile, or before, without the log: look again.
@@ -81,6 +78,14 @@ class Restorer:
             else:
                 return ImportCounts(written, len(events) - written)
             yield from attempts.pause("others wrote to the same streams at every try")
+
+    def _put_markers(self, piece: Sequence[Entry]) -> Op[None]:
+        puts = [put for _, put in marker_puts(self._layout, piece, ())]
+        for start in range(0, len(puts), self._bounds.items):
+            some = tuple(puts[start : start + self._bounds.items])
+            token = f"{self._context.random.getrandbits(128):032x}"
+            request = some[0] if len(some) == 1 else Transact(some, token)
+            yield from Attempts(self._context).call(request)
 
     def _missing(self, events: Sequence[ImportedEvent]) -> Op[list[Entry]]:
         """The events that are not there yet, ready to be written. Raises `ImportConflict`."""
