@@ -24,9 +24,9 @@ import botocore.httpsession
 import botocore.session
 import botocore.utils
 
-from mainstem.dynamodb.locks import Guard
 from mainstem.dynamodb.signing import FrozenCredentials, Signer
 from mainstem.errors import InvalidInput, MainstemError, StoreDenied, StoreError
+from mainstem.guard import Guard
 from mainstem.redaction import has_credentials, redacted, shown
 
 _URL: Final = re.compile(r"https?://[!-~]+")

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import re
 import sys
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, Final, Protocol, TypeAlias
 
 from mainstem.errors import InvalidInput
+from mainstem.guard import Guard
 from mainstem.telemetry.metrics import ALL, SPAN_DURATION
 from mainstem.telemetry.port import Attributes, Metric
 
@@ -44,6 +45,19 @@ class Output(Protocol):
 
     def write(self, text: str, /) -> Any: ...
     def flush(self) -> Any: ...
+
+
+class _Held:
+    """What was recorded since the last flush. A forked child leaves its parent's to the parent."""
+
+    __slots__ = ("process", "series", "since", "values")
+
+    def __init__(self, since: float) -> None:
+        self.process = os.getpid()
+        self.values: dict[Dimensions, dict[Metric, list[float]]] = {}
+        self.series = 0
+        self.since = since
+        """When the first of it was recorded."""
 
 
 class EmbeddedMetrics:
@@ -81,14 +95,10 @@ class EmbeddedMetrics:
         self._flush_seconds = flush_seconds
         self._only = None if only is None else frozenset(only)
         self._clock = clock
-        # Reentrant: a signal handler may append, and so record, while it interrupts one who records.
-        self._lock = threading.RLock()
-        self._writing = threading.RLock()
+        self._keeping = Guard()
+        self._writing = Guard()
         """Lines of two threads do not mix."""
-        self._held: dict[Dimensions, dict[Metric, list[float]]] = {}
-        self._series = 0
-        self._since: float | None = None
-        """When the first of what is held was recorded."""
+        self._held = _Held(0.0)
 
     def record(self, metric: Metric, value: float, attributes: Attributes | None = None) -> None:
         """Keep it for the next flush."""
@@ -97,7 +107,7 @@ class EmbeddedMetrics:
         if self._only is not None and metric not in self._only:
             return
         dimensions = tuple((attributes or {}).items())
-        with self._lock:
+        with self._keeping():
             due = self._keep(metric, value, dimensions)
             taken = self._take() if due else {}
         self._print(taken)
@@ -108,7 +118,7 @@ class EmbeddedMetrics:
 
     def flush(self) -> None:
         """Print what was recorded since the last time."""
-        with self._lock:
+        with self._keeping():
             taken = self._take()
         self._print(taken)
 
@@ -138,13 +148,14 @@ class EmbeddedMetrics:
     def _keep(self, metric: Metric, value: float, attributes: tuple[Any, ...]) -> bool:
         """Hold one value. Answers whether what is held is to be printed now."""
         now = self._clock()
-        if self._since is None:
-            self._since = now
-        metrics = self._held.setdefault(attributes, {})
+        held = self._held
+        if held.series == 0 or held.process != os.getpid():
+            held = self._held = _Held(now)
+        metrics = held.values.setdefault(attributes, {})
         values = metrics.get(metric)
         if values is None:
             metrics[metric] = [value]
-            self._series += 1
+            held.series += 1
         elif metric.kind == "histogram":
             values.append(value)
         elif metric.kind == "counter":
@@ -152,16 +163,14 @@ class EmbeddedMetrics:
         else:
             values[0] = value
         return (
-            now - self._since >= self._flush_seconds
-            or self._series >= _MOST_SERIES
+            now - held.since >= self._flush_seconds
+            or held.series >= _MOST_SERIES
             or (values is not None and len(values) >= _MOST_VALUES)
         )
 
     def _take(self) -> dict[Dimensions, dict[Metric, list[float]]]:
-        taken, self._held = self._held, {}
-        self._series = 0
-        self._since = None
-        return taken
+        taken, self._held = self._held, _Held(0.0)
+        return taken.values if taken.process == os.getpid() else {}
 
     # Printing
 
@@ -176,7 +185,7 @@ class EmbeddedMetrics:
         ]
         try:
             stream = self._stream or sys.stdout
-            with self._writing:
+            with self._writing():
                 stream.write("".join(lines))
                 stream.flush()
         except Exception as error:  # a full disk or a closed pipe, which is not the store's concern
