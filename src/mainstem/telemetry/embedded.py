@@ -20,6 +20,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from mainstem.errors import InvalidInput
 from mainstem.guard import Guard
+from mainstem.printable import quoted
 from mainstem.telemetry.metrics import ALL, SPAN_DURATION
 from mainstem.telemetry.port import Attributes, Metric
 
@@ -241,11 +242,11 @@ def _check_namespace(namespace: str) -> None:
         r"[\w.\-/#:]{1,255}", namespace, re.ASCII
     ):
         raise InvalidInput(
-            f"namespace={namespace!r:.80}: a namespace is 1 to 255 letters, digits and . - _ / # : signs."
+            f"namespace={quoted(namespace)}: a namespace is 1 to 255 letters, digits and . - _ / # : signs."
         )
     if namespace.startswith(("AWS/", ":")):
         raise InvalidInput(
-            f"namespace={namespace!r:.80}: that is CloudWatch's own; take another beginning."
+            f"namespace={quoted(namespace)}: that is CloudWatch's own; take another beginning."
         )
 
 
@@ -257,15 +258,15 @@ def _checked(dimensions: Mapping[str, str]) -> dict[str, str]:
     for name, value in dimensions.items():
         if not isinstance(name, str) or not re.fullmatch(r"[!-9;-~][!-~]*", name):
             raise InvalidInput(
-                f"dimensions: {name!r:.80} is no name of a dimension. Take ASCII letters and digits."
+                f"dimensions: {quoted(name)} is no name of a dimension. Take ASCII letters and digits."
             )
         if len(name) > _LONGEST_NAME or name in _TAKEN:
             raise InvalidInput(
-                f"dimensions: {name!r:.80} is too long or means something already. Take another name."
+                f"dimensions: {quoted(name)} is too long or means something already. Take another name."
             )
         if not isinstance(value, str) or value != _value(value):
             raise InvalidInput(
-                f"dimensions: the value of {name!r} is not 1 to {_LONGEST_VALUE} characters of "
+                f"dimensions: the value of {quoted(name)} is not 1 to {_LONGEST_VALUE} characters of "
                 "printable ASCII."
             )
     return dict(dimensions)
