@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,12 @@ import moto_help
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _SERVER = pytest.StashKey[dynamodb_local.Starting]()
+
+
+def pytest_configure() -> None:
+    """Ctrl-C is tested. What a script starts in the background ignores it, and so would what we start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -8,36 +8,22 @@ from mainstem.errors import TooLarge
 from mainstem.events import Append, NewEvent
 from mainstem.store import Store
 from mainstem.testing.contract.backend import MakeBackend
-from mainstem.testing.contract.base import Base, Unchanged, fill, new
+from mainstem.testing.contract.base import Base, Unchanged, fill, kept, new
 from mainstem.testing.contract.wrong_calls import Case
 from mainstem.testing.contract.wrong_reads import WRONG_READS
 from mainstem.testing.contract.wrong_writes import WRONG_WRITES, encoded_with, imported_with
-
-_OLD = pytest.StashKey[Store]()
 
 
 class BadInputContract(Base):
     @pytest.fixture
     def old_store(self, request: pytest.FixtureRequest, make_backend: MakeBackend) -> Store:
-        """A store with a stream of two events and a subscription. One for all wrong calls, since
-        they leave it as it was.
-        """
-        group = request.node.getparent(pytest.Class)
-        assert group is not None
-        if _OLD not in group.stash:
-            backend = make_backend()
-            store = group.stash[_OLD] = backend.open()
+        """A store with a stream of two events and a subscription."""
 
-            def finish() -> None:
-                # pytest-xdist may come back to the group when it was left.
-                del group.stash[_OLD]
-                backend.__exit__(None, None, None)
-
-            group.addfinalizer(finish)
+        def prepare(store: Store) -> None:
             fill(store, "old", 2)
             assert len(list(store.subscribe("old", live=False))) == 2
-        kept: Store = group.stash[_OLD]
-        return kept
+
+        return kept(request, make_backend, prepare)
 
     @pytest.mark.parametrize("case", WRONG_WRITES + WRONG_READS, ids=lambda case: case.name)
     def test_a_wrong_call_is_refused_and_writes_nothing(self, old_store: Store, case: Case) -> None:

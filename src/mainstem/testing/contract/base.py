@@ -34,6 +34,35 @@ class Base:
         return backend.open()
 
 
+_KEPT = pytest.StashKey[dict[str, Store]]()
+
+
+def kept(
+    request: pytest.FixtureRequest, make_backend: MakeBackend, prepare: Callable[[Store], object]
+) -> Store:
+    """One store for all tests of a class that ask for this fixture, since they leave it as it was.
+
+    It is prepared for the first of them.
+    """
+    group: pytest.Class | None = request.node.getparent(pytest.Class)
+    assert group is not None
+    stores = group.stash.setdefault(_KEPT, {})
+    name = request.fixturename
+    assert name is not None
+    if name not in stores:
+        backend = make_backend()
+        store = stores[name] = backend.open()
+
+        def finish() -> None:
+            # pytest-xdist may come back to the group when it was left.
+            del stores[name]
+            backend.__exit__(None, None, None)
+
+        group.addfinalizer(finish)
+        prepare(store)
+    return stores[name]
+
+
 def new(*values: Any, name: str = "Counted") -> list[NewEvent]:
     """New events that can be told apart by their payloads."""
     return [NewEvent(name, {"n": value}) for value in values]

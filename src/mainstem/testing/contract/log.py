@@ -12,11 +12,12 @@ from mainstem.events import NewEvent
 from mainstem.positions import ANY
 from mainstem.store import Store
 from mainstem.streams import category
-from mainstem.testing.contract.backend import Backend
+from mainstem.testing.contract.backend import Backend, MakeBackend
 from mainstem.testing.contract.base import (
     Base,
     by_partition,
     fill,
+    kept,
     keys,
     log_of,
     neighbours,
@@ -181,12 +182,15 @@ class LogContract(Base):
 
 class FilterContract(Base):
     @pytest.fixture
-    def nasty(self, store: Store) -> Store:
-        for number, stream_id in enumerate(NASTY_IDS):
-            store.append(stream_id, new(number, name="Odd" if number % 2 else "Even"), expected=0)
-        for number, stream_id in enumerate(reversed(NASTY_IDS)):
-            store.append(stream_id, new(number, name="Third"), expected=1)
-        return store
+    def nasty(self, request: pytest.FixtureRequest, make_backend: MakeBackend) -> Store:
+        def prepare(store: Store) -> None:
+            for number, stream_id in enumerate(NASTY_IDS):
+                name = "Odd" if number % 2 else "Even"
+                store.append(stream_id, new(number, name=name), expected=0)
+            for number, stream_id in enumerate(reversed(NASTY_IDS)):
+                store.append(stream_id, new(number, name="Third"), expected=1)
+
+        return kept(request, make_backend, prepare)
 
     @pytest.mark.parametrize("prefix", PREFIXES)
     def test_the_log_by_prefix(self, nasty: Store, prefix: str) -> None:
