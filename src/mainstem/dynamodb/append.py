@@ -31,6 +31,7 @@ from mainstem.errors import (
 from mainstem.events import AppendResult
 from mainstem.port import Op, StreamWrite
 from mainstem.positions import EXISTS, EventId, Expected, Position, Version
+from mainstem.printable import quoted
 
 _log = logging.getLogger("mainstem")
 
@@ -288,7 +289,9 @@ class Appender:
                     found.append(result)
             if len(found) in (0, len(writes)) or not left:
                 break
-            yield from attempts.pause(f"commit {commit_id!r} is to be seen in some streams only")
+            yield from attempts.pause(
+                f"commit {quoted(commit_id)} is to be seen in some streams only"
+            )
         return found
 
     def _read_back(
@@ -402,7 +405,7 @@ class _Commit:
         """Have what breaks the call off say what is known of the commit: it has no other way."""
         if isinstance(error, Exception):
             return
-        which = f"Commit {self.commit_id!r} to stream {self.writes[0].stream_id!r}"
+        which = f"Commit {quoted(self.commit_id)} to stream {self.writes[0].stream_id!r}"
         if self.written:
             error.add_note(f"{which} was written.")
         elif self.in_air:

@@ -38,6 +38,7 @@ from mainstem.dynamodb.requests import BatchGot, Got, Page
 from mainstem.dynamodb.tables import note_marked
 from mainstem.errors import InvalidInput
 from mainstem.port import Op, Result, Sleep
+from mainstem.printable import quoted
 
 MAX_SEGMENTS: Final = 1_000
 _LONGEST_SLEEP: Final = 0.5
@@ -68,12 +69,14 @@ class RepairOptions:
     Needs `RepairRun.read_log` and `RepairRun.rebuild` between `begin` and `work`."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.segments, bool) or not 1 <= self.segments <= MAX_SEGMENTS:
+        if type(self.segments) is not int or not 1 <= self.segments <= MAX_SEGMENTS:
             raise InvalidInput(
-                f"segments={self.segments!r}: give a whole number from 1 to {MAX_SEGMENTS:,}."
+                f"segments={quoted(self.segments)}: give a whole number from 1 to {MAX_SEGMENTS:,}."
             )
         if self.read_units is not None and not 0 < self.read_units < float("inf"):
-            raise InvalidInput(f"read_units={self.read_units!r}: give a number above 0, or None.")
+            raise InvalidInput(
+                f"read_units={quoted(self.read_units)}: give a number above 0, or None."
+            )
 
 
 class Progress(NamedTuple):

@@ -13,6 +13,7 @@ from mainstem.dynamodb.repair_run import Progress, RepairOptions, RepairRun
 from mainstem.dynamodb.requests import Control
 from mainstem.errors import InvalidInput
 from mainstem.port import Op
+from mainstem.printable import quoted
 
 WORKERS: Final = 4
 MAX_WORKERS: Final = 64
@@ -92,8 +93,10 @@ def repair_in_threads(
     progress: Callable[[Progress], None] | None = None,
 ) -> RepairResult:
     """`repair_log` of a store that is open."""
-    if isinstance(workers, bool) or not 1 <= workers <= MAX_WORKERS:
-        raise InvalidInput(f"workers={workers!r}: give a whole number from 1 to {MAX_WORKERS}.")
+    if type(workers) is not int or not 1 <= workers <= MAX_WORKERS:
+        raise InvalidInput(
+            f"workers={quoted(workers)}: give a whole number from 1 to {MAX_WORKERS}."
+        )
     started = place.context.monotonic()
     run = RepairRun(place.adapter, place.layout, place.context, options)
     hands = min(workers, options.segments)

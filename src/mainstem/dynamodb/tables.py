@@ -28,6 +28,7 @@ from mainstem.dynamodb.requests import (
 )
 from mainstem.errors import InvalidInput, StoreFormatError, StoreNotFound, StoreRejected
 from mainstem.port import Op
+from mainstem.printable import quoted
 
 FORMAT_VERSION: Final = 1
 MAX_PARTITIONS: Final = 1024
@@ -178,7 +179,7 @@ def check_name(name: str) -> None:
     allowed = name.isascii() and all(char.isalnum() or char in "-_." for char in name)
     if not name or len(name) > MAX_NAME or not allowed:
         raise InvalidInput(
-            f"{name!r:.80} is not the name of a store: give 1 to {MAX_NAME} letters, digits, '-', '_' "
+            f"{quoted(name)} is not the name of a store: give 1 to {MAX_NAME} letters, digits, '-', '_' "
             "and '.'; its tables are called after it."
         )
 
@@ -188,12 +189,12 @@ def check_layout(layout: Layout) -> None:
     check_name(layout.name)
     if isinstance(layout.partitions, bool) or not 1 <= layout.partitions <= MAX_PARTITIONS:
         raise InvalidInput(
-            f"partitions={layout.partitions!r}: give a whole number from 1 to {MAX_PARTITIONS:,}."
+            f"partitions={quoted(layout.partitions)}: give a whole number from 1 to {MAX_PARTITIONS:,}."
         )
     names = list(layout.attributes.as_dict().values())
     for name in names:
         if not isinstance(name, str) or not 0 < len(name.encode()) <= 255:
-            raise InvalidInput(f"Attribute name {name!r:.80}: give text of 1 to 255 bytes.")
+            raise InvalidInput(f"Attribute name {quoted(name)}: give text of 1 to 255 bytes.")
     if len(set(names)) < len(names):
         raise InvalidInput(f"Two attributes of the events table have one name: {sorted(names)}.")
 
@@ -222,7 +223,7 @@ def _check_same(there: Layout, wanted: Layout) -> None:
         found.append(f"{there.partitions} partitions, not {wanted.partitions}")
     names = wanted.attributes.as_dict()
     found += [
-        f"{name}={other!r}, not {names[name]!r}"
+        f"{name}={quoted(other)}, not {quoted(names[name])}"
         for name, other in there.attributes.as_dict().items()
         if other != names[name]
     ]
@@ -237,7 +238,7 @@ def _layout(name: str, item: Item) -> Layout:
     version = item.get("Format")
     if version != FORMAT_VERSION:
         raise StoreFormatError(
-            f"The tables of {name!r} are of format version {version!r}; this release of Mainstem knows "
+            f"The tables of {name!r} are of format version {quoted(version)}; this release of Mainstem knows "
             f"version {FORMAT_VERSION}. Use the release that they were made for."
         )
     try:
