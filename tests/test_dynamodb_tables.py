@@ -22,7 +22,7 @@ from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.drivers import BlockingDriver, connect_blocking
 from mainstem.dynamodb.layout import TABLE_KEY, AttributeNames, Layout
 from mainstem.dynamodb.open import parse
-from mainstem.dynamodb.requests import Control, Get, Key, Put, Query, Scan, Update
+from mainstem.dynamodb.requests import Control, Get, Item, Key, Put, Query, Scan, Update
 from mainstem.dynamodb.tables import (
     TableOptions,
     _wait,
@@ -109,9 +109,15 @@ def test_tables_that_are_made_say_that_they_keep_markers(account: Account) -> No
 def test_a_log_beside_events_says_so_once_it_is_repaired(account: Account) -> None:
     """A table that is adopted has commits without markers: a repeat of one is found all the same."""
     account.create("events", [("StreamId", "S"), ("EventId", "N")])
-    event = {"StreamId": "order-1", "EventId": 0, "EventName": "Placed", "Payload": "{}"}
-    times = {"RecordedAt": "2026-01-01T00:00:00Z", "CommitId": "own"}
-    account.driver.run(one(Put(account.layout.events, {**event, **times})))
+    event: Item = {
+        "StreamId": "order-1",
+        "EventId": 0,
+        "EventName": "Placed",
+        "Payload": "{}",
+        "RecordedAt": "2026-01-01T00:00:00Z",
+        "CommitId": "own",
+    }
+    account.driver.run(one(Put(account.layout.events, event)))
     create_tables(account.url, stream=False)
     for markers in (1, 0):
         with mainstem.connect(account.url) as store:
