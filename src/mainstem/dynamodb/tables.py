@@ -12,7 +12,20 @@ from mainstem.dynamodb.attempts import Attempts
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.event_items import iso_time
 from mainstem.dynamodb.layout import LISTING, TABLE_KEY, AttributeNames, Layout
-from mainstem.dynamodb.requests import Absent, Control, Get, Got, Item, Put, Refused, Value
+from mainstem.dynamodb.requests import (
+    Absent,
+    Control,
+    Equals,
+    Get,
+    Got,
+    Item,
+    Page,
+    Put,
+    Refused,
+    Scan,
+    Update,
+    Value,
+)
 from mainstem.errors import InvalidInput, StoreFormatError, StoreNotFound, StoreRejected
 from mainstem.port import Op
 from mainstem.printable import quoted
@@ -108,12 +121,33 @@ def note(layout: Layout, context: Context, options: TableOptions) -> Op[bool]:
 
 
 def _note(attempts: Attempts, layout: Layout, context: Context, options: TableOptions) -> Op[bool]:
-    refused = yield from attempts.call(
-        Put(layout.log, _table_item(layout, context, options), Absent())
-    )
+    got: Got = yield from attempts.call(Get(layout.log, TABLE_KEY))
+    refused: Refused | None = Refused(got.item)
+    if got.item is None:
+        # Events that are there before the store is have no markers.
+        some: Page = yield from attempts.call(Scan(layout.events, limit=1))
+        marked = not some.items and some.last is None
+        refused = yield from attempts.call(
+            Put(layout.log, _table_item(layout, context, options, marked=marked), Absent())
+        )
     there = yield from _check(attempts, layout.name)
     _check_same(there, layout)
     return not isinstance(refused, Refused)
+
+
+def note_marked(layout: Layout, attempts: Attempts) -> Op[None]:
+    """Write down that every commit of a caller's own id has its marker. Processes that have the store open
+    go on without, which is slower and as right.
+    """
+    yield from attempts.call(
+        Update(
+            layout.log,
+            TABLE_KEY,
+            set={"Markers": 1},
+            add={},
+            condition=Equals("Format", FORMAT_VERSION),
+        )
+    )
 
 
 def check(name: str, context: Context) -> Op[Layout]:
@@ -165,8 +199,10 @@ def check_layout(layout: Layout) -> None:
         raise InvalidInput(f"Two attributes of the events table have one name: {sorted(names)}.")
 
 
-def _table_item(layout: Layout, context: Context, options: TableOptions) -> dict[str, Value]:
-    return {
+def _table_item(
+    layout: Layout, context: Context, options: TableOptions, *, marked: bool
+) -> dict[str, Value]:
+    item: dict[str, Value] = {
         "pk": TABLE_KEY.hash,
         "sk": TABLE_KEY.sort,
         "Format": FORMAT_VERSION,
@@ -176,6 +212,9 @@ def _table_item(layout: Layout, context: Context, options: TableOptions) -> dict
         "Stream": int(options.stream),
         "MadeAt": iso_time(context.clock()),
     }
+    if marked:
+        item["Markers"] = 1
+    return item
 
 
 def _check_same(there: Layout, wanted: Layout) -> None:
@@ -206,7 +245,13 @@ def _layout(name: str, item: Item) -> Layout:
         names = msgspec.json.decode(str(item["Attributes"]), type=dict[str, str])
         known = {each.name for each in fields(AttributeNames)}
         attributes = AttributeNames(**{key: names[key] for key in known})
-        return Layout(name, int(item["Partitions"]), attributes, int(item["EpochBits"]))
+        return Layout(
+            name,
+            int(item["Partitions"]),
+            attributes,
+            int(item["EpochBits"]),
+            marked=item.get("Markers") == 1,
+        )
     except (KeyError, ValueError, msgspec.MsgspecError) as error:
         raise StoreFormatError(
             f"What table {name}-log says about its store can't be understood ({error}). Restore the "
