@@ -1,11 +1,13 @@
-"""What a commit id costs on streams of three lengths, beside the same without one, in one run."""
+"""What a commit id costs on streams of three lengths, beside the same without one, in one run: on SQLite, and
+on DynamoDB Local, with the read and write units that DynamoDB would count.
+"""
 
 from __future__ import annotations
 
 import itertools
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from rich.console import Console
@@ -13,10 +15,13 @@ from rich.table import Table
 
 import mainstem
 from benchmarks.data import fresh_file
+from benchmarks.dynamodb_store import new_place, server
 from mainstem import ANY, Decider, NewEvent, Snapshots
+from mainstem.dynamodb import metered
 
 LENGTHS: Final = (100, 10_000, 100_000)
 ROUNDS: Final = 200
+REMOTE_ROUNDS: Final = 50
 _PAYLOAD: Final = {"text": "x" * 200}
 
 _counted: Decider[int, None] = Decider(
@@ -28,9 +33,32 @@ _counted: Decider[int, None] = Decider(
 
 
 def report(console: Console) -> None:
-    table = Table(title="What recognising a repeat costs, ms (medians)", title_justify="left")
-    table.add_column("events in the stream", justify="right")
+    table = _table("What recognising a repeat costs on SQLite, ms (medians)")
+    for length in LENGTHS:
+        with (
+            fresh_file() as path,
+            mainstem.connect(f"sqlite:///{path}?synchronous=NORMAL") as store,
+        ):
+            medians = _medians(_works(store, length), ROUNDS)
+        table.add_row(f"{length:,}", *(f"{1000 * median:.2f}" for median in medians))
+    console.print(table)
+    times = _table("On DynamoDB Local, ms (medians)")
+    units = _table("Requests, read units and write units of each")
+    with server() as running:
+        for length in LENGTHS:
+            with mainstem.connect(new_place(running).url) as store:
+                works = _works(store, length)
+                medians = _medians(works, REMOTE_ROUNDS)
+                times.add_row(f"{length:,}", *(f"{1000 * median:.2f}" for median in medians))
+                units.add_row(f"{length:,}", *map(_units, works))
+    console.print(times)
+    console.print(units)
+
+
+def _table(title: str) -> Table:
+    table = Table(title=title, title_justify="left")
     for heading in (
+        "events in the stream",
         "handle",
         "with a commit id",
         "the same again",
@@ -39,18 +67,17 @@ def report(console: Console) -> None:
         "the first one again",
     ):
         table.add_column(heading, justify="right")
-    for length in LENGTHS:
-        with (
-            fresh_file() as path,
-            mainstem.connect(f"sqlite:///{path}?synchronous=NORMAL") as store,
-        ):
-            medians = _medians(store, length)
-        table.add_row(f"{length:,}", *(f"{1000 * median:.2f}" for median in medians))
-    console.print(table)
+    return table
 
 
-def _medians(store: mainstem.Store, length: int) -> list[float]:
-    """Seconds of each operation. They take turns, so that all have the same stream and machine."""
+def _units(work: Callable[[], object]) -> str:
+    with metered() as cost:
+        work()
+    return f"{cost.requests}, {cost.read_units:g}, {cost.write_units:g}"
+
+
+def _works(store: mainstem.Store, length: int) -> list[Callable[[], object]]:
+    """The operations, on a stream of that many events, the first of which has a commit id."""
     store.append("long", [NewEvent("Counted", _PAYLOAD)], expected=0, commit_id="first")
     for first in range(1, length, 1000):
         events = [NewEvent("Counted", _PAYLOAD)] * min(1000, length - first)
@@ -65,7 +92,7 @@ def _medians(store: mainstem.Store, length: int) -> list[float]:
         last = f"request-{next(numbers)}"
         store.handle(_counted, "long", None, commit_id=last)
 
-    works: list[Callable[[], object]] = [
+    return [
         lambda: store.handle(_counted, "long", None),
         handle_new,
         lambda: store.handle(_counted, "long", None, commit_id=last),
@@ -73,8 +100,12 @@ def _medians(store: mainstem.Store, length: int) -> list[float]:
         lambda: store.append("long", event, expected=ANY, commit_id=f"any-{next(numbers)}"),
         lambda: store.append("long", event, expected=ANY, commit_id="first"),
     ]
+
+
+def _medians(works: Sequence[Callable[[], object]], rounds: int) -> list[float]:
+    """Seconds of each operation. They take turns, so that all have the same stream and machine."""
     seconds: list[list[float]] = [[] for _ in works]
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for work, taken in zip(works, seconds, strict=True):
             before = time.perf_counter()
             work()

@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 import zipfile
+from base64 import b64decode
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -111,6 +113,77 @@ def test_a_store_of_transactions_has_no_sequencing_function(account: LocalAws, u
         store.append("order-1", [NewEvent("Placed", {})], expected=0)
         assert [event.stream_id for event in store.read_all()] == ["order-1"]
     assert deployment(url).plan().changes == []
+
+
+def test_the_age_of_the_log_is_told_as_its_alarm_asks_for_it(account: LocalAws, url: str) -> None:
+    """Nothing sequences. MiniStack makes no metrics of what functions print, so that is done here."""
+    url += "?sequencing=stream"
+    deployed(url)
+    name = Account(url).name
+    functions, metrics = account.client("lambda"), account.client("cloudwatch")
+    for source in functions.list_event_source_mappings(FunctionName=f"{name}-sequence")[
+        "EventSourceMappings"
+    ]:
+        functions.update_event_source_mapping(UUID=source["UUID"], Enabled=False)
+    _allow_reading_streams(account, f"mainstem-{name}")
+    with mainstem.connect(url) as store:
+        store.append("order-1", [NewEvent("Placed", {})], expected=0)
+
+    answer = functions.invoke(
+        FunctionName=f"{name}-maintain", Payload=b'{"task": "watch"}', LogType="Tail"
+    )
+    told = json.loads(answer["Payload"].read())
+    assert told.get("records") == 1, told
+    assert told["age_s"] > 0
+    printed = b64decode(answer["LogResult"]).decode().splitlines()
+    lines = [json.loads(line) for line in printed if '"LogAge"' in line]
+    (line,) = lines
+    (directive,) = line["_aws"]["CloudWatchMetrics"]
+    (dimensions,) = directive["Dimensions"]
+    (unit,) = [each["Unit"] for each in directive["Metrics"] if each["Name"] == "LogAge"]
+    metrics.put_metric_data(
+        Namespace=directive["Namespace"],
+        MetricData=[
+            {
+                "MetricName": "LogAge",
+                "Dimensions": [{"Name": each, "Value": line[each]} for each in dimensions],
+                "Value": line["LogAge"],
+                "Unit": unit,
+            }
+        ],
+    )
+
+    (alarm,) = [
+        each
+        for each in metrics.describe_alarms()["MetricAlarms"]
+        if each["MetricName"] == "LogAge" and {"Name": "Store", "Value": name} in each["Dimensions"]
+    ]
+    assert alarm["TreatMissingData"] == "breaching"
+    now = datetime.now(UTC)
+    found = metrics.get_metric_statistics(
+        Namespace=alarm["Namespace"],
+        MetricName=alarm["MetricName"],
+        Dimensions=alarm["Dimensions"],
+        StartTime=now - timedelta(hours=1),
+        EndTime=now + timedelta(hours=1),
+        Period=alarm["Period"],
+        Statistics=[alarm["Statistic"]],
+    )
+    assert [each[alarm["Statistic"]] for each in found["Datapoints"]] == [line["LogAge"]]
+    assert line["LogAge"] == pytest.approx(told["age_s"], abs=1e-3)
+
+
+def _allow_reading_streams(account: LocalAws, stack: str) -> None:
+    """MiniStack denies it to the role whose policy allows it for the stream's own ARN."""
+    actions = ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"]
+    statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    resources = account.client("cloudformation").list_stack_resources(StackName=stack)
+    for each in resources["StackResourceSummaries"]:
+        if each["LogicalResourceId"] == "MaintainRole":
+            account.client("iam").put_role_policy(
+                RoleName=each["PhysicalResourceId"], PolicyName="local", PolicyDocument=document
+            )
 
 
 def test_parameters_stay_as_they_are_unless_they_are_given_anew(

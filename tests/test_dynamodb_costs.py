@@ -5,17 +5,17 @@ The most that is allowed is that of the table in docs/reference/dynamodb.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 import dynamodb_local
 from dynamodb_stores import new_url, open_store, parts_of
-from mainstem import ANY, Append, NewEvent, Store, VersionConflict
+from mainstem import ANY, EXISTS, Append, Decider, NewEvent, Store, VersionConflict
 from mainstem.dynamodb import Cost, metered
 from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.port import StoredSnapshot
-from mainstem.positions import Partition, Position, Version
+from mainstem.positions import Expected, Partition, Position, Version
 
 
 def events(count: int) -> list[NewEvent]:
@@ -45,6 +45,81 @@ def test_an_append_whose_version_is_known_is_one_request(store: Store) -> None:
     with metered() as cost:
         store.append("order-1", events(1), expected=1)
     assert_cost(cost, requests=1, write_units=6)
+
+
+def test_a_commit_id_of_the_callers_is_two_units_and_no_request_more(store: Store) -> None:
+    store.append("order-1", events(1), expected=0)
+    cases: list[Expected] = [1, ANY, EXISTS]
+    for number, expected in enumerate(cases):
+        with metered() as cost:
+            store.append("order-1", events(1), expected=expected, commit_id=f"own-{number}")
+        assert_cost(cost, requests=1, write_units=6 + 2)
+
+
+def test_a_repeat_with_any_is_the_transaction_and_two_reads(store: Store) -> None:
+    store.append("order-1", events(1), expected=0, commit_id="own")
+    with metered() as cost:
+        assert store.append("order-1", events(1), expected=ANY, commit_id="own").repeated
+    assert_cost(cost, requests=3, write_units=8, read_units=2)
+
+
+def test_a_repeat_with_a_version_is_the_transaction_and_a_read(store: Store) -> None:
+    store.append("order-1", events(1), expected=0)
+    store.append("order-1", events(1), expected=1, commit_id="own")
+    with metered() as cost:
+        assert store.append("order-1", events(1), expected=1, commit_id="own").repeated
+    assert_cost(cost, requests=2, write_units=8, read_units=1)
+
+
+def test_handle_looks_for_the_marker_first(store: Store) -> None:
+    counted: Decider[int, None] = Decider(
+        lambda: 0, lambda state, _: state + 1, lambda *_: events(1)
+    )
+    store.handle(counted, "order-1", None)
+    with metered() as without:
+        store.handle(counted, "order-1", None)
+    with metered() as cost:
+        store.handle(counted, "order-1", None, commit_id="own")
+    assert (cost.requests, cost.write_units) == (without.requests + 1, without.write_units + 2)
+    assert cost.read_units == without.read_units + 1
+
+
+def test_with_stream_sequencing_an_event_and_its_marker_are_a_transaction(url: str) -> None:
+    with open_store(f"{url}&sequencing=stream") as store:
+        store.append("order-1", events(1), expected=0)
+        with metered() as cost:
+            store.append("order-1", events(1), expected=1)
+        assert_cost(cost, requests=1, write_units=1)
+        with metered() as cost:
+            store.append("order-1", events(1), expected=ANY, commit_id="own")
+        assert_cost(cost, requests=1, write_units=4)
+
+
+def test_a_repeat_costs_the_same_in_a_stream_of_100_events_and_of_10_000(store: Store) -> None:
+    costs = [repeats_in(store, f"long-{length}", length) for length in (100, 10_000)]
+    assert costs[0] == costs[1]
+
+
+def repeats_in(store: Store, stream_id: str, length: int) -> list[Cost]:
+    """What it costs to find a commit and to find none, to append, and to repeat the first commit."""
+    adapter, driver = parts_of(store)
+    first = store.append(stream_id, events(1), expected=0, commit_id="first")
+    while (version := first.version) < length:
+        first = store.append(stream_id, events(min(4_999, length - version)), expected=version)
+    costs = []
+    works: list[Callable[[], object]] = [
+        lambda: driver.run(adapter.find_commit(stream_id, "first")),
+        lambda: driver.run(adapter.find_commit(stream_id, "none")),
+        lambda: store.append(stream_id, events(1), expected=ANY, commit_id="new"),
+        lambda: store.append(stream_id, events(1), expected=ANY, commit_id="first"),
+        lambda: store.append(stream_id, events(1), expected=EXISTS, commit_id="first"),
+        lambda: store.append(stream_id, events(1), expected=0, commit_id="first"),
+    ]
+    for work in works:
+        with metered() as cost:
+            work()
+        costs.append(cost)
+    return costs
 
 
 def test_the_first_event_of_a_stream_also_lists_the_stream(store: Store) -> None:

@@ -12,10 +12,10 @@ import dynamodb_local
 from dynamodb_help import one
 from dynamodb_stores import new_url, open_store, parts_of
 from mainstem import Append, NewEvent, RecordedEvent, Store
-from mainstem.dynamodb.commits import BATCH_BYTES
+from mainstem.dynamodb.commits import BATCH_BYTES, most_streams
 from mainstem.dynamodb.layout import AttributeNames, log_hash, snapshot_key
 from mainstem.dynamodb.requests import Query
-from mainstem.dynamodb.sizes import MAX_ITEM_BYTES, item_bytes
+from mainstem.dynamodb.sizes import MAX_ITEM_BYTES, MAX_TRANSACTION_ITEMS, item_bytes
 from mainstem.errors import TooLarge
 from mainstem.events import EncodedEvent
 from mainstem.port import StoredSnapshot
@@ -110,6 +110,24 @@ def test_the_most_streams_of_a_commit(dynamodb: dynamodb_local.Server) -> None:
             with pytest.raises(TooLarge, match="streams"):
                 store.append_many([Append(f"t-{n}", [event], 0) for n in range(most + 1)])
             assert len(list(store.read_all())) == most
+
+
+def test_a_commit_id_of_the_callers_takes_room_in_each_stream(
+    dynamodb: dynamodb_local.Server,
+) -> None:
+    event = NewEvent("Placed", {})
+    for partitions, most in ((1, 32), (4, 30), (16, 22), (1024, 20)):
+        assert most_streams(partitions, MAX_TRANSACTION_ITEMS, marked=True) == most
+        with open_store(new_url(dynamodb, partitions=partitions)) as store:
+            writes = [Append(f"s-{n}", [event], 0) for n in range(most)]
+            store.append_many(writes, commit_id="own")
+            assert all(each.repeated for each in store.append_many(writes, commit_id="own"))
+            assert len(list(store.read_all())) == most
+            if partitions == 1:
+                writes.append(Append("one-more", [event], 0))
+                with pytest.raises(TooLarge, match="three a stream with a commit id of your own"):
+                    store.append_many(writes, commit_id="another")
+                store.append_many(writes[-1:], commit_id="another")
 
 
 def test_the_largest_snapshot_is_an_item(store: Store) -> None:

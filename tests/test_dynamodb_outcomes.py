@@ -458,7 +458,8 @@ def test_a_throttled_transaction_is_told_with_table_and_key() -> None:
 
     def cancelled(request: Any, answered: float | None = None) -> Any:
         if isinstance(request, Transact):
-            reasons = [None, Reason("ThrottlingError", None), Reason("TransactionConflict", None)]
+            reasons: list[Reason | None] = [None] * len(request.actions)
+            reasons[1:3] = Reason("ThrottlingError", None), Reason("TransactionConflict", None)
             return Cancelled(tuple(reasons))
         return execute(request)
 

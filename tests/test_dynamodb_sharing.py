@@ -52,7 +52,7 @@ class Crowd:
             stream = f"order-{number}-{task}-{count // 50}"
             event = EncodedEvent("Placed", '{"total":42}', None)
             write = StreamWrite(stream, [event], Version(count % 50))
-            commit_id = f"{number}-{task}-{count}"
+            commit_id = f".{number}-{task}-{count}"
             yield from counted(adapter.append([write], commit_id, may_repeat=False), self.cost)
             self.slowest_s = max(self.slowest_s, self._simulation.now - began)
             self.appends[number] += 1

@@ -16,13 +16,13 @@ import mainstem
 from dynamodb_help import one
 from dynamodb_stores import new_url, open_store
 from mainstem import JsonCodec, NewEvent
-from mainstem.dynamodb import create_tables
+from mainstem.dynamodb import create_tables, repair_log
 from mainstem.dynamodb.attempts import Attempts
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.drivers import BlockingDriver, connect_blocking
 from mainstem.dynamodb.layout import TABLE_KEY, AttributeNames, Layout
 from mainstem.dynamodb.open import parse
-from mainstem.dynamodb.requests import Control, Get, Key, Put, Query, Update
+from mainstem.dynamodb.requests import Control, Get, Item, Key, Put, Query, Scan, Update
 from mainstem.dynamodb.tables import (
     TableOptions,
     _wait,
@@ -98,6 +98,35 @@ def test_to_make_them_again_changes_nothing(account: Account) -> None:
     assert create_tables(account.url, stream=False, deletion_protection=True) is False
     assert account.driver.run(one(Get(account.layout.log, TABLE_KEY))) == before
     assert not account.describe("log")["DeletionProtectionEnabled"]
+
+
+def test_tables_that_are_made_say_that_they_keep_markers(account: Account) -> None:
+    create_tables(account.url, stream=False)
+    item = account.driver.run(one(Get(account.layout.log, TABLE_KEY))).item
+    assert item["Markers"] == 1
+
+
+def test_a_log_beside_events_says_so_once_it_is_repaired(account: Account) -> None:
+    """A table that is adopted has commits without markers: a repeat of one is found all the same."""
+    account.create("events", [("StreamId", "S"), ("EventId", "N")])
+    event: Item = {
+        "StreamId": "order-1",
+        "EventId": 0,
+        "EventName": "Placed",
+        "Payload": "{}",
+        "RecordedAt": "2026-01-01T00:00:00Z",
+        "CommitId": "own",
+    }
+    account.driver.run(one(Put(account.layout.events, event)))
+    create_tables(account.url, stream=False)
+    for markers in (1, 0):
+        with mainstem.connect(account.url) as store:
+            placed = [NewEvent("Placed", {})]
+            result = store.append("order-1", placed, expected=mainstem.ANY, commit_id="own")
+            assert (result.first_event_id, result.repeated) == (0, True)
+        item = account.driver.run(one(Get(account.layout.log, TABLE_KEY))).item
+        assert ("Markers" in item) is not bool(markers)
+        assert repair_log(account.url).markers == markers
 
 
 def test_deletion_protection_is_an_option(account: Account) -> None:
@@ -334,7 +363,9 @@ def test_a_table_that_is_still_being_made_is_waited_for() -> None:
 
     def answer(request: Any) -> Any:
         nonlocal waits
-        answered = database.execute(request) if isinstance(request, (Control, Get, Put)) else None
+        answered = (
+            database.execute(request) if isinstance(request, (Control, Get, Put, Scan)) else None
+        )
         if isinstance(request, Control) and request.operation == "DescribeTable" and waits < 3:
             waits += 1
             return {"Table": {**database.execute(request)["Table"], "TableStatus": "CREATING"}}

@@ -46,14 +46,18 @@ class World:
 
         self.database.execute = record  # type: ignore[method-assign]
 
-    def append(self, commit_id: str, *streams: str, count: int = 1, expected: int = 0) -> None:
-        """Begin an append; `run` lets all that have begun come to their ends."""
+    def append(
+        self, name: str, *streams: str, count: int = 1, expected: int = 0, own_id: bool = False
+    ) -> None:
+        """Begin an append, of an id that is made for it or the caller's own; `run` lets all that have begun
+        come to their ends.
+        """
         event = EncodedEvent("Placed", "{}", None)
         writes = [StreamWrite(stream, [event] * count, Version(expected)) for stream in streams]
         self.simulation.start(
             self.process,
-            self.adapter.append(writes, commit_id, may_repeat=False),
-            self._done(commit_id),
+            self.adapter.append(writes, name if own_id else f".{name}", may_repeat=own_id),
+            self._done(name),
         )
 
     def run(self) -> None:
@@ -97,6 +101,16 @@ def test_as_many_as_a_transaction_holds() -> None:
     # The first one does not wait for others.
     assert sizes == [1 + 1 + 1, 49 + 1 + 49, 49 + 1 + 49, 2 + 1 + 2]
     assert sorted(world.positions(f"c{n}")[0][1] for n in range(101)) == list(range(101))
+
+
+def test_markers_share_the_transaction() -> None:
+    world = World()
+    for number in range(40):
+        world.append(f"c{number}", f"s-{number}", own_id=True)
+    world.run()
+    sizes = [len(request.actions) for request in world.sent]
+    assert sizes == [1 + 1 + 1 + 1, 32 + 1 + 32 + 32, 7 + 1 + 7 + 7]
+    assert sorted(world.positions(f"c{n}")[0][1] for n in range(40)) == list(range(40))
 
 
 def test_one_that_is_refused_does_not_stop_the_others() -> None:

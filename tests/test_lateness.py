@@ -2,72 +2,22 @@
 
 from __future__ import annotations
 
-import random
-from typing import Any
-
 import pytest
 
-from aws_help import ShopPlace, Time, Told, event, records_of
+from aws_help import ShopPlace, Time, Told
 from mainstem import BEGINNING
 from mainstem.aws.maintaining import Maintaining
 from mainstem.aws.reading import Reading, Subscribed
-from mainstem.aws.sequencing import Sequencing
 from mainstem.codec import JsonCodec
 from mainstem.dynamodb.lateness import Lateness, Looked
 from mainstem.dynamodb.layout import LATENESS_KEY
 from mainstem.dynamodb.requests import Control, GetRecords, Put
-from mainstem.dynamodb.view import hint_of
 from mainstem.errors import StoreBusy, StoreFormatError
 from mainstem.streams import LogFilter
 from repair_help import Shop
-from simulation.stream import START_S, Nature, SimulatedStream
-
-
-class Watched:
-    """A shop with a change stream, and somebody who watches it."""
-
-    def __init__(self, nature: Nature | None = None, *, seed: int = 0, partitions: int = 1) -> None:
-        self.shop = Shop(partitions=partitions, seed=seed)
-        calm = nature or Nature(shards=1)
-        self.stream = SimulatedStream(
-            self.shop.database, self.shop.layout.events, random.Random(seed), calm
-        )
-        self.lateness = self.another()
-
-    def another(self) -> Lateness:
-        """In a new process."""
-        adapter = self.shop.adapter()
-        return Lateness(self.shop.layout, adapter.items, adapter.sequencer, adapter.context)
-
-    def look(self, lateness: Lateness | None = None, **more: Any) -> Looked:
-        looked: Looked = self.shop.run((lateness or self.lateness).look(**more))
-        return looked
-
-    def later(self, seconds: float) -> None:
-        self.shop.database.now += seconds
-
-    def sequence(self, *stream_ids: str) -> None:
-        """What the function does with the records of these streams, or of all."""
-        self.stream.catch_up()
-        records = [
-            each
-            for each in records_of(self.shop)
-            if not stream_ids or each["dynamodb"]["Keys"]["StreamId"]["S"] in stream_ids
-        ]
-        Sequencing(ShopPlace(self.shop)).handle(event(records), Time(self.shop, 900))
-
-    def waiting_s(self) -> float:
-        """The truth."""
-        self.stream.catch_up()
-        in_log = self.shop.in_log()
-        items = self.shop.adapter().items
-        waiting = []
-        for run in self.stream.runs.values():
-            for record in run.records:
-                hint = hint_of(items, record.new_image or {})
-                if hint is not None and hint.last_id >= len(in_log.get(hint.stream_id, [])):
-                    waiting.append(record.created_s)
-        return START_S + self.shop.database.now - min(waiting) if waiting else 0.0
+from simulation.lateness import Watched, run_seed
+from simulation.lateness_mutants import MUTANTS, SCENARIO
+from simulation.mutation import Mutant, seeds_until_caught
 
 
 def test_a_log_that_has_everything_is_not_late() -> None:
@@ -191,32 +141,12 @@ def test_without_a_change_stream_it_says_so() -> None:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_it_is_exact_whatever_is_sequenced_and_however_shards_split(seed: int) -> None:
-    luck = random.Random(seed)
-    nature = Nature(
-        shards=luck.choice((1, 3)),
-        delay=luck.choice((0.0, 5.0)),
-        splits=luck.choice((0.0, 0.2)),
-        iterator_seconds=luck.choice((900.0, 20.0)),
-    )
-    watched = Watched(nature, seed=seed, partitions=luck.choice((1, 2)))
-    watched.look()
-    versions: dict[str, int] = {}
-    for _ in range(40):
-        stream_id = f"order-{luck.randrange(12)}"
-        count = luck.choice((1, 1, 4))
-        watched.shop.append(stream_id, count, expected=versions.get(stream_id, 0))
-        versions[stream_id] = versions.get(stream_id, 0) + count
-        watched.later(luck.random() * 10)
-        if luck.random() < 0.4:
-            watched.sequence(*luck.sample(sorted(versions), luck.randint(1, len(versions))))
-        if luck.random() < 0.1:
-            watched.lateness = watched.another()
-        looked = watched.look()
-        assert looked.at_end
-        assert looked.age_s == pytest.approx(watched.waiting_s(), abs=1e-3)
-    watched.later(10)
-    watched.sequence()
-    assert watched.look().age_s == watched.waiting_s() == 0.0
+    run_seed(seed)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_broken_step_is_seen(mutant: Mutant) -> None:
+    assert seeds_until_caught(mutant, 300, SCENARIO) is not None
 
 
 # The function

@@ -8,6 +8,7 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,14 @@ from urllib.parse import quote
 import pytest
 
 import mainstem
-from mainstem import NewEvent, errors
+from mainstem import NewEvent, Snapshots, Store, TypedCodec, errors
 from mainstem.cli.app import cli, run
+from mainstem.dynamodb import repair_log, verify_log
+from mainstem.dynamodb.open import parse
+from mainstem.dynamodb.repair_run import RepairOptions
 from mainstem.errors import MainstemError
 from mainstem.printable import printable, printable_json, quoted
+from mainstem.telemetry import EmbeddedMetrics
 
 HOSTILE = "a\nERROR forged\r\x1b[2J\x9b31m\x7f\u202e\u2028\u2066z\ufeff"
 """A line break, escape sequences of both kinds, DEL, right-to-left marks, a line separator."""
@@ -97,6 +102,112 @@ def test_no_message_of_an_error_forges_a_line(kind: type[MainstemError]) -> None
         error = kind(*(numbers.get(name, SURROGATE) for name in names))
     assert str(error).isprintable()
     assert str(error).encode()
+
+
+class Odd:
+    """Can't say what it is."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+class Forging:
+    def __repr__(self) -> str:
+        return HOSTILE * 10**4
+
+
+ODD: dict[str, Any] = {
+    "a number that Python does not write out": -(10**5000),
+    "what can't say what it is": Odd(),
+    "what forges lines": Forging(),
+    "much": HOSTILE * 10**4,
+    "many bytes": b"\xff" * 10**6,
+}
+
+
+def said_by(call: Callable[[], object]) -> str:
+    """The message of an error of ours; another is raised."""
+    try:
+        call()
+    except MainstemError as error:
+        return str(error)
+    return ""
+
+
+def text(odd: Any) -> str:
+    return odd if isinstance(odd, str) else HOSTILE
+
+
+CALLS: dict[str, Callable[[Store, Any], object]] = {
+    "stream id": lambda store, odd: store.append(odd, [NewEvent("A", 1)], expected=0),
+    "expected": lambda store, odd: store.append("a", [NewEvent("A", 1)], expected=odd),
+    "events": lambda store, odd: store.append("a", odd, expected=0),
+    "no event": lambda store, odd: store.append("a", [odd], expected=0),
+    "commit id": lambda store, odd: store.append(
+        "a", [NewEvent("A", 1)], expected=0, commit_id=odd
+    ),
+    "event name": lambda store, odd: store.append("a", [NewEvent(odd, 1)], expected=0),
+    "metadata": lambda store, odd: store.append("a", [NewEvent("A", 1, odd)], expected=0),
+    "writes": lambda store, odd: store.append_many(odd),
+    "no write": lambda store, odd: store.append_many([odd]),
+    "same stream": lambda store, odd: store.append_many(
+        [mainstem.Append("a" * 1024, [NewEvent("A", 1)], 0)] * 2
+    ),
+    "from version": lambda store, odd: store.read("a", from_version=odd),
+    "count": lambda store, odd: store.read("a", max_count=odd),
+    "position": lambda store, odd: list(store.read_all(from_position=odd)),
+    "time": lambda store, odd: list(store.read_all(from_time=odd)),
+    "partition": lambda store, odd: list(store.read_all(partition=odd)),
+    "category": lambda store, odd: list(store.read_all(category=odd)),
+    "prefix": lambda store, odd: list(store.read_all(prefix=odd)),
+    "names": lambda store, odd: list(store.read_all(names=odd)),
+    "a name": lambda store, odd: list(store.read_all(names=[odd, ""])),
+    "subscription": lambda store, odd: list(store.subscribe(odd, live=False)),
+    "start": lambda store, odd: list(store.subscribe("s", start=odd, live=False)),
+    "checkpoint": lambda store, odd: list(store.subscribe("s", checkpoint=odd, live=False)),
+    "batch size": lambda store, odd: list(store.subscribe("s", batch_size=odd, live=False)),
+    "restore": lambda store, odd: store.restore(odd),
+    "no imported event": lambda store, odd: store.restore([odd]),
+    "url": lambda store, odd: mainstem.connect(odd),
+    "sqlite url": lambda store, odd: mainstem.connect(f"sqlite:///{text(odd)}"),
+    "sqlite host": lambda store, odd: mainstem.connect(f"sqlite://[{text(odd)}"),
+    "sqlite option": lambda store, odd: mainstem.connect(f"sqlite:///a?mode={quote(text(odd))}"),
+    "sqlite timeout": lambda store, odd: mainstem.connect(
+        f"sqlite:///a?timeout={quote(text(odd))}"
+    ),
+    "unknown option": lambda store, odd: mainstem.connect(f"sqlite:///a?{quote(text(odd))}=1"),
+    "dynamodb url": lambda store, odd: mainstem.connect(f"dynamodb://{text(odd)}"),
+    "dynamodb option": lambda store, odd: parse(f"dynamodb://a?region={quote(text(odd))}"),
+    "client": lambda store, odd: mainstem.connect("dynamodb://shop", client=odd),
+    "snapshots": lambda store, odd: Snapshots(type=int, schema=odd, every=10),
+    "snapshots' type": lambda store, odd: Snapshots(type=odd, schema="1", every=10),
+    "snapshots' number": lambda store, odd: Snapshots(type=int, schema="1", every=odd),
+    "class": lambda store, odd: TypedCodec().register(odd),
+    "class's name": lambda store, odd: TypedCodec().register(Odd, name=odd),
+    "class's version": lambda store, odd: TypedCodec().register(Odd, version=odd),
+    "undecodable": lambda store, odd: TypedCodec(undecodable=odd),
+    "namespace": lambda store, odd: EmbeddedMetrics(odd),
+    "dimension": lambda store, odd: EmbeddedMetrics(dimensions={odd: "a"}),
+    "dimension's value": lambda store, odd: EmbeddedMetrics(dimensions={"A": odd}),
+    "workers": lambda store, odd: repair_log("dynamodb://shop", workers=odd),
+    "verifying workers": lambda store, odd: verify_log("dynamodb://shop", workers=odd),
+    "segments": lambda store, odd: RepairOptions(segments=odd),
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD.keys())
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+def test_whatever_is_given_the_message_is_short_and_one_line(
+    call: Callable[[Store, Any], object],
+    odd: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)  # a file may have any name
+    with mainstem.connect("sqlite://:memory:") as store:
+        said = said_by(lambda: call(store, odd))
+    assert said.isprintable()
+    assert len(said) < 1000
 
 
 def test_an_event_name_stands_in_quotes() -> None:

@@ -176,6 +176,7 @@ LAYERS = (
     ("port",),
     ("operations", "restoring", "scan", "starts", "log_scan", "snapshots", "decider"),
     ("outages", "readers", "gaps", "subscriptions"),
+    ("guard",),
     ("telemetry",),
     ("blocking_subscription", "async_subscription", "read_ahead", "async_read_ahead"),
     ("store", "async_store"),

@@ -13,7 +13,8 @@ from typing import Any, cast
 
 import pytest
 
-from mainstem import AsyncStore, JsonCodec, RecordedEvent, Store, StoreBusy, StoreClosed
+from fork_help import in_child
+from mainstem import AsyncStore, JsonCodec, RecordedEvent, Store, StoreBusy, StoreClosed, StoreError
 from mainstem.port import Op
 from mainstem.testing.loop_thread import LoopThread
 from read_ahead_help import (
@@ -66,6 +67,44 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
             await main()
 
     asyncio.run(bounded())
+
+
+# Where it may go on
+
+
+def test_a_replay_that_a_forked_child_goes_on_with_says_what_to_do() -> None:
+    """The threads that fetch its pages stay with the parent, whatever they are doing at the moment."""
+    store, driver = blocking(20)
+    asked, allowed = driver.hold(0, PAGE)
+    events = replay(store)
+    next(events)
+    assert asked.wait(PATIENCE)
+
+    def go_on() -> None:
+        assert next(events).position == 1, "that page is there"
+        with pytest.raises(StoreError, match="read_all with from_position"):
+            next(events)
+
+    try:
+        assert in_child(go_on, seconds=10) == 0
+    finally:
+        allowed.set()
+    assert places(events) == log(20)[1:]
+
+
+def test_a_replay_that_goes_on_on_another_event_loop_says_what_to_do() -> None:
+    store, driver = asynchronous(20)
+    driver.hold(0, PAGE)
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        events = replay_async(store)
+
+        async def take() -> int | None:
+            return (await anext(events)).position
+
+        assert first.run(take()) == 0
+        assert second.run(take()) == 1, "that page is there"
+        with pytest.raises(StoreError, match="read_all with from_position"):
+            second.run(asyncio.wait_for(take(), PATIENCE))
 
 
 # What is fetched when

@@ -205,6 +205,7 @@ def test_programs_get_json(mainstem_: Mainstem) -> None:
         "rebuilt": 0,
         "put_back": 0,
         "problems": [],
+        "markers": 0,
     }
 
 

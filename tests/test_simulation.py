@@ -31,6 +31,7 @@ RARE = {
     "busy",
 }
 RARE |= {"restored", "put right", "put back", "repaired as by command"}
+RARE |= {"markers", "marked again", "repeated after a restore"}
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ import mainstem
 from mainstem import NewEvent, TypedCodec
 from mainstem.codec import JsonCodec
 from mainstem.dynamodb.attempts import Attempts
-from mainstem.dynamodb.layout import Layout, hash_of, snapshot_key, stream_listing
+from mainstem.dynamodb.layout import Layout, hash_of, marker_key, snapshot_key, stream_listing
 from mainstem.dynamodb.leases import Leases
 from mainstem.dynamodb.packing import SEGMENT_LEVEL, Packed, pack, unpack
 from mainstem.dynamodb.requests import Item, Key
@@ -115,6 +115,30 @@ LOG_ITEMS: list[Item] = [
         "Fence": 1,
         "Position": 3,
         "SavedAt": 1700000002000000,
+    },
+    {
+        "pk": "commit#order-1",
+        "sk": 510808453832469320918275337423947856,
+        "CommitId": "c-2",
+        "First": 1,
+    },
+    {
+        "pk": "commit#order-1",
+        "sk": 866949991481553848916498385290255811,
+        "CommitId": "c-1",
+        "First": 0,
+    },
+    {
+        "pk": "commit#order-3",
+        "sk": 559911502873107242709358485975741492,
+        "CommitId": "c-3",
+        "First": 0,
+    },
+    {
+        "pk": "commit#é-2",
+        "sk": 510808453832469320918275337423947856,
+        "CommitId": "c-2",
+        "First": 0,
     },
     {
         "pk": "cursor#order-1",
@@ -278,7 +302,7 @@ def test_how_far_a_repair_has_got() -> None:
 
 def test_the_table_item() -> None:
     shop = Shop(partitions=4)
-    item = _table_item(shop.layout, shop.context(), TableOptions())
+    item = _table_item(shop.layout, shop.context(), TableOptions(), marked=True)
     assert FORMAT_VERSION == 1
     assert {**item, "Attributes": msgspec.json.decode(str(item["Attributes"]))} == {
         "pk": "table",
@@ -299,6 +323,7 @@ def test_the_table_item() -> None:
             "position": "Position",
         },
         "Stream": 1,
+        "Markers": 1,
         "MadeAt": "2023-11-14T22:13:20.000000Z",
     }
 
@@ -399,6 +424,13 @@ def test_the_partition_of_a_stream() -> None:
 def test_the_key_under_which_a_stream_is_listed() -> None:
     found = [stream_listing(stream_id) for stream_id in ("order-1", "é", "x" * 1024)]
     assert found == ["streams#6", "streams#3", "streams#5"]
+
+
+def test_the_key_of_a_marker() -> None:
+    assert marker_key("order-1", "c-1") == Key(
+        "commit#order-1", 866949991481553848916498385290255811
+    )
+    assert marker_key("a#b", "é") == Key("commit#a#b", 387339949667476596330573137952841751)
 
 
 def test_the_key_of_a_snapshot() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+from mainstem.errors import StoreError
 from mainstem.events import RecordedEvent
 from mainstem.log_scan import Fetch, LogScan
 from mainstem.port import AsyncDriver
@@ -18,6 +19,8 @@ class AsyncReadAhead:
         self._scan = scan
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """Whose tasks they are."""
 
     async def events(self) -> AsyncIterator[RecordedEvent]:
         """The events of the scan. What a fetch raised is raised behind the events before it."""
@@ -29,6 +32,13 @@ class AsyncReadAhead:
             await self._stop()
 
     async def _next_page(self) -> list[RecordedEvent] | None:
+        loop = asyncio.get_running_loop()
+        if self._loop not in (None, loop):
+            raise StoreError(
+                "This replay began on another event loop, whose tasks fetch its events. Begin another one "
+                "on this loop (read_all with from_position)."
+            )
+        self._loop = loop
         while (page := self._scan.take()) is None and not self._scan.ended:
             self._start()
             self._changed.clear()
@@ -57,6 +67,8 @@ class AsyncReadAhead:
             fetch = self._scan.begin()
 
     async def _stop(self) -> None:
+        if self._loop is not asyncio.get_running_loop():
+            return  # they belong to the other one
         for task in self._tasks:
             task.cancel()
         if self._tasks:

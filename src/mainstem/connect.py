@@ -7,6 +7,7 @@ from typing import Any, Final
 from mainstem.async_store import AsyncStore
 from mainstem.codec import Codec, JsonCodec
 from mainstem.errors import InvalidInput
+from mainstem.printable import quoted
 from mainstem.redaction import shown
 from mainstem.sqlite.open import open_async as open_sqlite_async
 from mainstem.sqlite.open import open_blocking as open_sqlite
@@ -89,7 +90,7 @@ def is_dynamodb(url: str) -> bool:
     if not isinstance(url, str) or not url.startswith("dynamodb:"):
         told = shown(url) if isinstance(url, str) else url
         raise InvalidInput(
-            f"{told!r:.200} is not the URL of a store. Give one such as {_EXAMPLES}."
+            f"{quoted(told, 200)} is not the URL of a store. Give one such as {_EXAMPLES}."
         )
     # Not imported with Mainstem: whoever uses the embedded store needs none of it.
     try:

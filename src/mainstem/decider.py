@@ -37,7 +37,7 @@ from mainstem.events import (
 from mainstem.operations import encode_commit, read
 from mainstem.port import Adapter, Op, Sleep, StreamWrite
 from mainstem.positions import EventId, Version
-from mainstem.printable import printable
+from mainstem.printable import printable, quoted
 from mainstem.snapshots import Snapshots, drop_state, keep_state, load_state
 
 State = TypeVar("State")
@@ -74,7 +74,7 @@ class Decider(Generic[State, Command]):
             return []
         if not isinstance(decided, Iterable) or isinstance(decided, (str, bytes, Mapping)):
             raise InvalidInput(
-                f"decide answered {decided!r:.80}, which is not a list of events. "
+                f"decide answered {quoted(decided)}, which is not a list of events. "
                 "Put a single event into a list."
             )
         return list(decided)
@@ -171,7 +171,7 @@ def handle(
 ) -> Op[Handled[State]]:
     """See `Store.handle`. ``jitter`` answers numbers from 0 to 1 that stretch the pauses."""
     if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
-        raise InvalidInput(f"attempts={attempts!r}: give a whole number, 1 or more.")
+        raise InvalidInput(f"attempts={quoted(attempts)}: give a whole number, 1 or more.")
     if commit_id is not None:
         check_commit_id(commit_id)
     own_id = commit_id or new_commit_id()

@@ -19,6 +19,8 @@ from uuid import UUID
 
 import msgspec
 
+from mainstem.printable import quoted
+
 _MISSING: Final = object()
 _Compare: TypeAlias = Callable[[Any, Any, "_Strictness"], str | None]
 
@@ -171,7 +173,7 @@ def _mappings(ours: Mapping[Any, Any], theirs: Mapping[Any, Any], how: _Strictne
                 their_keys = {each: each for each in theirs}
             path = _difference(key, their_keys[key], how)
         if path is not None:
-            return f"[{key!r:.40}]{path}"
+            return f"[{quoted(key, 40)}]{path}"
     return None
 
 

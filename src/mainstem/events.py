@@ -15,6 +15,7 @@ from msgspec import UNSET
 from msgspec.structs import force_setattr
 
 from mainstem.errors import DecodeError, InvalidInput
+from mainstem.printable import quoted
 
 if TYPE_CHECKING:
     from mainstem.codec import Codec
@@ -239,7 +240,7 @@ def check_commit_id(commit_id: str) -> None:
     """Raise `InvalidInput` unless it is text of 1 to 128 bytes of UTF-8."""
     if not isinstance(commit_id, str) or not 0 < utf8_length(commit_id) <= MAX_COMMIT_ID_BYTES:
         raise InvalidInput(
-            f"commit_id={commit_id!r:.80}: a commit id is text of 1 to {MAX_COMMIT_ID_BYTES} bytes "
+            f"commit_id={quoted(commit_id)}: a commit id is text of 1 to {MAX_COMMIT_ID_BYTES} bytes "
             "of UTF-8. Leave it out and one is made."
         )
 
@@ -248,7 +249,7 @@ def check_event_name(name: str) -> None:
     """Raise `InvalidInput` unless it is text of 1 to 255 bytes of UTF-8."""
     if not isinstance(name, str) or not _is_event_name(name):
         raise InvalidInput(
-            f"Event name {name!r:.80}: a name is text of 1 to {MAX_EVENT_NAME_BYTES} bytes of UTF-8."
+            f"Event name {quoted(name)}: a name is text of 1 to {MAX_EVENT_NAME_BYTES} bytes of UTF-8."
         )
 
 
@@ -260,7 +261,7 @@ def _is_event_name(name: str) -> bool:
 def microseconds(moment: datetime) -> int:
     """An aware datetime as microseconds since 1970-01-01 UTC. Raises `InvalidInput` for a naive one."""
     if not isinstance(moment, datetime):
-        raise InvalidInput(f"{moment!r} is not a datetime.")
+        raise InvalidInput(f"{quoted(moment)} is not a datetime.")
     if moment.tzinfo is None or moment.utcoffset() is None:
         raise InvalidInput(
             f"{moment.isoformat()} has no time zone. Give it one, for example "

@@ -32,6 +32,7 @@ from mainstem.errors import InvalidInput, InvalidLine
 from mainstem.events import EncodedEvent, RecordedEvent, microseconds
 from mainstem.port import ImportedEvent
 from mainstem.positions import EventId
+from mainstem.printable import quoted
 from mainstem.restoring import metadata_to_export, own_commit_id, payload_problem
 
 BEGINNING_OF_LINE: Final = b'{"stream_id":"'
@@ -117,7 +118,7 @@ def commit_by(path: str) -> Callable[[Any], str]:
     first, *rest = path.split(".")
     if first != "payload" or not rest or not all(rest):
         raise InvalidInput(
-            f"{path!r} is not the path of a payload's field, such as payload.commit."
+            f"{quoted(path)} is not the path of a payload's field, such as payload.commit."
         )
 
     def commit_of(payload: Any) -> str:

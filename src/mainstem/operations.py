@@ -65,17 +65,18 @@ def encode_commit(
     count = 0
     if not isinstance(writes, Iterable):
         raise InvalidInput(
-            f"{writes!r:.80} is not a list of Appends. Put a single one into a list."
+            f"{quoted(writes)} is not a list of Appends. Put a single one into a list."
         )
     for write in writes:
         if not isinstance(write, tuple) or len(write) != len(Append._fields):
-            raise InvalidInput(f"{write!r:.80} is not an Append(stream_id, events, expected).")
+            raise InvalidInput(f"{quoted(write)} is not an Append(stream_id, events, expected).")
         stream_id, events, expected = write
         check_stream_id(stream_id)
         check_expected(expected)
         if stream_id in seen:
             raise InvalidInput(
-                f"Stream {stream_id!r} comes twice in one commit. Put its events together in one Append."
+                f"Stream {quoted(stream_id)} comes twice in one commit. Put its events together in "
+                "one Append."
             )
         seen.add(stream_id)
         part = _encode_events(codec, limits, stream_id, events, metadata)
@@ -110,12 +111,12 @@ def check_expected(expected: Expected) -> None:
         return
     if isinstance(expected, bool) or not isinstance(expected, int):
         raise InvalidInput(
-            f"expected={expected!r}: give the version that the stream must have (0: it must not exist "
+            f"expected={quoted(expected)}: give the version that the stream must have (0: it must not exist "
             "yet), mainstem.ANY or mainstem.EXISTS."
         )
     if expected < 0:
         raise InvalidInput(
-            f"expected={expected}: a version is 0 or more. For any version, expect mainstem.ANY."
+            f"expected={quoted(expected)}: a version is 0 or more. For any version, expect mainstem.ANY."
         )
 
 
@@ -202,7 +203,7 @@ def check_limit(what: str, value: int | None) -> None:
 def check_count(what: str, value: int) -> None:
     """Raise `InvalidInput` unless it is a whole number of 0 or more."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InvalidInput(f"{what}={value!r}: give a whole number of 0 or more.")
+        raise InvalidInput(f"{what}={quoted(value)}: give a whole number of 0 or more.")
 
 
 def check_partition(adapter: Adapter, partition: int) -> Partition:
@@ -213,7 +214,7 @@ def check_partition(adapter: Adapter, partition: int) -> Partition:
         or not 0 <= partition < adapter.partitions
     ):
         raise InvalidInput(
-            f"partition={partition!r}: this store has partitions 0 to {adapter.partitions - 1}."
+            f"partition={quoted(partition)}: this store has partitions 0 to {adapter.partitions - 1}."
         )
     return Partition(partition)
 
@@ -227,7 +228,7 @@ def _encode_events(
 ) -> list[EncodedEvent]:
     if isinstance(events, (str, bytes)) or not isinstance(events, Iterable):
         raise InvalidInput(
-            f"Events for stream {stream_id!r}: {events!r:.80} is not a list of events. "
+            f"Events for stream {quoted(stream_id)}: {quoted(events)} is not a list of events. "
             "Put a single event into a list."
         )
     encoded = [codec.encode(event) for event in events]
@@ -238,7 +239,7 @@ def _encode_events(
         encoded = [add_metadata(event, metadata) for event in encoded]
     if not encoded:
         raise InvalidInput(
-            f"There is no event to append to stream {stream_id!r}; give at least one."
+            f"There is no event to append to stream {quoted(stream_id)}; give at least one."
         )
     # UTF-8 takes four bytes a character at most, so of most events no byte needs counting.
     surely_fits = limits.event_bytes // 4 - MAX_EVENT_NAME_BYTES

@@ -53,7 +53,7 @@ class Limits:
     commit_events: int
     """Events in one commit, over all its streams."""
     commit_streams: int
-    """Streams in one commit."""
+    """Streams in one commit. An adapter may take fewer with a commit id of the caller's own."""
     commit_bytes: int = 128 * 1024 * 1024
     """All events of one commit together, counted as ``event_bytes``. A commit is held in memory."""
 

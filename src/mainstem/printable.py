@@ -31,7 +31,7 @@ def quoted(value: object, limit: int = 80) -> str:
     if isinstance(value, (str, bytes)):
         value = value[: limit + 1]  # the rest of a large one is not looked at
     try:
-        text = printable(repr(value))
+        text = printable(repr(value)[: limit + 1])
     except Exception:
         text = f"<{printable(type(value).__name__)}>"
     return text if len(text) <= limit else f"{text[:limit]}…"

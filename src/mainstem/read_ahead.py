@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextvars import copy_context
 
+from mainstem.errors import StoreError
 from mainstem.events import RecordedEvent
 from mainstem.log_scan import Fetch, LogScan
 from mainstem.outages import while_wanted
@@ -25,6 +27,7 @@ class ReadAhead:
         self._changed = threading.Condition()
         """Held whenever the scan is asked or told something."""
         self._stopped = False
+        self._process = os.getpid()
 
     def events(self) -> Iterator[RecordedEvent]:
         """The events of the scan. What a fetch raised is raised behind the events before it."""
@@ -36,6 +39,11 @@ class ReadAhead:
             self._stopped = True
 
     def _next_page(self) -> list[RecordedEvent] | None:
+        if self._process != os.getpid():
+            raise StoreError(
+                "This replay began before the process was forked, and the threads that fetch its events are "
+                "the parent's. Begin another one here (read_all with from_position)."
+            )
         with self._changed:
             while (page := self._scan.take()) is None and not self._scan.ended:
                 self._start()

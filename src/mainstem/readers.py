@@ -67,10 +67,10 @@ def checked_options(options: Options, partitions: int | None = None) -> Options:
         check_subscription_name(options.name)
     start = checked_start(options.start, partitions)
     if options.checkpoint not in ("auto", "manual"):
-        raise InvalidInput(f"checkpoint={options.checkpoint!r}: give 'auto' or 'manual'.")
+        raise InvalidInput(f"checkpoint={quoted(options.checkpoint)}: give 'auto' or 'manual'.")
     size = options.batch_size
     if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= 10_000:
-        raise InvalidInput(f"batch_size={size!r}: give a whole number from 1 to 10,000.")
+        raise InvalidInput(f"batch_size={quoted(size)}: give a whole number from 1 to 10,000.")
     return options._replace(start=start)
 
 

@@ -24,6 +24,7 @@ from mainstem.events import (
     utf8_length,
 )
 from mainstem.port import Adapter, ImportCounts, ImportedEvent, Limits, Op
+from mainstem.printable import quoted
 from mainstem.streams import check_stream_id
 
 _FIRST_US: Final = microseconds(datetime.min.replace(tzinfo=UTC))
@@ -42,7 +43,7 @@ stored with imported events, so it cannot be changed."""
 def restore(adapter: Adapter, events: Sequence[ImportedEvent]) -> Op[ImportCounts]:
     """Check all of them, then write those that are missing."""
     if not isinstance(events, Sequence):
-        raise InvalidInput(f"{events!r:.80} is not a list of ImportedEvents.")
+        raise InvalidInput(f"{quoted(events)} is not a list of ImportedEvents.")
     for event in events:
         check_imported(adapter.limits, event)
     counts = yield from adapter.restore(events)
@@ -52,17 +53,19 @@ def restore(adapter: Adapter, events: Sequence[ImportedEvent]) -> Op[ImportCount
 def check_imported(limits: Limits, imported: ImportedEvent) -> None:
     """Raise `InvalidInput` for an event that no store could have recorded."""
     if not isinstance(imported, ImportedEvent) or not isinstance(imported.event, EncodedEvent):
-        raise InvalidInput(f"{imported!r:.80} is not an ImportedEvent with an EncodedEvent in it.")
+        raise InvalidInput(
+            f"{quoted(imported)} is not an ImportedEvent with an EncodedEvent in it."
+        )
     stream_id, event_id, event, recorded_us, commit_id = imported
     check_stream_id(stream_id)
     check_commit_id(commit_id)
     if not _is_whole(event_id) or event_id < 0:
         raise InvalidInput(
-            f"event_id={event_id!r} in stream {stream_id!r}: event ids are 0, 1, 2 …"
+            f"event_id={quoted(event_id)} in stream {quoted(stream_id)}: event ids are 0, 1, 2 …"
         )
     if not _is_whole(recorded_us) or not _FIRST_US <= recorded_us <= _LAST_US:
         raise InvalidInput(
-            f"recorded_us={recorded_us!r:.80} of event {event_id} in stream {stream_id!r}: give "
+            f"recorded_us={quoted(recorded_us)} of event {event_id} in stream {quoted(stream_id)}: give "
             "microseconds since 1970-01-01 UTC, within the years 1 to 9999."
         )
     check_encoded(event)
@@ -107,7 +110,7 @@ def check_encoded(event: Any) -> None:
     """
     if not isinstance(event, EncodedEvent):
         raise InvalidInput(
-            f"The codec has made {event!r:.80} of an event, which is no EncodedEvent."
+            f"The codec has made {quoted(event)} of an event, which is no EncodedEvent."
         )
     check_event_name(event.name)
     data, metadata = event.data, event.metadata

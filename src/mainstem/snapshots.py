@@ -17,6 +17,7 @@ from mainstem.errors import InvalidInput, StoreError
 from mainstem.events import utf8_length
 from mainstem.port import Adapter, Op, StoredSnapshot
 from mainstem.positions import Version
+from mainstem.printable import printable, quoted
 
 _log = logging.getLogger("mainstem")
 
@@ -38,13 +39,18 @@ class Snapshots:
 
     def __post_init__(self) -> None:
         if isinstance(self.every, bool) or not isinstance(self.every, int) or self.every < 1:
-            raise InvalidInput(f"every={self.every!r}: give a whole number of events, 1 or more.")
+            raise InvalidInput(
+                f"every={quoted(self.every)}: give a whole number of events, 1 or more."
+            )
         if not isinstance(self.schema, str) or not 0 < utf8_length(self.schema) <= 255:
-            raise InvalidInput(f"schema={self.schema!r:.80}: give text of 1 to 255 bytes of UTF-8.")
+            raise InvalidInput(
+                f"schema={quoted(self.schema)}: give text of 1 to 255 bytes of UTF-8."
+            )
         try:
             shape = shape_of(self.type)
-        except (TypeError, NameError) as error:
-            raise InvalidInput(f"type={self.type!r:.80} can't be a state: {error}.") from error
+        except Exception as error:  # also what the type itself raises when it is looked at
+            why = printable(str(error)[:200])
+            raise InvalidInput(f"type={quoted(self.type)} can't be a state: {why}.") from error
         object.__setattr__(self, "shape", shape)
 
 

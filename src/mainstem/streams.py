@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from mainstem.errors import InvalidInput, InvalidStreamId
+from mainstem.printable import quoted
 
 MAX_STREAM_ID_BYTES = 1024
 """Half of DynamoDB's longest partition key (2,048 bytes): a prefix of ours always fits before it."""
@@ -78,13 +79,15 @@ class LogFilter(NamedTuple):
 
 def _checked_names(names: Collection[str]) -> frozenset[str]:
     if not isinstance(names, Iterable):
-        raise InvalidInput(f"names={names!r:.200}: give one event name or several.")
+        raise InvalidInput(f"names={quoted(names, 200)}: give one event name or several.")
     listed = list(names)
     if not listed:
         raise InvalidInput("names is empty, so no event could pass. Leave it out for all events.")
     for name in listed:
         if not isinstance(name, str) or not name or _has_surrogate(name):
-            raise InvalidInput(f"names has {name!r:.80}: an event name is non-empty text of UTF-8.")
+            raise InvalidInput(
+                f"names has {quoted(name)}: an event name is non-empty text of UTF-8."
+            )
     return frozenset(listed)
 
 
@@ -96,11 +99,13 @@ def check_stream_filter(category: str | None, prefix: str | None) -> None:
     """Raise `InvalidInput` for a category or prefix that no stream id can have."""
     if category is not None and (not isinstance(category, str) or "-" in category):
         raise InvalidInput(
-            f"category={category!r}: a category is the part of a stream id before its first '-'. "
+            f"category={quoted(category)}: a category is the part of a stream id before its first '-'. "
             "Use prefix to filter by more of the id."
         )
     if prefix is not None and not isinstance(prefix, str):
-        raise InvalidInput(f"prefix={prefix!r}: a prefix is text.")
+        raise InvalidInput(f"prefix={quoted(prefix)}: a prefix is text.")
     for text in (category, prefix):
         if text is not None and _has_surrogate(text):
-            raise InvalidInput(f"{text!r} has a lone surrogate, so no stream id can contain it.")
+            raise InvalidInput(
+                f"{quoted(text)} has a lone surrogate, so no stream id can contain it."
+            )

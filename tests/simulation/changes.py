@@ -105,10 +105,13 @@ class Changes:
 def repair_all(adapter: DynamoAdapter, layout: Layout, luck: random.Random | None) -> Op[None]:
     """Everything is in the log, settled and segmented. With ``luck``: as the command does it."""
     after: Key | None = None
-    if luck is not None:
+    went_on = luck is not None
+    while luck is not None and went_on:
         done = yield from command(adapter, layout, adapter.context, luck)
         assert not done.rebuilt, "all is as it should be"
         assert not done.put_back
+        # One that a crash broke off has only what was there when it began.
+        went_on = done.resumed
     while luck is None:
         page = yield from adapter.repairer.page(0, 1, after)
         after = page.after

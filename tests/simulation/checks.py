@@ -6,10 +6,11 @@ from collections import defaultdict
 from typing import NamedTuple
 
 from mainstem.dynamodb.event_items import EventItems
-from mainstem.dynamodb.layout import Layout, cursor_key, partition_key
+from mainstem.dynamodb.layout import MARKER, Layout, cursor_key, partition_key
 from mainstem.dynamodb.log_items import columns_of, head_behind, is_emptied, is_sequenced
+from mainstem.dynamodb.markers import is_marked, marker_item
 from mainstem.dynamodb.packing import Packed
-from mainstem.dynamodb.requests import Item, Table
+from mainstem.dynamodb.requests import Item, Key, Table
 from mainstem.events import AppendResult
 from mainstem.positions import EXISTS
 from simulation.database import Database
@@ -120,6 +121,7 @@ def check_tables(
             f"{cursor}",
         )
     _check_segments(truth, database, history, marks)
+    _check_markers(truth.layout, database, history)
     names, items = truth.layout.attributes, EventItems(truth.layout)
     found: dict[str, dict[int, Item]] = defaultdict(dict)
     for key, states in database.rows(truth.layout.events).items.items():
@@ -144,6 +146,30 @@ def check_tables(
                 sorted(there) == list(range(len(in_log))),
                 f"{stream_id} has items {sorted(there)}, the log {len(in_log)} events",
             )
+
+
+def _check_markers(layout: Layout, database: Database, history: History) -> None:
+    """Each commit of a caller's own id has a marker in each of its streams, and there are no others but of an
+    import that was broken off.
+    """
+    items, due = EventItems(layout), {}
+    for key, states in database.rows(layout.events).items.items():
+        placed = items.place(states[-1].item)
+        if placed.event_id == placed.commit_first and is_marked(placed.commit_id):
+            marker = marker_item(key.hash, placed.commit_id, placed.event_id)
+            due[Key.of(layout.log, marker)] = marker
+    there = {
+        key: states[-1].item
+        for key, states in database.rows(layout.log).items.items()
+        if key.hash.startswith(f"{MARKER}#")
+    }
+    kept = {
+        key: item
+        for key, item in there.items()
+        if key in due or not key.hash.startswith(f"{MARKER}#{RESTORED}")
+    }
+    history.expect("S2", kept == due, f"markers: {there}, and due are {due}")
+    history.counts["markers"] += len(there)
 
 
 def _marks(truth: Truth, database: Database) -> dict[int, int]:

@@ -109,7 +109,7 @@ MUTANTS = (
         [
             Edit(
                 "append",
-                "if commit.may_be_there and (names_no_version or conflict is not None):",
+                "if commit.may_be_there and (anywhere - guarded or conflict is not None):",
                 "if False:",
             )
         ],
@@ -121,7 +121,7 @@ MUTANTS = (
             Edit(
                 "append",
                 "        while True:\n            relies_on: list",
-                "        searched = commit.may_repeat and names_no_version\n"
+                "        searched = commit.may_repeat and anywhere - guarded\n"
                 "        if searched:\n"
                 "            earlier = yield from self._earlier(attempts, writes, commit_id)\n"
                 "            if earlier:\n"
@@ -130,10 +130,95 @@ MUTANTS = (
             ),
             Edit(
                 "append",
-                "if commit.may_be_there and (names_no_version or conflict is not None):",
+                "if commit.may_be_there and (anywhere - guarded or conflict is not None):",
                 "if commit.may_repeat and not searched and conflict is not None:",
             ),
         ],
+    ),
+    Mutant(
+        "a commit is written without its marker",
+        "S2",
+        [
+            Edit(
+                "turns",
+                "markers=[marker for pending in group for marker in pending.markers],",
+                "markers=[],",
+            )
+        ],
+    ),
+    Mutant(
+        "an event that is put without the log is put without its marker",
+        "S2",
+        [
+            Edit(
+                "puts",
+                "        puts = (*events, *(put for _, put in pending.markers))\n",
+                "        pending.markers = ()\n        puts = tuple(events)\n",
+            )
+        ],
+    ),
+    Mutant(
+        "a marker is put behind its commit, not with it",
+        "S2",
+        [
+            Edit(
+                "turns",
+                "                answer = yield from attempts.call(\n"
+                "                    Transact(planned.actions, token), "
+                "partial(self._holds, relied_on, looked)\n"
+                "                )\n",
+                "                marking = [planned.actions[n] for n in planned.markers]\n"
+                "                rest = tuple(a for a in planned.actions if a not in marking)\n"
+                "                answer = yield from attempts.call(Transact(rest, token))\n"
+                "                for put in marking if answer is None else ():\n"
+                "                    yield from attempts.call(put)\n",
+            ),
+            Edit(
+                "pending",
+                "zip(planned.actions, answer.reasons, strict=True)\n"
+                "            if action.condition is not None\n",
+                "zip(planned.actions, answer.reasons)\n            if action.condition is not None\n",
+            ),
+            Edit(
+                "pending",
+                "enumerate(zip(planned.actions, answer.reasons, strict=True)):",
+                "enumerate(zip(planned.actions, answer.reasons)):",
+            ),
+        ],
+    ),
+    Mutant(
+        "a marker is put whether or not there is one, and not looked for",
+        "S2",
+        [Edit("commits", "Absent() if stream_id in guarded else None", "None")],
+    ),
+    Mutant(
+        "a marker is read eventually consistently",
+        "S2",
+        [
+            Edit(
+                "repeats",
+                "Get(self._layout.log, marker_key(stream_id, commit_id))",
+                "Get(self._layout.log, marker_key(stream_id, commit_id), consistent=False)",
+            )
+        ],
+    ),
+    Mutant(
+        "a marker is believed without the event that it names",
+        "restore",
+        [
+            Edit(
+                "repeats",
+                "        return (yield from self.at(attempts, stream_id, first, commit_id))\n",
+                "        yield from ()\n"
+                "        told = Placed(first, commit_id, first, first, None, 0)\n"
+                "        return self._result(stream_id, told, first + 1, None)\n",
+            )
+        ],
+    ),
+    Mutant(
+        "a marker that is in the way is not replaced",
+        "errors",
+        [Edit("append", "guarded = frozenset()  # the", "pass  # the")],
     ),
     Mutant(
         "the version is that of the last item, not that of its commit",
@@ -515,6 +600,52 @@ MUTANTS = (
         "a repair puts nothing back that only the log has",
         "restore",
         [Edit("repair_run", "done = yield from putting.run(partition, portion)", "continue")],
+    ),
+    Mutant(
+        "a repair puts no markers",
+        "restore",
+        [
+            Edit(
+                "repair",
+                "markers = yield from rebuilt.markers.put(attempts, found.placed)",
+                "pass",
+            )
+        ],
+    ),
+    Mutant(
+        "an import puts no markers",
+        "S2",
+        [
+            Edit(
+                "restore",
+                "yield from self._put_markers(piece)",
+                "pass",
+            )
+        ],
+    ),
+    Mutant(
+        "an import puts its markers behind the events",
+        "S2",
+        [
+            Edit(
+                "restore",
+                "                yield from self._put_markers(piece)\n"
+                "                yield from self._turns.settle(Attempts(self._context), pending)\n",
+                "                yield from self._turns.settle(Attempts(self._context), pending)\n"
+                "                yield from self._put_markers(piece)\n",
+            )
+        ],
+    ),
+    Mutant(
+        "a repair puts no markers of what it puts back",
+        "restore",
+        [
+            Edit(
+                "put_back",
+                "marked += yield from self._markers.put(self._paced.attempts(), placed)",
+                "pass",
+            )
+        ],
     ),
     Mutant(
         "a repair leaves wrong positions on items",

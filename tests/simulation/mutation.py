@@ -60,9 +60,22 @@ def mutated(
         yield run_seed
     finally:
         sys.meta_path.remove(finder)
-        for name in [name for name in sys.modules if _is_ours(name)]:
-            del sys.modules[name]
+        changed = {name: sys.modules.pop(name) for name in list(sys.modules) if _is_ours(name)}
         sys.modules.update(kept)
+        for name in changed.keys() | kept.keys():
+            _set_in_package(name, kept.get(name))
+
+
+def _set_in_package(name: str, module: ModuleType | None) -> None:
+    """A package has its modules as attributes, too."""
+    package, _, attribute = name.rpartition(".")
+    there = sys.modules.get(package)
+    if there is None:
+        return
+    if module is not None:
+        setattr(there, attribute, module)
+    elif hasattr(there, attribute):
+        delattr(there, attribute)
 
 
 def _is_ours(name: str) -> bool:

@@ -91,7 +91,9 @@ class Programs:
         if others and self._random.random() < 0.2:
             commit_id, may_repeat = others[-1], True
         else:
-            commit_id, may_repeat = f"c{len(commits)}", self._random.random() < 0.4
+            # Ids that begin with a dot are such as are made for a call.
+            commit_id = f"{self._random.choice(('', '', '.'))}c{len(commits)}"
+            may_repeat = self._random.random() < 0.4
             commits[commit_id] = Commit(self._writes(commit_id), known_to_others=may_repeat)
         for _ in range(3):
             again = yield from self._try(commit_id, may_repeat=may_repeat)

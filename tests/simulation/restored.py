@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.findings import Verdict
-from mainstem.dynamodb.layout import CURSOR, LOG, SEGMENT, Layout
+from mainstem.dynamodb.layout import CURSOR, LOG, MARKER, SEGMENT, Layout, marker_key
 from mainstem.dynamodb.log_items import columns_of, is_emptied
 from mainstem.dynamodb.repair_run import Progress, RepairOptions, RepairRun
 from mainstem.dynamodb.requests import Item, Key
-from mainstem.port import Op
+from mainstem.errors import TooLarge
+from mainstem.port import Op, StreamWrite
+from mainstem.positions import ANY
 from simulation.database import Database
 from simulation.driver import CALM, Process, Simulation
 from simulation.history import History
@@ -23,8 +27,14 @@ if TYPE_CHECKING:
     from simulation.scenario import World
 
 Moment = dict[str, dict[Key, Item]]
-_PARTS = ("events", "log", "cursors", "marks")
-_KINDS = {LOG: "log", SEGMENT: "log", CURSOR: "cursors", "partition": "marks"}
+_PARTS = ("events", "log", "cursors", "marks", "markers")
+_KINDS = {
+    LOG: "log",
+    SEGMENT: "log",
+    CURSOR: "cursors",
+    "partition": "marks",
+    MARKER: "markers",
+}
 
 
 def command(
@@ -59,7 +69,9 @@ def moment(world: World) -> Moment:
 
 
 def check_restored(world: World, moments: list[Moment]) -> None:
-    """Tables of parts of these moments are sound after a repair, and have all events of either."""
+    """Tables of parts of these moments are sound after a repair, have all events of either, and know which
+    commits they have.
+    """
     luck, layout, history = world.random, world.layout, world.history
     chosen = {name: luck.choice(moments)[name] for name in _PARTS}
     database = Database(random.Random(luck.getrandbits(32)), lag=0.05)
@@ -79,10 +91,79 @@ def check_restored(world: World, moments: list[Moment]) -> None:
     )
     adapter = DynamoAdapter("dynamodb://sim", layout, context, bounds=world.bounds)
     lost = _lost(adapter, chosen)
-    operation = _repair_and_verify(adapter, layout, context, luck, history, lost)
-    simulation.start(Process(93), operation, _ended)
-    simulation.run()
+    marked = replace(layout, marked=True)
+    repaired = DynamoAdapter("dynamodb://sim", marked, context, bounds=world.bounds)
+    for operation in (
+        # Of those that have a marker: it may be of a commit that the events table never had.
+        _find_commits(adapter, database, history, chosen["markers"]),
+        _repair_and_verify(adapter, layout, context, luck, history, lost),
+        _find_commits(repaired, database, history, None),
+        _repeat(repaired, database, history, luck, lost),
+    ):
+        simulation.start(Process(93), operation, _ended)
+        simulation.run()
     history.counts["restored"] += 1
+
+
+def _find_commits(
+    adapter: DynamoAdapter,
+    database: Database,
+    history: History,
+    only: Mapping[Key, Item] | None,
+) -> Op[None]:
+    """What is found of each commit is what the events table has."""
+    for commit_id, commit in history.commits.items():
+        for stream_id in (write.stream_id for write in commit.writes):
+            if only is not None and marker_key(stream_id, commit_id) not in only:
+                continue
+            there = _first_of(adapter, database, stream_id, commit_id)
+            result = yield from adapter.find_commit(stream_id, commit_id)
+            told = None if result is None else result.first_event_id
+            history.expect("restore", told == there, f"{commit_id} in {stream_id}: {told}, {there}")
+
+
+def _first_of(
+    adapter: DynamoAdapter, database: Database, stream_id: str, commit_id: str
+) -> int | None:
+    """Where the events table has the commit."""
+    states = database.rows("sim-events").by_hash.get(stream_id, {})
+    for placed in (adapter.items.place(history[-1].item) for history in states.values()):
+        if placed.commit_id == commit_id and placed.event_id == placed.commit_first:
+            return placed.event_id
+    return None
+
+
+def _repeat(
+    adapter: DynamoAdapter,
+    database: Database,
+    history: History,
+    luck: random.Random,
+    lost: set[str],
+) -> Op[None]:
+    """Commits come again: what a restore has taken is written, once, and nothing else is."""
+    singles = [
+        (commit_id, commit.writes[0])
+        for commit_id, commit in history.commits.items()
+        if len(commit.writes) == 1 and commit.writes[0].stream_id not in lost
+    ]
+    luck.shuffle(singles)
+    # Those first whose marker may be left without its event.
+    singles.sort(
+        key=lambda each: _first_of(adapter, database, each[1].stream_id, each[0]) is not None
+    )
+    for commit_id, (stream_id, events, _) in singles[:3]:
+        write, version = StreamWrite(stream_id, events, ANY), adapter.version(stream_id)
+        before = _first_of(adapter, database, stream_id, commit_id)
+        at: int = yield from version
+        for repeated in (before is not None, True):
+            try:
+                (result,) = yield from adapter.append([write], commit_id, may_repeat=True)
+            except TooLarge:
+                break  # as it was before, unless it was put without the log's items
+            first = at if before is None else before
+            told = result.first_event_id, result.repeated
+            history.expect("restore", told == (first, repeated), f"{commit_id}: {result} at {at}")
+        history.counts["repeated after a restore"] += 1
 
 
 def _repair_and_verify(
@@ -98,6 +179,7 @@ def _repair_and_verify(
     history.expect("restore", told == (lost, ()), f"after a restore: {told}, lost: {lost}")
     history.counts["put right"] += done.rebuilt
     history.counts["put back"] += done.put_back
+    history.counts["marked again"] += done.markers
     for check in (full_check, quick_check):
         found = yield from check(layout, context)
         sound = found.verdict is Verdict.COMPLETE

@@ -48,7 +48,12 @@ class World:
 
     def __init__(self, seed: int, trace: Callable[[str], None] | None = None) -> None:
         luck = self.random = random.Random(seed)
-        self.layout = Layout("sim", luck.choice((1, 1, 2, 3)), epoch_bits=luck.choice((3, 4, 20)))
+        self.layout = Layout(
+            "sim",
+            luck.choice((1, 1, 2, 3)),
+            epoch_bits=luck.choice((3, 4, 20)),
+            marked=luck.random() < 0.8,
+        )
         self.items = EventItems(self.layout)
         self.bounds = Bounds(
             luck.choice((8, 12, 100)), batch_bytes=luck.choice((400, 1000, 340 * 1024))

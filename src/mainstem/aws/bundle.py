@@ -26,6 +26,7 @@ from typing import Final, NamedTuple
 
 import mainstem
 from mainstem.errors import DeploymentFailed, InvalidInput
+from mainstem.printable import quoted
 
 PYTHON: Final = "3.14"
 ARCHITECTURES: Final = {"arm64": "aarch64", "x86_64": "x86_64"}
@@ -60,8 +61,8 @@ def build(python: str = PYTHON, architecture: str = "arm64") -> Bundle:
     """
     if not re.fullmatch(r"3\.\d+", python) or architecture not in ARCHITECTURES:
         raise InvalidInput(
-            f"python={python!r}, architecture={architecture!r}: give a version such as {PYTHON}, and "
-            f"{' or '.join(ARCHITECTURES)}."
+            f"python={quoted(python)}, architecture={quoted(architecture)}: give a version such as "
+            f"{PYTHON}, and {' or '.join(ARCHITECTURES)}."
         )
     with tempfile.TemporaryDirectory(prefix="mainstem-bundle-") as name:
         folder = Path(name)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from mainstem.extras import needs
+from mainstem.printable import quoted
 
 with needs("cdk", "mainstem.aws.cdk"):
     from aws_cdk import Duration, Token
@@ -138,8 +139,8 @@ class EventStore(Construct):
         window = Duration.seconds(1) if batching_window is None else batching_window
         if not (1 <= batch_size <= 10_000 and 0 <= window.to_seconds() <= 300):
             raise InvalidInput(
-                f"batch_size={batch_size!r}, batching_window={window.to_seconds()} s: give 1 to 10,000, and "
-                "0 to 300 s."
+                f"batch_size={quoted(batch_size)}, batching_window={window.to_seconds()} s: give 1 to "
+                "10,000, and 0 to 300 s."
             )
         name = f"Projection of {self._store_name}"
         if function.node.try_find_child(name) is not None:
@@ -209,7 +210,9 @@ def _values(own: Mapping[str, str], given: Mapping[str, str]) -> dict[str, Any]:
     for name in given:
         if name not in PARAMETERS or name in _OWN:
             known = sorted(PARAMETERS.keys() - set(_OWN))
-            raise InvalidInput(f"There is no parameter {name!r:.80}. There are {', '.join(known)}.")
+            raise InvalidInput(
+                f"There is no parameter {quoted(name)}. There are {', '.join(known)}."
+            )
     if bool(given.get("EventsStreamArn")) != bool(given.get("LogStreamArn")):
         raise InvalidInput("Give both EventsStreamArn and LogStreamArn, or none of them.")
     said = {**given, **own}
@@ -236,7 +239,9 @@ def _checked(name: str, text: str) -> Any:
     if "MinValue" in wanted:
         fits = fits and wanted["MinValue"] <= value <= wanted["MaxValue"]
     if not fits:
-        raise InvalidInput(f"{name}={text!r:.200} is not a value that it takes: {_bounds(wanted)}")
+        raise InvalidInput(
+            f"{name}={quoted(text, 200)} is not a value that it takes: {_bounds(wanted)}"
+        )
     return value
 
 

@@ -83,7 +83,7 @@ class Deployment:
         for name in parameters:
             if name not in PARAMETERS or name in ("StoreName", "CodeBucket", "CodeKey"):
                 raise InvalidInput(
-                    f"There is no parameter {name!r:.80}. There are {', '.join(sorted(PARAMETERS))}."
+                    f"There is no parameter {quoted(name)}. There are {', '.join(sorted(PARAMETERS))}."
                 )
         self._account = account
         self._given = dict(parameters)

@@ -28,6 +28,7 @@ import botocore.session
 from mainstem.aws.dead_letters import DeadLetters
 from mainstem.aws.own_buckets import only_own
 from mainstem.errors import InvalidInput
+from mainstem.printable import quoted
 from mainstem.telemetry import EmbeddedMetrics, NoTelemetry, Telemetry
 from mainstem.telemetry.metrics import OF_FUNCTIONS
 
@@ -91,7 +92,7 @@ def telemetry() -> Telemetry:
         case "emf-all":
             return EmbeddedMetrics()
         case other:
-            raise InvalidInput(f"MAINSTEM_METRICS={other!r:.80}: give emf, emf-all or none.")
+            raise InvalidInput(f"MAINSTEM_METRICS={quoted(other)}: give emf, emf-all or none.")
 
 
 def set_up_logging() -> None:

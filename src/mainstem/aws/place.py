@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
@@ -10,6 +9,7 @@ from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.layout import Layout
 from mainstem.dynamodb.observed import cost_told
+from mainstem.guard import Guard
 from mainstem.port import Op
 from mainstem.telemetry import Telemetry
 from mainstem.telemetry.observer import Observer
@@ -53,11 +53,11 @@ class Once(Generic[T]):
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
         self._made: T | None = None
-        self._making = threading.Lock()
+        self._making = Guard()
 
     def __call__(self) -> T:
         """Raises what making it raises; then the next call tries again."""
-        with self._making:
+        with self._making():
             if self._made is None:
                 self._made = self._make()
             return self._made

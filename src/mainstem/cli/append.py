@@ -14,7 +14,7 @@ from mainstem.cli.output import print_json, report_of, say
 from mainstem.cli.store import Place, pass_place
 from mainstem.events import AppendResult, NewEvent
 from mainstem.positions import ANY, EXISTS, Expected
-from mainstem.printable import printable
+from mainstem.printable import printable, quoted
 
 
 class ExpectedVersion(click.ParamType):  # type: ignore[type-arg,unused-ignore]
@@ -31,7 +31,9 @@ class ExpectedVersion(click.ParamType):  # type: ignore[type-arg,unused-ignore]
             return ANY if value == "any" else EXISTS
         if not (value.isascii() and value.isdigit()):
             self.fail(
-                f"{value!r} is neither a version (0, 1, 2 …) nor any nor exists.", param, context
+                f"{quoted(value)} is neither a version (0, 1, 2 …) nor any nor exists.",
+                param,
+                context,
             )
         return int(value)
 

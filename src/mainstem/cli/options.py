@@ -43,7 +43,9 @@ class Time(click.ParamType):  # type: ignore[type-arg,unused-ignore]
             moment = datetime.fromisoformat(value)
         except ValueError:
             self.fail(
-                f"{value!r} is not an ISO 8601 time such as 2026-03-04T05:06:07Z.", param, context
+                f"{quoted(value)} is not an ISO 8601 time such as 2026-03-04T05:06:07Z.",
+                param,
+                context,
             )
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 

@@ -70,6 +70,7 @@ def repair(
 ) -> int:
     """Put right what the two tables of a store on DynamoDB can tell: read the log, make cursors and marks
     again from it, append what it lacks of the events table, and put back into that what only the log has.
+    Commits get the markers that they lack, by which repeats are recognised.
 
     After a restore, where the change stream has lost something or was never read, or where `mainstem
     verify` says so. Others may write meanwhile, and a repeat does no harm. A repair that was broken off
@@ -141,6 +142,7 @@ def _for_programs(result: RepairResult) -> dict[str, object]:
         "rebuilt": result.rebuilt,
         "put_back": result.put_back,
         "problems": list(result.problems),
+        "markers": result.markers,
     }
 
 
@@ -157,6 +159,10 @@ def _print(result: RepairResult) -> None:
     if result.rebuilt:
         say(
             f"{result.rebuilt:,} cursors, marks or positions said what the log does not. They are right now."
+        )
+    if result.markers:
+        say(
+            f"{result.markers:,} commits had no marker, by which a repeat is recognised. They have one now."
         )
     if result.put_back:
         say(f"{events_shown(result.put_back)} that only the log had put back into the table.")

@@ -18,6 +18,7 @@ from mainstem.codec._nesting import TOO_DEEP, is_too_deep
 from mainstem.codec._numbers import WrittenNumber, decode_exactly, encode_exactly
 from mainstem.errors import DecodeError, EncodeError, InvalidInput
 from mainstem.events import EncodedEvent, NewEvent, check_event_name
+from mainstem.printable import quoted
 
 if TYPE_CHECKING:
     from mainstem.events import RecordedEvent
@@ -43,7 +44,7 @@ class JsonCodec:
         """Encode a `NewEvent`. Raises `EncodeError` for a payload that JSON can't hold."""
         if not isinstance(event, NewEvent):
             raise InvalidInput(
-                f"{event!r:.80} is not a NewEvent. Append NewEvent(name, payload), or register the "
+                f"{quoted(event)} is not a NewEvent. Append NewEvent(name, payload), or register the "
                 "class with a TypedCodec to append its objects as they are."
             )
         check_event_name(event.name)
@@ -133,7 +134,8 @@ def encode_metadata(event_name: str, metadata: Any) -> str | None:
             raise EncodeError(event_name, "the metadata is not a mapping with text keys.")
         if key.startswith("$"):
             raise EncodeError(
-                event_name, f"metadata key {key!r}: keys that begin with '$' are Mainstem's own."
+                event_name,
+                f"metadata key {quoted(key)}: keys that begin with '$' are Mainstem's own.",
             )
     return encode_json(event_name, dict(metadata), "metadata")
 

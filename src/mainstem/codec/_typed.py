@@ -17,6 +17,7 @@ from mainstem.codec._numbers import decode_exactly
 from mainstem.equality import lost
 from mainstem.errors import EncodeError, InvalidInput
 from mainstem.events import EncodedEvent, NewEvent, check_event_name
+from mainstem.printable import quoted
 
 if TYPE_CHECKING:
     from mainstem.events import RecordedEvent
@@ -55,7 +56,7 @@ class TypedCodec:
 
     def __init__(self, *, undecodable: Literal["error", "untyped"] = "error") -> None:
         if undecodable not in ("error", "untyped"):
-            raise InvalidInput(f"undecodable={undecodable!r}: choose 'error' or 'untyped'.")
+            raise InvalidInput(f"undecodable={quoted(undecodable)}: choose 'error' or 'untyped'.")
         self._untyped_allowed = undecodable == "untyped"
         self._by_name: dict[str, EventType] = {}
         self._by_kind: dict[type, EventType] = {}
@@ -106,7 +107,7 @@ class TypedCodec:
     def register(self, kind: Kind, *, name: str | None = None, version: int = 1) -> Kind:
         """As `event`, without a decorator. Raises `InvalidInput` for what is registered already."""
         if not isinstance(kind, type):
-            raise InvalidInput(f"{kind!r:.80} is not a class.")
+            raise InvalidInput(f"{quoted(kind)} is not a class.")
         if not has_fields(kind):
             raise InvalidInput(
                 f"{kind.__name__} can't be an event: register a msgspec struct, a dataclass, an attrs "
@@ -115,10 +116,10 @@ class TypedCodec:
         name = kind.__name__ if name is None else name
         check_event_name(name)
         if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-            raise InvalidInput(f"version={version!r}: give a whole number, 1 or more.")
+            raise InvalidInput(f"version={quoted(version)}: give a whole number, 1 or more.")
         if name in self._by_name or kind in self._by_kind:
             raise InvalidInput(
-                f"{kind.__name__} as {name!r}: the class or the name is registered already. One name "
+                f"{kind.__name__} as {quoted(name)}: the class or the name is registered already. One name "
                 "stands for one class; for an older shape of it use upcast."
             )
         registered = EventType(kind, name, version)
@@ -138,12 +139,12 @@ class TypedCodec:
         registered = self._by_name.get(name)
         if registered is None:
             raise InvalidInput(
-                f"{name!r} is not registered. Register its class before its upcasters."
+                f"{quoted(name)} is not registered. Register its class before its upcasters."
             )
         if not 1 <= from_version < registered.version:
             raise InvalidInput(
-                f"from_version={from_version!r}: {name} is at version {registered.version}, so give one "
-                "from 1 to the version before it."
+                f"from_version={quoted(from_version)}: {name} is at version {registered.version}, so give "
+                "one from 1 to the version before it."
             )
         if from_version in registered.upcasters:
             raise InvalidInput(f"{name} has an upcaster from version {from_version} already.")
@@ -169,7 +170,7 @@ class TypedCodec:
                 if version not in registered.upcasters:
                     raise InvalidInput(
                         f"{registered.name} is at version {registered.version}, but nothing upcasts "
-                        f"from version {version}. Add @codec.upcast({registered.name!r}, "
+                        f"from version {version}. Add @codec.upcast({quoted(registered.name)}, "
                         f"from_version={version})."
                     )
 
@@ -184,7 +185,7 @@ class TypedCodec:
             return self._encode(registered, event, None)
         if not isinstance(event, NewEvent):
             raise InvalidInput(
-                f"{event!r:.80} is neither a NewEvent nor of a registered class. "
+                f"{quoted(event)} is neither a NewEvent nor of a registered class. "
                 "Register the class with the codec."
             )
         registered = self._by_name.get(event.name)
@@ -257,7 +258,7 @@ class TypedCodec:
         if registered is not None:
             raise EncodeError(
                 event.name,
-                f"{registered.kind.__name__} is registered as {registered.name!r}. Use that name, or "
+                f"{registered.kind.__name__} is registered as {quoted(registered.name)}. Use that name, or "
                 "append the object itself.",
             )
         return event
@@ -294,7 +295,7 @@ class TypedCodec:
                 if payload is None:
                     raise TypeError("it returned None instead of a payload")
             except Exception as error:
-                reason = f"the upcaster from version {step} failed: {error!r}"
+                reason = f"the upcaster from version {step} failed: {quoted(error, 200)}"
                 return self._untyped(event, reason, error)
         try:
             data = encode_json(event.name, payload, exact=True)

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from mainstem.dynamodb.attempts import Attempts, Outdated
-from mainstem.dynamodb.commits import Bounds, check_fits_begun, fits
+from mainstem.dynamodb.commits import Bounds, check_fits_begun, fits, marker_puts
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.event_items import Entry, EventItems, Placed
 from mainstem.dynamodb.layout import Layout
+from mainstem.dynamodb.markers import is_marked
 from mainstem.dynamodb.packing import Packed
 from mainstem.dynamodb.pending import InAir, Pending, Refusal
 from mainstem.dynamodb.puts import Puts
@@ -31,6 +32,7 @@ from mainstem.errors import (
 from mainstem.events import AppendResult
 from mainstem.port import Op, StreamWrite
 from mainstem.positions import EXISTS, EventId, Expected, Position, Version
+from mainstem.printable import quoted
 
 _log = logging.getLogger("mainstem")
 
@@ -105,7 +107,9 @@ class Appender:
         writes, commit_id = commit.writes, commit.commit_id
         recorded_us = self._context.clock()
         writer, whole = self._writer(writes, commit_id, recorded_us)
-        names_no_version = any(not isinstance(write.expected, int) for write in writes)
+        anywhere = {write.stream_id for write in writes if not isinstance(write.expected, int)}
+        # Where the markers tell all, the first try finds out by itself: a look before it is spared.
+        guarded = anywhere if is_marked(commit_id) and self._layout.marked else frozenset[str]()
         while True:
             relies_on: list[Moment] = []
             versions, conflict = yield from self._versions_to_write_at(attempts, writes, relies_on)
@@ -115,15 +119,21 @@ class Appender:
                     continue  # the streams have got so far meanwhile
             # Not before: an earlier try may be carried out at any time, and below these versions it
             # would be found nowhere. At or above them it is in the way.
-            if commit.may_be_there and (names_no_version or conflict is not None):
+            if commit.may_be_there and (anywhere - guarded or conflict is not None):
                 earlier = yield from self._earlier(attempts, writes, commit_id)
                 if earlier:
                     return commit.repeated(all_or_mismatch(writes, earlier, commit_id))
             if conflict is not None:
                 raise conflict
             entries = _entries(writes, versions, commit_id, recorded_us)
+            markers = marker_puts(self._layout, entries, guarded)
             pending = Pending(
-                self._layout, entries, whole=whole, in_air=commit.in_air, relies_on=relies_on
+                self._layout,
+                entries,
+                whole=whole,
+                in_air=commit.in_air,
+                markers=markers,
+                relies_on=relies_on,
             )
             commit.versions = versions
             try:
@@ -140,6 +150,8 @@ class Appender:
             if repeats is not None:
                 yield from self._complete(attempts, pending)
                 return commit.repeated(repeats)
+            if any(refusal.marker_taken for refusal in pending.refusals.values()):
+                guarded = frozenset()  # the commit is not where the marker says, which is replaced
 
     def _writer(
         self, writes: Sequence[StreamWrite], commit_id: str, recorded_us: int
@@ -206,6 +218,12 @@ class Appender:
                 # Where events are sequenced later, the cursor is behind.
                 if isinstance(expected, int) and self._puts is None and refusal.in_log > version:
                     raise VersionConflict(stream_id, expected, Version(refusal.in_log))
+            if refusal.marker is not None:
+                repeat = yield from self._repeats.by_marker(
+                    attempts, stream_id, refusal.marker, commit.commit_id
+                )
+                if repeat is not None:
+                    return [repeat]
         for stream_id, _, expected in writes:
             # What was known is out of date.
             if not isinstance(expected, int) and stream_id in pending.refusals:
@@ -237,7 +255,7 @@ class Appender:
         if conflict is not None:
             raise conflict
         for stream_id, refusal in refused.refusals.items():
-            if refusal.event_taken:
+            if refusal.event_taken or refusal.is_by_marker:
                 continue
             if refusal.in_log > versions[stream_id]:
                 raise StoreDamaged(
@@ -285,7 +303,9 @@ class Appender:
                     found.append(result)
             if len(found) in (0, len(writes)) or not left:
                 break
-            yield from attempts.pause(f"commit {commit_id!r} is to be seen in some streams only")
+            yield from attempts.pause(
+                f"commit {quoted(commit_id)} is to be seen in some streams only"
+            )
         return found
 
     def _read_back(
@@ -399,7 +419,7 @@ class _Commit:
         """Have what breaks the call off say what is known of the commit: it has no other way."""
         if isinstance(error, Exception):
             return
-        which = f"Commit {self.commit_id!r} to stream {self.writes[0].stream_id!r}"
+        which = f"Commit {quoted(self.commit_id)} to stream {self.writes[0].stream_id!r}"
         if self.written:
             error.add_note(f"{which} was written.")
         elif self.in_air:

@@ -22,7 +22,11 @@ CREATE TABLE block (
   kind TEXT, partition INTEGER, first INTEGER, end INTEGER, is_emptied INTEGER,
   PRIMARY KEY (kind, partition, first)
 ) WITHOUT ROWID;
+CREATE TABLE marker (mark INTEGER PRIMARY KEY);
 """
+
+_AT_ONCE: Final = 500
+"""Values in one statement, of which older SQLite takes 999."""
 
 UNREADABLE: Final = -1
 """A cursor that says nothing that can be."""
@@ -87,6 +91,20 @@ class Books:
             "ON CONFLICT DO UPDATE SET in_table = in_table + excluded.in_table",
             counts,
         )
+
+    def add_markers(self, marks: Sequence[int]) -> None:
+        """The log table has markers that say this."""
+        self._many("INSERT OR IGNORE INTO marker VALUES (?)", [(mark,) for mark in marks])
+
+    def known_markers(self, marks: Sequence[int]) -> set[int]:
+        """Those of them that it has."""
+        found: set[int] = set()
+        for start in range(0, len(marks), _AT_ONCE):
+            some = marks[start : start + _AT_ONCE]
+            places = ", ".join("?" * len(some))
+            rows = self._rows(f"SELECT mark FROM marker WHERE mark IN ({places})", *some)
+            found.update(mark for (mark,) in rows)
+        return found
 
     def behind(self) -> Iterator[list[Stream]]:
         """Streams whose cursor says less than the log has, or nothing."""

@@ -16,6 +16,7 @@ from mainstem.dynamodb.layout import Layout
 from mainstem.dynamodb.packing import Packed
 from mainstem.dynamodb.requests import Item, NotWhole, PartItem, Value
 from mainstem.errors import InvalidStreamId, StoreDamaged
+from mainstem.printable import quoted
 from mainstem.streams import check_stream_id
 
 COMMIT_EVENTS: Final = 5_000
@@ -196,13 +197,13 @@ class Border:
             case bytes():
                 return "binary"
             case found:
-                return f"the text {found!r:.60}" if found else "empty"
+                return f"the text {quoted(found, 60)}" if found else "empty"
 
     def _no(self, item: Item, attribute: str, found: str, expected: str) -> NoReturn:
         stream_id, event_id = item.get(self._names.stream_id), item.get(self._names.event_id)
         raise StoreDamaged(
             f"Table {self._table!r} has an item that can't be understood, {self._names.stream_id} "
-            f"{stream_id!r:.80}, {self._names.event_id} {event_id!s:.40}: its {attribute} "
+            f"{quoted(stream_id)}, {self._names.event_id} {event_id!s:.40}: its {attribute} "
             f"{'are' if ' and ' in attribute else 'is'} {found}, and has to be {expected}. Its stream "
             "stays out of the log from there on until the item is mended."
         )
@@ -223,7 +224,7 @@ def from_iso_time(text: str) -> int:
         moment = moment.replace(tzinfo=UTC)
     found = (moment - _EPOCH) // _MICROSECOND
     if not _EARLIEST <= found <= _LATEST:
-        raise ValueError(f"{text!r:.60} is out of the years 1 to 9999")
+        raise ValueError(f"{quoted(text, 60)} is out of the years 1 to 9999")
     return found
 
 

@@ -22,12 +22,12 @@ import msgspec
 from mainstem.dynamodb import deadline
 from mainstem.dynamodb.exchange import only_reads
 from mainstem.dynamodb.faults import Fault, NoReply, Unreachable
-from mainstem.dynamodb.locks import Guard
 from mainstem.dynamodb.requests import CHANGE_READS, Control, GetRecords, Request
 from mainstem.dynamodb.wire_answers import decode, decode_error
 from mainstem.dynamodb.wire_errors import answer_or_raise, place_of
 from mainstem.dynamodb.wire_requests import parameters
 from mainstem.errors import StoreClosed, StoreDenied, StoreError, StoreRejected
+from mainstem.guard import Guard
 from mainstem.redaction import redacted
 
 _to_json = msgspec.json.Encoder().encode

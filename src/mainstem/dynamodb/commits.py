@@ -1,4 +1,4 @@
-"""From events to one transaction: batches at the heads, cursors, event items. No I/O.
+"""From events to one transaction: batches at the heads, cursors, event items, markers. No I/O.
 
 A commit that does not fit into a transaction is written with the log as its redo log: the
 transaction holds only the first event item of each stream, and all events in the batches; the
@@ -7,13 +7,14 @@ other items follow (`roll_forward`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from mainstem.dynamodb.event_items import Entry, EventItems
 from mainstem.dynamodb.layout import Layout
 from mainstem.dynamodb.log_items import Head, batch_item, cursor_item
+from mainstem.dynamodb.markers import markers_of
 from mainstem.dynamodb.packing import raw_bytes
 from mainstem.dynamodb.requests import Absent, AtMost, Condition, Equals, Put, Value
 from mainstem.dynamodb.sizes import MAX_TRANSACTION_BYTES, MAX_TRANSACTION_ITEMS, item_bytes
@@ -42,6 +43,8 @@ class Plan(NamedTuple):
     bases: Mapping[str, int]
     """For each stream, the version that it has before."""
     cursors: Mapping[str, int]
+    markers: Mapping[int, str]
+    """The places of the actions that put markers, and their streams."""
     batches: Mapping[int, int]
     """For each partition, the place of the action that puts its first batch."""
     heads: Mapping[int, Head]
@@ -60,6 +63,7 @@ def plan(
     *,
     bounds: Bounds,
     whole: bool,
+    markers: Sequence[MarkerPut] = (),
 ) -> Plan:
     """One transaction that writes the entries at those heads, in their order.
 
@@ -94,46 +98,91 @@ def plan(
         # Of a stream without events a repair may have left a cursor that says 0.
         condition: Condition = Equals("Count", before) if before else AtMost("Count", 0)
         actions.append(Put(layout.log, cursor, condition))
+    marker_places = {len(actions) + n: stream_id for n, (stream_id, _) in enumerate(markers)}
+    actions += (put for _, put in markers)
     return Plan(
-        tuple(actions), firsts, base, cursors, batch_places, ends, positions, tuple(unwritten)
+        tuple(actions),
+        firsts,
+        base,
+        cursors,
+        marker_places,
+        batch_places,
+        ends,
+        positions,
+        tuple(unwritten),
     )
 
 
-def most_streams(partitions: int, items: int) -> int:
-    """Streams that one commit can surely have, wherever the heads are: each takes an event item and a
-    cursor, and each partition that they are in a batch, or two where an epoch ends within.
+MarkerPut = tuple[str, Put]
+"""What puts a marker, and its stream."""
+
+
+def marker_puts(
+    layout: Layout, entries: Sequence[Entry], guarded: Collection[str]
+) -> list[MarkerPut]:
+    """What puts the markers of the entries. In ``guarded`` streams a marker that is there already stops the
+    transaction; in others it is replaced.
     """
-    return max((items - 2 * partitions) // 2, items // 4)
+    return [
+        (stream_id, Put(layout.log, item, Absent() if stream_id in guarded else None))
+        for stream_id, item in markers_of(entries)
+    ]
 
 
-def fits(layout: Layout, items: EventItems, entries: Sequence[Entry], bounds: Bounds) -> bool:
-    """Whether the entries can be written by one transaction, every item of theirs."""
+def most_streams(partitions: int, items: int, *, marked: bool = False) -> int:
+    """Streams that one commit can surely have, wherever the heads are: each takes an event item and a
+    cursor, with a caller's own commit id a marker, and each partition that they are in a batch, or two
+    where an epoch ends within.
+    """
+    of_stream = 3 if marked else 2
+    return max((items - 2 * partitions) // of_stream, items // (of_stream + 2))
+
+
+def fits(
+    layout: Layout,
+    items: EventItems,
+    entries: Sequence[Entry],
+    bounds: Bounds,
+    *,
+    marked: bool = True,
+) -> bool:
+    """Whether the entries can be written by one transaction, every item of theirs. ``marked``: with their
+    markers.
+    """
     if len(entries) >= bounds.items:
         return False
     streams = {entry.event.stream_id for entry in entries}
-    if len(entries) + len(streams) + _most_batches(layout, entries, bounds) > bounds.items:
+    needed = len(entries) + len(streams) + (len(markers_of(entries)) if marked else 0)
+    if needed + _most_batches(layout, entries, bounds) > bounds.items:
         return False
     if 3 * raw_size(entries) < bounds.bytes:
         return True
-    return _bytes_of(layout, items, entries, bounds, whole=True) <= bounds.bytes
+    return _bytes_of(layout, items, entries, bounds, whole=True, marked=marked) <= bounds.bytes
 
 
 def check_fits_begun(
-    layout: Layout, items: EventItems, entries: Sequence[Entry], bounds: Bounds
+    layout: Layout,
+    items: EventItems,
+    entries: Sequence[Entry],
+    bounds: Bounds,
+    *,
+    marked: bool = True,
 ) -> None:
-    """Raise `TooLarge` where not even first items, batches and cursors fit into a transaction."""
+    """Raise `TooLarge` where not even first items, batches, cursors and markers fit into a transaction."""
     streams = {entry.event.stream_id for entry in entries}
-    needed = 2 * len(streams) + _most_batches(layout, entries, bounds)
+    markers = len(markers_of(entries)) if marked else 0
+    needed = 2 * len(streams) + markers + _most_batches(layout, entries, bounds)
     if needed > bounds.items:
+        of_stream = "three a stream with a commit id of your own" if markers else "two a stream"
         raise TooLarge(
             f"The commit to {len(streams)} streams",
             needed,
             bounds.items,
-            "items in its transaction (two a stream, and the log's)",
+            f"items in its transaction ({of_stream}, and the log's)",
             "Split it into several commits, of fewer streams each.",
         )
     if 3 * raw_size(entries) >= bounds.bytes:
-        size = _bytes_of(layout, items, entries, bounds, whole=False)
+        size = _bytes_of(layout, items, entries, bounds, whole=False, marked=marked)
         if size > bounds.bytes:
             raise TooLarge(
                 "The commit's transaction", size, bounds.bytes, "bytes", "Split it into several."
@@ -141,9 +190,11 @@ def check_fits_begun(
 
 
 def fits_begun(layout: Layout, items: EventItems, entries: Sequence[Entry], bounds: Bounds) -> bool:
-    """Whether the entries fit with the first item of each stream, the others rolled forward."""
+    """Whether the entries fit with the first item of each stream, the others rolled forward, and no
+    markers.
+    """
     try:
-        check_fits_begun(layout, items, entries, bounds)
+        check_fits_begun(layout, items, entries, bounds, marked=False)
     except TooLarge:
         return False
     return True
@@ -155,13 +206,20 @@ def raw_size(entries: Iterable[Entry]) -> int:
 
 
 def _bytes_of(
-    layout: Layout, items: EventItems, entries: Sequence[Entry], bounds: Bounds, *, whole: bool
+    layout: Layout,
+    items: EventItems,
+    entries: Sequence[Entry],
+    bounds: Bounds,
+    *,
+    whole: bool,
+    marked: bool,
 ) -> int:
     """The transaction's size; numbers are counted as if they were large."""
     heads: dict[int, Head] = {}
     for each in entries:
         heads[layout.partition(each.event.stream_id)] = Head(2**52 + 1, 2**52)
-    planned = plan(layout, items, entries, heads, bounds=bounds, whole=whole)
+    markers = marker_puts(layout, entries, ()) if marked else []
+    planned = plan(layout, items, entries, heads, bounds=bounds, whole=whole, markers=markers)
     return sum(item_bytes(action.item) + 16 for action in planned.actions)
 
 

@@ -17,11 +17,11 @@ from mainstem.dynamodb import deadline
 from mainstem.dynamodb.deadline import Limit
 from mainstem.dynamodb.exchange import Blocking, Disconnected, Outgoing, Reply, attempt
 from mainstem.dynamodb.faults import NoReply, Unreachable
-from mainstem.dynamodb.locks import Guard
 from mainstem.dynamodb.requests import CHANGE_READS, Request
 from mainstem.dynamodb.session import Session
 from mainstem.dynamodb.sockets import Incoming, Route, connect, is_open, message
 from mainstem.errors import StoreClosed
+from mainstem.guard import Guard
 
 
 class BlockingClient:

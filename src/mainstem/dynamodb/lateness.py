@@ -71,7 +71,10 @@ class _Told(NamedTuple):
 class _Place:
     """How far one shard is known to be in the log."""
 
-    def __init__(self, arn: str, shard_id: str, after: str | None) -> None:
+    def __init__(
+        self, arn: str, shard_id: str, after: str | None, seen_s: int | None = None
+    ) -> None:
+        self.shard_id = shard_id
         self.reader = ShardReader(arn, shard_id, after)
         self.after = after
         """The last record that is in the log, as are those before it; None: no record was looked at."""
@@ -80,21 +83,32 @@ class _Place:
         self.ended = after == _ENDED
         self.newest_s: int | None = None
         """When the last record was written that is known to be in the log."""
+        self.seen_s = seen_s
+        """When it was read to its very end, or was not there yet: what is behind the records that were read
+        came later. None: it never was."""
         self.at_end = False
         """It was looked at as far as it goes, or to the first event that is not in the log."""
-        self.caught_up = False
-        """That was so before."""
 
     @property
     def waiting_since_s(self) -> int | None:
         """When the oldest event was written that, as far as is known, is not in the log.
 
-        Where there was no time to read on, any event behind the last one known may be it, except at the
-        very first time through what was there before anybody looked.
+        Where there was no time to read on, any event that was not read may be it, except at the very first
+        time through what was there before anybody looked.
         """
         if self.read:
             return self.read[0].created_s
-        return self.newest_s if self.caught_up and not self.at_end else None
+        if self.at_end or self.seen_s is None:
+            return None
+        return self.seen_s if self.newest_s is None else max(self.seen_s, self.newest_s)
+
+    def moved(self, arn: str, after: str) -> _Place:
+        """The same shard, where somebody else has got farther."""
+        # Of what was read and waited, some may wait behind that place, too.
+        seen_s = self.read[0].created_s if self.read else self.seen_s
+        place = _Place(arn, self.shard_id, after, seen_s)
+        place.newest_s = self.newest_s
+        return place
 
 
 class Lateness:
@@ -110,6 +124,8 @@ class Lateness:
         self._arn = ""
         self._places: dict[str, _Place] = {}
         self._saved: dict[str, str] | None = None
+        self._begun_s: int | None = None
+        """When the last look began, or the one under way."""
 
     def look(self, out_of_time: Callable[[], bool] = lambda: False) -> Op[Looked]:
         """Look at what has come since the last time, until ``out_of_time``.
@@ -117,8 +133,9 @@ class Lateness:
         Raises `StoreFormatError` where the table has no change stream, and `StoreBusy`.
         """
         attempts = Attempts(self._context)
+        before_s, self._begun_s = self._begun_s, self._context.clock() // 1_000_000
         shards = yield from self._described(attempts)
-        yield from self._load(attempts, shards)
+        yield from self._load(attempts, shards, before_s)
         places = list(self._places.values())
         records = 0
         for place in places:
@@ -151,8 +168,13 @@ class Lateness:
             if after is None:
                 return shards
 
-    def _load(self, attempts: Attempts, shards: Mapping[str, Shard]) -> Op[None]:
-        """A place in each shard that there is. Where others are farther, it is theirs."""
+    def _load(
+        self, attempts: Attempts, shards: Mapping[str, Shard], before_s: int | None
+    ) -> Op[None]:
+        """A place in each shard that there is. Where others are farther, it is theirs. Shards that are new
+        were not there at the last look, ``before_s``.
+        """
+        before_s = before_s if self._places else None  # those of a new change stream are not new
         got: Got = yield from attempts.call(Get(self._layout.log, LATENESS_KEY))
         saved = _saved_in(got.item or {}, self._arn)
         is_first = saved is None
@@ -164,9 +186,9 @@ class Lateness:
             if place is None:
                 if is_first and shard.last_sequence is not None:
                     after = _ENDED  # of before anybody has looked
-                self._places[shard_id] = _Place(self._arn, shard_id, after)
+                self._places[shard_id] = _Place(self._arn, shard_id, after, before_s)
             elif after is not None and _is_farther(after, place):
-                self._places[shard_id] = _Place(self._arn, shard_id, after)
+                self._places[shard_id] = place.moved(self._arn, after)
         self._saved = saved
 
     def _follow(
@@ -183,15 +205,18 @@ class Lateness:
                     )
                 place.read = [self._told(record) for record in page.records]
                 place.ended = page.ended and not place.read
-                place.at_end = not place.read
+                if not place.read:
+                    place.at_end, place.seen_s = True, self._begun_s
                 count += len(place.read)
             known = yield from self._in_log(place.read)
             if known:
                 last = place.read[known - 1]
                 place.after, place.newest_s = last.sequence, last.created_s
                 place.read = place.read[known:]
-            place.at_end = place.at_end or bool(place.read)
-        place.caught_up = place.caught_up or place.at_end
+            if place.read:
+                place.at_end = True
+                if place.seen_s is None:
+                    place.seen_s = place.read[0].created_s  # what is behind it came later
         return count
 
     def _told(self, record: ChangeRecord) -> _Told:

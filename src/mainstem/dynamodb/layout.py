@@ -9,6 +9,7 @@ log#<partition>#<epoch>      position of its first event      a batch of events 
 segment#<partition>#<epoch>  position of its first event      a segment: the events of many batches
 partition#<partition>        0                                how far it is settled and in segments
 cursor#<stream_id>           0                                how much of a stream is in the log
+commit#<stream_id>           hash of a commit id              where that commit is (`markers`)
 checkpoint#<subscription>    partition                        where a subscription is
 snapshot#<schema>#<id>       0                                the newest state of a stream
 shard#<shard id>             0                                who reads a shard, how far (`leases`)
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from typing import Final
 from urllib.parse import quote
 
@@ -69,6 +70,9 @@ class Layout:
     partitions: int = 1
     attributes: AttributeNames = field(default_factory=AttributeNames)
     epoch_bits: int = EPOCH_BITS
+    marked: bool = True
+    """Whether every commit with a caller's own id has its marker, so that one without was never written.
+    What was written by other programs, or before there were markers, has none until a repair."""
 
     @cached_property
     def events(self) -> Table:
@@ -113,6 +117,7 @@ def hash_of(stream_id: str) -> int:
 LOG: Final = "log"
 SEGMENT: Final = "segment"
 CURSOR: Final = "cursor"
+MARKER: Final = "commit"
 """What partition keys begin with, before a number sign."""
 
 
@@ -132,6 +137,17 @@ def partition_key(partition: int) -> Key:
 
 def cursor_key(stream_id: str) -> Key:
     return Key(f"{CURSOR}#{stream_id}", 0)
+
+
+def marker_key(stream_id: str, commit_id: str) -> Key:
+    """The key of what tells where a commit is in a stream. A number has room for 38 digits, and this takes
+    37, so two ids may have one key, though hardly ever in one stream.
+    """
+    digest = sha256(commit_id.encode()).digest()
+    return Key(f"{MARKER}#{stream_id}", int.from_bytes(digest[:_MARKER_BYTES]))
+
+
+_MARKER_BYTES: Final = 15
 
 
 def checkpoint_hash(subscription: str) -> str:

@@ -16,6 +16,7 @@ from mainstem.dynamodb.layout import (
 from mainstem.dynamodb.packing import Columns, Packed, pack, unpack
 from mainstem.dynamodb.requests import Item, Value
 from mainstem.errors import StoreDamaged
+from mainstem.printable import quoted
 
 BATCH_PLACE: Final = ("sk", "Count", "Latest")
 """The attributes that tell where a batch stands, without its events."""
@@ -88,8 +89,8 @@ def head_behind(block: Item) -> Head:
     if type(first) is int and type(count) is int and type(latest) is int and 0 < count <= _MOST:
         return Head(first + count, latest)
     raise StoreDamaged(
-        f"Item {block.get('pk', '')!r} {first!s} of the log has Count {count!r:.40} and Latest "
-        f"{latest!r:.40}, which can't be. Somebody has changed it; restore the table from a backup."
+        f"Item {quoted(block.get('pk', ''))} {first!s} of the log has Count {quoted(count, 40)} and Latest "
+        f"{quoted(latest, 40)}, which can't be. Somebody has changed it; restore the table from a backup."
     )
 
 
@@ -128,8 +129,8 @@ def _whole(item: Item, name: str, default: int | None) -> int:
     if type(found) is int and 0 <= found < _MOST:
         return found
     raise StoreDamaged(
-        f"Item {item.get('pk')!r} of the log has {name}={found!r:.40}, which has to be a whole number. "
-        "Somebody has changed it: run `mainstem repair`, which makes it again from the log."
+        f"Item {quoted(item.get('pk'))} of the log has {name}={quoted(found, 40)}, which has to be a whole "
+        "number. Somebody has changed it: run `mainstem repair`, which makes it again from the log."
     )
 
 
@@ -161,8 +162,8 @@ def columns_of(block: Item) -> Columns:
     columns = unpack(data, what)
     if len(columns) != block.get("Count"):
         raise StoreDamaged(
-            f"{what} has {len(columns)} events, not {block.get('Count')!r:.40}. Somebody has changed it; "
-            "restore the table from a backup."
+            f"{what} has {len(columns)} events, not {quoted(block.get('Count'), 40)}. Somebody has changed "
+            "it; restore the table from a backup."
         )
     return columns
 

@@ -21,7 +21,6 @@ from functools import partial
 from typing import Any, Final
 
 from mainstem.dynamodb.layout import LISTING
-from mainstem.dynamodb.locks import Guard
 from mainstem.dynamodb.requests import (
     Absent,
     AtMost,
@@ -39,6 +38,7 @@ from mainstem.dynamodb.requests import (
     UpdateEach,
 )
 from mainstem.dynamodb.sizes import item_bytes, write_units
+from mainstem.guard import Guard
 from mainstem.port import Op, Result
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mainstem.dynamodb.commits import Plan
+from mainstem.dynamodb.commits import MarkerPut, Plan
 from mainstem.dynamodb.event_items import Entry
 from mainstem.dynamodb.holds import Hold
 from mainstem.dynamodb.layout import Layout
@@ -16,20 +16,31 @@ from mainstem.dynamodb.trust import Moment
 class Refusal:
     """What stood in the way of one stream's part."""
 
-    __slots__ = ("cursor", "event", "event_taken")
+    __slots__ = ("cursor", "cursor_differs", "event", "event_taken", "marker", "marker_taken")
 
     def __init__(self) -> None:
         self.event_taken = False
         """The event id is taken."""
         self.event: Item | None = None
         """The item that has it, where it came back: large ones don't."""
+        self.cursor_differs = False
+        """The cursor is not at the expected version."""
         self.cursor: Item | None = None
-        """The cursor, where it is not at the expected version and came back."""
+        """It, where it came back."""
+        self.marker_taken = False
+        """There is a marker under the commit's id, so the commit may have been written before."""
+        self.marker: Item | None = None
+        """It, where it came back."""
 
     @property
     def in_log(self) -> int:
         """So many events of the stream the log has at least."""
         return cursor_count(self.cursor)
+
+    @property
+    def is_by_marker(self) -> bool:
+        """Whether nothing but the marker was in the way."""
+        return self.marker_taken and not self.event_taken and not self.cursor_differs
 
 
 class InAir:
@@ -77,6 +88,7 @@ class Pending:
         "hold",
         "in_air",
         "leader",
+        "markers",
         "partitions",
         "positions",
         "refusals",
@@ -93,10 +105,12 @@ class Pending:
         *,
         whole: bool,
         in_air: InAir | None = None,
+        markers: Sequence[MarkerPut] = (),
         relies_on: Sequence[Moment] = (),
     ) -> None:
         """``in_air``: writes of the same commit that were sent before, perhaps at other versions.
-        ``relies_on``: when the versions were asked that it is written at.
+        ``markers``: those that are put with it. ``relies_on``: when the versions were asked that it is
+        written at.
         """
         self.relies_on = relies_on
         self.sent: Moment | None = None
@@ -104,6 +118,7 @@ class Pending:
         self.entries = entries
         self.streams = frozenset(entry.event.stream_id for entry in entries)
         self.partitions = sorted({layout.partition(stream_id) for stream_id in self.streams})
+        self.markers = markers
         self.whole = whole
         """Every item in the transaction; otherwise the rest is rolled forward behind it."""
         self.positions: Sequence[int | None] | None = None
@@ -154,8 +169,14 @@ class Refused:
                 self.passing = True
             elif place in cursors:
                 refusal = self._of(cursors[place])
+                refusal.cursor_differs = True
                 refusal.cursor = reason.item
                 for_ever |= refusal.in_log > planned.bases[cursors[place]]
+            elif place in planned.markers:
+                for_ever = True
+                refusal = self._of(planned.markers[place])
+                refusal.marker_taken = True
+                refusal.marker = reason.item
             elif action.table == layout.events:
                 for_ever = True
                 stream_id = str(action.item[layout.events.hash_key])
@@ -167,7 +188,13 @@ class Refused:
                 for_ever = True
                 self.taken += [n for n, batch in planned.batches.items() if batch == place]
 
-        self.is_over = for_ever and None in answer.reasons
+        # What has no condition is never in the way.
+        guarding = [
+            reason
+            for action, reason in zip(planned.actions, answer.reasons, strict=True)
+            if action.condition is not None
+        ]
+        self.is_over = for_ever and None in guarding
         """No try of this very transaction has been or will be carried out. Had one been, it would be
         in its own way with every item. And some of what is in the way never goes away: what is put
         stays, and a cursor does not fall. (One that is too low is another matter: it rises.)

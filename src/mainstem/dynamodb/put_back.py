@@ -16,6 +16,7 @@ from mainstem.dynamodb.event_items import COMMIT_EVENTS, Entry, EventItems
 from mainstem.dynamodb.findings import Findings
 from mainstem.dynamodb.layout import Layout
 from mainstem.dynamodb.log_walk import LogWalk
+from mainstem.dynamodb.missing_markers import MissingMarkers
 from mainstem.dynamodb.paced import Paced
 from mainstem.dynamodb.packing import Packed
 from mainstem.dynamodb.requests import TAKEN, Item, PutNew, Query
@@ -34,15 +35,20 @@ class Back(NamedTuple):
     """So many were put back."""
     differing: Mapping[str, str] = {}
     """Streams that were left alone, and why."""
+    markers: int = 0
+    """So many of their commits lacked a marker, and have it now."""
 
 
 class PutBack:
     """Puts events back into one store's events table."""
 
-    def __init__(self, layout: Layout, items: EventItems, paced: Paced) -> None:
+    def __init__(
+        self, layout: Layout, items: EventItems, paced: Paced, markers: MissingMarkers
+    ) -> None:
         self._layout = layout
         self._items = items
         self._paced = paced
+        self._markers = markers
 
     def run(self, partition: int, streams: Mapping[str, int]) -> Op[Back]:
         """Streams of one partition, each with how many of its events the log has."""
@@ -61,7 +67,7 @@ class PutBack:
         if not missing:
             return Back(differing=differing)
         of_log = yield from self._read(partition, missing)
-        written = 0
+        written = marked = 0
         for stream_id, events in of_log.items():
             differs = [
                 event_id
@@ -75,8 +81,10 @@ class PutBack:
                 )
                 continue
             items = self._items_of(events, missing[stream_id])
+            placed = [(stream_id, self._items.place(item)) for item in items]
+            marked += yield from self._markers.put(self._paced.attempts(), placed)
             written += yield from self._write(items)
-        return Back(written, differing)
+        return Back(written, differing, marked)
 
     def _commit_ids(self, stream_id: str) -> Op[dict[int, str]]:
         """The commit of each event that the table has, by id."""

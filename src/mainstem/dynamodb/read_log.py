@@ -25,7 +25,6 @@ from mainstem.dynamodb.blocks import (
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.heads import Heads
 from mainstem.dynamodb.layout import Layout, log_hash, segment_hash
-from mainstem.dynamodb.locks import Guard
 from mainstem.dynamodb.log_items import (
     Head,
     columns_of,
@@ -38,6 +37,7 @@ from mainstem.dynamodb.requests import Item, Page, Query
 from mainstem.dynamodb.trust import Moment
 from mainstem.errors import StoreDamaged
 from mainstem.events import RecordedEvent
+from mainstem.guard import Guard
 from mainstem.port import LogPage, Op
 from mainstem.positions import Partition, Position
 from mainstem.streams import LogFilter

@@ -37,6 +37,7 @@ from mainstem.dynamodb.log_items import (
     marks_in,
 )
 from mainstem.dynamodb.log_walk import LogWalk
+from mainstem.dynamodb.missing_markers import MissingMarkers
 from mainstem.dynamodb.paced import Paced, waits
 from mainstem.dynamodb.places import Places
 from mainstem.dynamodb.requests import (
@@ -81,6 +82,7 @@ class Rebuilder:
         self._paced = paced
         self._cursors = Cursors(layout)
         self.books = Books()
+        self.markers = MissingMarkers(layout, self.books)
         self.places = Places()
         self._heads: dict[int, Head] = {}
         """Where each log ended before it was scanned: everything below is seen by the scan."""
@@ -110,6 +112,7 @@ class Rebuilder:
             for item in page.items:
                 self._look_at(item, cursors)
             self.books.set_cursors(cursors)
+            self.markers.note(page.items)
             if page.last is None:
                 return
             after = Key.of(table, page.last)

@@ -48,6 +48,8 @@ class Repaired(NamedTuple):
     of it."""
     positions: int = 0
     """So many items said a wrong position. They say none now."""
+    markers: int = 0
+    """So many commits lacked the marker by which a repeat of them is recognised. They have it now."""
 
 
 @dataclass(slots=True)
@@ -62,6 +64,8 @@ class _Found:
     """Events that can't be understood, the first of each stream."""
     unreadable: dict[str, str] = field(default_factory=dict)
     """What is to be said of them."""
+    placed: list[tuple[str, Placed]] = field(default_factory=list)
+    """Every event that is understood, with its stream."""
     places: list[tuple[str, int, int]] = field(default_factory=list)
     """Events that say a position where the log is not known to have them: stream, id and position."""
 
@@ -99,7 +103,8 @@ class Repairer:
         """One page of the scan, and what was missing of its events put into the log.
 
         ``rebuilt``: has read the log. Then what items say of their positions is held against it, and what
-        the log lacks is put at its end, whatever its items say. Otherwise they are believed.
+        the log lacks is put at its end, whatever its items say; and commits get the markers that they lack.
+        Otherwise they are believed.
         """
         attempts = Attempts(self._context)
         # Consistent: what was written before the repair began is found.
@@ -118,12 +123,14 @@ class Repairer:
             events += done.events
             holes |= done.holes
             unreadable |= done.unreadable
-        positions = 0
+        positions = markers = 0
         if rebuilt is not None and found.places:
             positions = yield from self._correct(attempts, found.places, rebuilt)
+        if rebuilt is not None:
+            markers = yield from rebuilt.markers.put(attempts, found.placed)
         following = None if page.last is None else Key.of(self._layout.events, page.last)
         return Repaired(
-            page.counted, events, holes, page.read_units, following, unreadable, positions
+            page.counted, events, holes, page.read_units, following, unreadable, positions, markers
         )
 
     def _look_through(self, items: Sequence[Item], rebuilt: Rebuilder | None) -> _Found:
@@ -136,6 +143,7 @@ class Repairer:
                 event_id, position = placed.event_id, placed.position
                 partition = self._layout.partition(stream_id)
                 counts[stream_id] = counts.get(stream_id, 0) + 1
+                found.placed.append((stream_id, placed))
                 if position is not None:
                     if placed.commit_last > placed.commit_first:
                         pieces = found.pieces.setdefault((stream_id, placed.commit_first), [])

@@ -50,6 +50,8 @@ class Scanned(NamedTuple):
     """Of the streams with holes, what is to be said of an item that is not understood."""
     positions: int = 0
     """So many items said a wrong position."""
+    markers: int = 0
+    """So many commits lacked their marker."""
 
 
 class Run(NamedTuple):
@@ -151,6 +153,8 @@ def _attributes(scanned: Scanned) -> dict[str, Value]:
             found["Unreadable"] = msgspec.msgpack.encode(unreadable)
     if scanned.positions:
         found["Positions"] = scanned.positions
+    if scanned.markers:
+        found["Markers"] = scanned.markers
     return found
 
 
@@ -172,4 +176,5 @@ def _scanned(segment: int, item: Item) -> Scanned:
         float(item["ReadUnits"]),
         unreadable,
         int(item.get("Positions", 0)),
+        int(item.get("Markers", 0)),
     )

@@ -35,8 +35,10 @@ from mainstem.dynamodb.rebuild import Rebuilder
 from mainstem.dynamodb.repair import Repaired
 from mainstem.dynamodb.repair_progress import Kept, Run, Scanned
 from mainstem.dynamodb.requests import BatchGot, Got, Page
+from mainstem.dynamodb.tables import note_marked
 from mainstem.errors import InvalidInput
 from mainstem.port import Op, Result, Sleep
+from mainstem.printable import quoted
 
 MAX_SEGMENTS: Final = 1_000
 _LONGEST_SLEEP: Final = 0.5
@@ -61,18 +63,20 @@ class RepairOptions:
     """A page has at most so many items; None: 1 MB of them."""
     rebuild: bool = False
     """Believe only the log: cursors and marks are made again from it, and positions that items say are
-    held against it; events that only the log has are put back into the events table. Otherwise cursors,
-    marks and positions are believed, and the log is not read.
+    held against it; events that only the log has are put back into the events table, and commits get the
+    markers that they lack. Otherwise cursors, marks and positions are believed, and the log is not read.
 
     Needs `RepairRun.read_log` and `RepairRun.rebuild` between `begin` and `work`."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.segments, bool) or not 1 <= self.segments <= MAX_SEGMENTS:
+        if type(self.segments) is not int or not 1 <= self.segments <= MAX_SEGMENTS:
             raise InvalidInput(
-                f"segments={self.segments!r}: give a whole number from 1 to {MAX_SEGMENTS:,}."
+                f"segments={quoted(self.segments)}: give a whole number from 1 to {MAX_SEGMENTS:,}."
             )
         if self.read_units is not None and not 0 < self.read_units < float("inf"):
-            raise InvalidInput(f"read_units={self.read_units!r}: give a number above 0, or None.")
+            raise InvalidInput(
+                f"read_units={quoted(self.read_units)}: give a number above 0, or None."
+            )
 
 
 class Progress(NamedTuple):
@@ -103,6 +107,8 @@ class Progress(NamedTuple):
     """So many events were only in the log, and are in the events table again."""
     problems: tuple[str, ...] = ()
     """What can't be put right."""
+    markers: int = 0
+    """So many commits lacked the marker by which a repeat of them is recognised, and have it now."""
 
 
 class RepairRun:
@@ -132,7 +138,7 @@ class RepairRun:
         self._rebuilder = Rebuilder(layout, context, self._paced) if options.rebuild else None
         self._unread = deque(range(options.segments))
         """Parts of the log table that nobody has read."""
-        self._rebuilt = self._put_back = 0
+        self._rebuilt = self._put_back = self._markers = 0
         self._problems: list[str] = []
         self._layout = layout
 
@@ -251,6 +257,7 @@ class RepairRun:
             self._rebuilt + sum(each.positions for each in self._scanned),
             self._put_back,
             tuple(self._problems),
+            self._markers + sum(each.markers for each in self._scanned),
         )
 
     @property
@@ -306,11 +313,13 @@ class RepairRun:
             for stream_id, in_log, _, _ in some:
                 of_partition = lacking.setdefault(self._layout.partition(stream_id), {})
                 of_partition[stream_id] = in_log
-        putting = PutBack(self._layout, self._adapter.items, self._paced)
+        items = self._adapter.items
+        putting = PutBack(self._layout, items, self._paced, rebuilder.markers)
         for partition, streams in sorted(lacking.items()):
             for portion in at_once(streams):
                 done = yield from putting.run(partition, portion)
                 self._put_back += done.events
+                self._markers += done.markers
                 self._problems += done.differing.values()
 
     def _end(self) -> Op[None]:
@@ -320,8 +329,10 @@ class RepairRun:
         assert self._run is not None, "begun before"
         partition, used = self._settled, _Used()
         if partition == self._adapter.partitions:
-            now = self._context.clock()
-            yield from self._kept.finish(Attempts(self._context), self._run, now)
+            now, attempts = self._context.clock(), Attempts(self._context)
+            if self._rebuilder is not None and not self._layout.marked:
+                yield from note_marked(self._layout, attempts)
+            yield from self._kept.finish(attempts, self._run, now)
             self._finished = True
             return
         grant = self._budget.grant(self._context.monotonic())
@@ -376,4 +387,5 @@ def _behind(scanned: Scanned, page: Repaired, read_units: float) -> Scanned:
         scanned.read_units + read_units,
         {**scanned.unreadable, **page.unreadable},
         scanned.positions + page.positions,
+        scanned.markers + page.markers,
     )

@@ -13,6 +13,7 @@ from mainstem.dynamodb.repair_run import Progress, RepairOptions, RepairRun
 from mainstem.dynamodb.requests import Control
 from mainstem.errors import InvalidInput
 from mainstem.port import Op
+from mainstem.printable import quoted
 
 WORKERS: Final = 4
 MAX_WORKERS: Final = 64
@@ -49,6 +50,8 @@ class RepairResult(NamedTuple):
     """So many events were only in the log, and are in the events table again."""
     problems: tuple[str, ...] = ()
     """What can't be put right: the log can't be read, or a stream is another in the table than in the log."""
+    markers: int = 0
+    """So many commits lacked the marker by which a repeat of them is recognised, and have it now."""
 
 
 def repair_log(
@@ -65,8 +68,9 @@ def repair_log(
 
     It believes only what it reads. First it reads the log, all of it, and makes cursors and marks again
     from it where they say otherwise. Then it scans the events table, appends to the log what that lacks,
-    whatever its items say of their positions, and finishes large commits that were left half written. Last
-    it puts events back into the events table that only the log has, as after a restore.
+    whatever its items say of their positions, finishes large commits that were left half written, and gives
+    commits the markers that they lack, by which repeats are recognised. Last it puts events back into the
+    events table that only the log has, as after a restore.
 
     ``workers`` threads read ``segments`` parts of a table at the same time, and use at most
     ``read_units`` a second. How far it has got is kept in the log table: a repair that was broken off,
@@ -89,8 +93,10 @@ def repair_in_threads(
     progress: Callable[[Progress], None] | None = None,
 ) -> RepairResult:
     """`repair_log` of a store that is open."""
-    if isinstance(workers, bool) or not 1 <= workers <= MAX_WORKERS:
-        raise InvalidInput(f"workers={workers!r}: give a whole number from 1 to {MAX_WORKERS}.")
+    if type(workers) is not int or not 1 <= workers <= MAX_WORKERS:
+        raise InvalidInput(
+            f"workers={quoted(workers)}: give a whole number from 1 to {MAX_WORKERS}."
+        )
     started = place.context.monotonic()
     run = RepairRun(place.adapter, place.layout, place.context, options)
     hands = min(workers, options.segments)
@@ -115,6 +121,7 @@ def repair_in_threads(
         done.rebuilt,
         done.put_back,
         done.problems,
+        done.markers,
     )
 
 

@@ -1,4 +1,9 @@
-"""Commits that were written before: found by their id, answered with their first result."""
+"""Commits that were written before: found by their id, answered with their first result.
+
+A caller's own id is found by its marker, with two reads and one for the result, however long the stream is.
+Ids that were made here come back only after an append whose outcome was unknown, and then are near the end of
+their stream: it is read backwards.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +11,9 @@ from collections.abc import Sequence
 
 from mainstem.dynamodb.attempts import Attempts
 from mainstem.dynamodb.event_items import EventItems, Placed
-from mainstem.dynamodb.layout import Layout
-from mainstem.dynamodb.requests import Page, Query
+from mainstem.dynamodb.layout import Layout, marker_key
+from mainstem.dynamodb.markers import first_in, is_marked
+from mainstem.dynamodb.requests import Get, Got, Item, Page, Query
 from mainstem.dynamodb.streams import Streams
 from mainstem.errors import CommitMismatch
 from mainstem.events import AppendResult
@@ -24,9 +30,33 @@ class Repeats:
         self._streams = streams
 
     def find(self, attempts: Attempts, stream_id: str, commit_id: str) -> Op[AppendResult | None]:
-        """What the commit did to the stream, wherever it stands there: reads the stream's keys
-        backwards until it is found.
+        """What the commit did to the stream, wherever it stands there."""
+        if is_marked(commit_id) and self._layout.marked:
+            got: Got = yield from attempts.call(
+                Get(self._layout.log, marker_key(stream_id, commit_id))
+            )
+            if got.item is None:
+                return None
+            result = yield from self.by_marker(attempts, stream_id, got.item, commit_id)
+            if result is not None:
+                return result
+        return (yield from self._search(attempts, stream_id, commit_id))
+
+    def by_marker(
+        self, attempts: Attempts, stream_id: str, marker: Item, commit_id: str
+    ) -> Op[AppendResult | None]:
+        """What the commit did to the stream, if it is where the marker says. Otherwise it may be elsewhere:
+        the marker may be that of another commit, or come from another moment than the events.
         """
+        first = first_in(marker, commit_id)
+        if first is None:
+            return None
+        return (yield from self.at(attempts, stream_id, first, commit_id))
+
+    def _search(
+        self, attempts: Attempts, stream_id: str, commit_id: str
+    ) -> Op[AppendResult | None]:
+        """Reads the stream's keys backwards until it is found."""
         last: int | None = None
         while True:
             page: Page = yield from attempts.call(

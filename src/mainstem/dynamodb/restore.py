@@ -4,6 +4,9 @@ Everything is checked before anything is written. Then commits are written in th
 many in one transaction as fit; each is all or nothing, except where it is to more streams than a
 transaction has room for (49 with one partition): such a commit is written by parts, in its order,
 and the events of one part are all or nothing. A repeat writes whatever is missing.
+
+Markers are put before the events. One that is left without its event says nothing, so they take no room
+in the events' transaction.
 """
 
 from __future__ import annotations
@@ -12,14 +15,14 @@ from collections.abc import Iterator, Sequence
 
 from mainstem.codec import JsonCodec
 from mainstem.dynamodb.attempts import Attempts
-from mainstem.dynamodb.commits import Bounds, fits, fits_begun
+from mainstem.dynamodb.commits import Bounds, fits, fits_begun, marker_puts
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.event_items import Entry, EventItems, Placed
 from mainstem.dynamodb.layout import Layout, cursor_key
 from mainstem.dynamodb.log_items import cursor_count
 from mainstem.dynamodb.packing import Packed
 from mainstem.dynamodb.pending import Pending
-from mainstem.dynamodb.requests import BatchGet, Item, Key
+from mainstem.dynamodb.requests import BatchGet, Item, Key, Transact
 from mainstem.dynamodb.sequencer import Sequencer
 from mainstem.dynamodb.streams import Streams
 from mainstem.dynamodb.turns import Turns
@@ -63,6 +66,7 @@ class Restorer:
             missing = yield from self._missing(events)
             for piece, whole in self._pieces(missing):
                 pending = Pending(self._layout, piece, whole=whole)
+                yield from self._put_markers(piece)
                 yield from self._turns.settle(Attempts(self._context), pending)
                 if pending.positions is None:
                     # Somebody else has appended meanwhile, or before, without the log: look again.
@@ -74,6 +78,14 @@ class Restorer:
             else:
                 return ImportCounts(written, len(events) - written)
             yield from attempts.pause("others wrote to the same streams at every try")
+
+    def _put_markers(self, piece: Sequence[Entry]) -> Op[None]:
+        puts = [put for _, put in marker_puts(self._layout, piece, ())]
+        for start in range(0, len(puts), self._bounds.items):
+            some = tuple(puts[start : start + self._bounds.items])
+            token = f"{self._context.random.getrandbits(128):032x}"
+            request = some[0] if len(some) == 1 else Transact(some, token)
+            yield from Attempts(self._context).call(request)
 
     def _missing(self, events: Sequence[ImportedEvent]) -> Op[list[Entry]]:
         """The events that are not there yet, ready to be written. Raises `ImportConflict`."""
@@ -203,7 +215,7 @@ class Restorer:
         yield part
 
     def _fits(self, entries: Sequence[Entry]) -> bool:
-        return fits(self._layout, self._items, entries, self._bounds)
+        return fits(self._layout, self._items, entries, self._bounds, marked=False)
 
     def _complete(self, pending: Pending) -> Op[None]:
         if not pending.whole:

@@ -21,6 +21,7 @@ from mainstem.dynamodb.sequencer import Sequenced
 from mainstem.dynamodb.worker import Rhythm, Worker, WorkerStatus
 from mainstem.errors import InvalidInput, StoreBusy
 from mainstem.port import Op, Polling, Result
+from mainstem.printable import quoted
 from mainstem.telemetry.observer import Observer
 from mainstem.telemetry.port import Telemetry
 
@@ -94,10 +95,10 @@ def sequence(
 
 def _microseconds(start: datetime) -> int:
     if start.tzinfo is None:
-        raise InvalidInput(f"start={start!r}: give a time with its time zone.")
+        raise InvalidInput(f"start={quoted(start)}: give a time with its time zone.")
     microseconds = (start - _EPOCH) // timedelta(microseconds=1)
     if microseconds > system_clock():
-        raise InvalidInput(f"start={start!r} lies ahead: give a time that has been.")
+        raise InvalidInput(f"start={quoted(start)} lies ahead: give a time that has been.")
     return microseconds
 
 

@@ -24,9 +24,10 @@ import botocore.httpsession
 import botocore.session
 import botocore.utils
 
-from mainstem.dynamodb.locks import Guard
 from mainstem.dynamodb.signing import FrozenCredentials, Signer
 from mainstem.errors import InvalidInput, MainstemError, StoreDenied, StoreError
+from mainstem.guard import Guard
+from mainstem.printable import quoted
 from mainstem.redaction import has_credentials, redacted, shown
 
 _URL: Final = re.compile(r"https?://[!-~]+")
@@ -246,18 +247,18 @@ def find_client(settings: Settings | None = None, client: Any = None) -> Found:
     if hasattr(client, "meta"):
         client = getattr(client.meta, "client", client)  # a resource has a client
         if client.meta.service_model.service_name != "dynamodb":
-            raise InvalidInput(f"{client!r:.200} is not a client for DynamoDB.")
+            raise InvalidInput(f"{quoted(client, 200)} is not a client for DynamoDB.")
         return Found(client, is_handed_over=True)
     with _told():
         if client is not None:
             make = getattr(client, "create_client", None) or getattr(client, "client", None)
             if make is None:
                 raise InvalidInput(
-                    f"{client!r:.200} is not a client or session of botocore or boto3."
+                    f"{quoted(client, 200)} is not a client or session of botocore or boto3."
                 )
             if type(client).__module__.startswith(("aiobotocore.", "aioboto3.")):
                 raise InvalidInput(
-                    f"{client!r:.200} makes clients on an event loop: hand over a client of its, not "
+                    f"{quoted(client, 200)} makes clients on an event loop: hand over a client of its, not "
                     "the session."
                 )
             made = _new_client(make, settings)

@@ -17,6 +17,7 @@ from urllib3.util.wait import wait_for_read
 
 from mainstem.dynamodb.deadline import Limit
 from mainstem.dynamodb.faults import Unreachable
+from mainstem.printable import quoted
 from mainstem.redaction import redacted
 
 PORTS: Final = {"http": 80, "https": 443}
@@ -123,7 +124,7 @@ def _open(host: str, port: int, timeout: float | None, limit: Limit) -> socket.s
             problem = error
         else:
             return sock
-    raise problem or OSError(f"{host!r} has no address")
+    raise problem or OSError(f"{quoted(host)} has no address")
 
 
 def _tunnel(sock: socket.socket, route: Route, limit: Limit) -> None:

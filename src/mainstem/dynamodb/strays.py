@@ -17,6 +17,7 @@ from mainstem.dynamodb.requests import Item, Key, Query, Scan
 from mainstem.dynamodb.tally import Tally
 from mainstem.errors import StoreDamaged
 from mainstem.port import Op
+from mainstem.printable import quoted
 
 _LOOKED_AT: Final = ("Count", "Latest")
 
@@ -61,8 +62,8 @@ class Strays:
             partition = self._layout.partition_of_block(item)
             if partition is None:
                 raise StoreDamaged(
-                    f"Item {item['pk']!r} {item['sk']!s} of table {self._layout.log.name!r} lies where no "
-                    "batch or segment can be. Nobody reads it; delete it."
+                    f"Item {quoted(item['pk'])} {item['sk']!s} of table {self._layout.log.name!r} lies where "
+                    "no batch or segment can be. Nobody reads it; delete it."
                 )
             first = int(item["sk"])
             if kind == SEGMENT:

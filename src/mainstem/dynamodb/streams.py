@@ -15,6 +15,7 @@ from mainstem.dynamodb.sizes import MAX_STATEMENTS
 from mainstem.dynamodb.versions import Known
 from mainstem.errors import StoreDamaged
 from mainstem.port import Op
+from mainstem.printable import quoted
 
 _TOGETHER_BYTES: Final = 1024 * 1024
 """Of items written by one request, so that a slow line does not run into the timeout."""
@@ -76,7 +77,7 @@ class Streams:
         first = there.get(placed.commit_first)
         if first is None or first.position is None:
             raise StoreDamaged(
-                f"Stream {stream_id!r} ends in the middle of commit {placed.commit_id!r}, at event "
+                f"Stream {stream_id!r} ends in the middle of commit {quoted(placed.commit_id)}, at event "
                 f"{placed.event_id} of {placed.commit_first} to {placed.commit_last}, and no item "
                 "says where the log has the rest. Restore the table from a backup."
             )
@@ -154,7 +155,7 @@ class Streams:
     def _told(self, again: Sequence[tuple[Item, str]]) -> str:
         table = self._layout.events
         item, code = again[0]
-        key = f"key {str(item[table.hash_key])!r} {int(item[table.sort_key])}"
+        key = f"key {quoted(str(item[table.hash_key]))} {int(item[table.sort_key])}"
         return f"{len(again)} items were refused: {code} (table {table.name}, {key})"
 
 

@@ -13,9 +13,23 @@ from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.event_items import iso_time
 from mainstem.dynamodb.identity import TableIds, ids_of
 from mainstem.dynamodb.layout import LISTING, TABLE_KEY, AttributeNames, Layout
-from mainstem.dynamodb.requests import Absent, Control, Get, Got, Item, Put, Refused, Value
+from mainstem.dynamodb.requests import (
+    Absent,
+    Control,
+    Equals,
+    Get,
+    Got,
+    Item,
+    Page,
+    Put,
+    Refused,
+    Scan,
+    Update,
+    Value,
+)
 from mainstem.errors import InvalidInput, StoreFormatError, StoreNotFound, StoreRejected
 from mainstem.port import Op
+from mainstem.printable import quoted
 
 FORMAT_VERSION: Final = 1
 MAX_PARTITIONS: Final = 1024
@@ -108,12 +122,33 @@ def note(layout: Layout, context: Context, options: TableOptions) -> Op[bool]:
 
 
 def _note(attempts: Attempts, layout: Layout, context: Context, options: TableOptions) -> Op[bool]:
-    refused = yield from attempts.call(
-        Put(layout.log, _table_item(layout, context, options), Absent())
-    )
+    got: Got = yield from attempts.call(Get(layout.log, TABLE_KEY))
+    refused: Refused | None = Refused(got.item)
+    if got.item is None:
+        # Events that are there before the store is have no markers.
+        some: Page = yield from attempts.call(Scan(layout.events, limit=1))
+        marked = not some.items and some.last is None
+        refused = yield from attempts.call(
+            Put(layout.log, _table_item(layout, context, options, marked=marked), Absent())
+        )
     there = yield from _check(attempts, layout.name)
     _check_same(there.layout, layout)
     return not isinstance(refused, Refused)
+
+
+def note_marked(layout: Layout, attempts: Attempts) -> Op[None]:
+    """Write down that every commit of a caller's own id has its marker. Processes that have the store open
+    go on without, which is slower and as right.
+    """
+    yield from attempts.call(
+        Update(
+            layout.log,
+            TABLE_KEY,
+            set={"Markers": 1},
+            add={},
+            condition=Equals("Format", FORMAT_VERSION),
+        )
+    )
 
 
 class Found(NamedTuple):
@@ -153,7 +188,7 @@ def check_name(name: str) -> None:
     allowed = name.isascii() and all(char.isalnum() or char in "-_." for char in name)
     if not name or len(name) > MAX_NAME or not allowed:
         raise InvalidInput(
-            f"{name!r:.80} is not the name of a store: give 1 to {MAX_NAME} letters, digits, '-', '_' "
+            f"{quoted(name)} is not the name of a store: give 1 to {MAX_NAME} letters, digits, '-', '_' "
             "and '.'; its tables are called after it."
         )
 
@@ -163,18 +198,20 @@ def check_layout(layout: Layout) -> None:
     check_name(layout.name)
     if isinstance(layout.partitions, bool) or not 1 <= layout.partitions <= MAX_PARTITIONS:
         raise InvalidInput(
-            f"partitions={layout.partitions!r}: give a whole number from 1 to {MAX_PARTITIONS:,}."
+            f"partitions={quoted(layout.partitions)}: give a whole number from 1 to {MAX_PARTITIONS:,}."
         )
     names = list(layout.attributes.as_dict().values())
     for name in names:
         if not isinstance(name, str) or not 0 < len(name.encode()) <= 255:
-            raise InvalidInput(f"Attribute name {name!r:.80}: give text of 1 to 255 bytes.")
+            raise InvalidInput(f"Attribute name {quoted(name)}: give text of 1 to 255 bytes.")
     if len(set(names)) < len(names):
         raise InvalidInput(f"Two attributes of the events table have one name: {sorted(names)}.")
 
 
-def _table_item(layout: Layout, context: Context, options: TableOptions) -> dict[str, Value]:
-    return {
+def _table_item(
+    layout: Layout, context: Context, options: TableOptions, *, marked: bool
+) -> dict[str, Value]:
+    item: dict[str, Value] = {
         "pk": TABLE_KEY.hash,
         "sk": TABLE_KEY.sort,
         "Format": FORMAT_VERSION,
@@ -184,6 +221,9 @@ def _table_item(layout: Layout, context: Context, options: TableOptions) -> dict
         "Stream": int(options.stream),
         "MadeAt": iso_time(context.clock()),
     }
+    if marked:
+        item["Markers"] = 1
+    return item
 
 
 def _check_same(there: Layout, wanted: Layout) -> None:
@@ -192,7 +232,7 @@ def _check_same(there: Layout, wanted: Layout) -> None:
         found.append(f"{there.partitions} partitions, not {wanted.partitions}")
     names = wanted.attributes.as_dict()
     found += [
-        f"{name}={other!r}, not {names[name]!r}"
+        f"{name}={quoted(other)}, not {quoted(names[name])}"
         for name, other in there.attributes.as_dict().items()
         if other != names[name]
     ]
@@ -207,14 +247,20 @@ def _layout(name: str, item: Item) -> Layout:
     version = item.get("Format")
     if version != FORMAT_VERSION:
         raise StoreFormatError(
-            f"The tables of {name!r} are of format version {version!r}; this release of Mainstem knows "
+            f"The tables of {name!r} are of format version {quoted(version)}; this release of Mainstem knows "
             f"version {FORMAT_VERSION}. Use the release that they were made for."
         )
     try:
         names = msgspec.json.decode(str(item["Attributes"]), type=dict[str, str])
         known = {each.name for each in fields(AttributeNames)}
         attributes = AttributeNames(**{key: names[key] for key in known})
-        return Layout(name, int(item["Partitions"]), attributes, int(item["EpochBits"]))
+        return Layout(
+            name,
+            int(item["Partitions"]),
+            attributes,
+            int(item["EpochBits"]),
+            marked=item.get("Markers") == 1,
+        )
     except (KeyError, ValueError, msgspec.MsgspecError) as error:
         raise StoreFormatError(
             f"What table {name}-log says about its store can't be understood ({error}). Restore the "

@@ -63,13 +63,13 @@ class _Queue:
         group = [leading]
         streams = set(leading.streams)
         # The batch, and one more where an epoch ends.
-        items = len(leading.entries) + len(streams) + 2
+        items = len(leading.entries) + len(streams) + len(leading.markers) + 2
         size = raw_size(leading.entries)
         # Another thread may take them at the same time, where one leads without the turn.
         with suppress(IndexError):
             while True:
                 following = self._waiting[0]
-                items += len(following.entries) + len(following.streams)
+                items += len(following.entries) + len(following.streams) + len(following.markers)
                 size += raw_size(following.entries)
                 if (
                     items > bounds.items
@@ -229,6 +229,7 @@ class Turns:
             heads,
             bounds=self._bounds,
             whole=group[0].whole,
+            markers=[marker for pending in group for marker in pending.markers],
         )
 
     def _find_heads(self, attempts: Attempts, group: list[Pending]) -> Op[dict[int, Head]]:

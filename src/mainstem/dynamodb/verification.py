@@ -19,6 +19,7 @@ from mainstem.dynamodb.quick_check import QuickCheck
 from mainstem.errors import InvalidInput
 from mainstem.events import StreamInfo
 from mainstem.port import Op
+from mainstem.printable import quoted
 
 T = TypeVar("T")
 
@@ -68,12 +69,14 @@ def verify_log(
 
     Raises `InvalidInput`, `StoreBusy` and whatever `mainstem.connect` raises. Findings raise nothing.
     """
-    if isinstance(workers, bool) or not 1 <= workers <= MAX_WORKERS:
-        raise InvalidInput(f"workers={workers!r}: give a whole number from 1 to {MAX_WORKERS}.")
+    if type(workers) is not int or not 1 <= workers <= MAX_WORKERS:
+        raise InvalidInput(
+            f"workers={quoted(workers)}: give a whole number from 1 to {MAX_WORKERS}."
+        )
     if read_units is not None and not 0 < read_units < float("inf"):
-        raise InvalidInput(f"read_units={read_units!r}: give a number above 0, or None.")
+        raise InvalidInput(f"read_units={quoted(read_units)}: give a number above 0, or None.")
     if not 0 <= grace_seconds < float("inf"):
-        raise InvalidInput(f"grace_seconds={grace_seconds!r}: give a number from 0 on.")
+        raise InvalidInput(f"grace_seconds={quoted(grace_seconds)}: give a number from 0 on.")
     with Maintenance(url, client=client) as place:
         verifying = _Verifying(place, workers, read_units, progress)
         verifying.grace_s = grace_seconds

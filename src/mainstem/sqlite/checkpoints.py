@@ -7,6 +7,7 @@ import sqlite3
 from mainstem.errors import CheckpointLost
 from mainstem.port import Claim, StoredCheckpoint
 from mainstem.positions import Partition, Position
+from mainstem.printable import quoted
 from mainstem.sqlite.values import text, time, whole
 
 
@@ -74,7 +75,7 @@ def _stored(
     subscription: object, partition: object, position: object, saved_us: object
 ) -> StoredCheckpoint:
     name = text(subscription, "a subscription's name")
-    what = f"of the checkpoint {name!r}"
+    what = f"of the checkpoint {quoted(name)}"
     return StoredCheckpoint(
         name,
         Partition(whole(partition, f"the partition {what}")),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from mainstem.async_store import AsyncStore
 from mainstem.codec import Codec
 from mainstem.errors import InvalidInput
+from mainstem.printable import printable, quoted
 from mainstem.sqlite.adapter import SqliteAdapter
 from mainstem.sqlite.drivers import AsyncDriver, BlockingDriver
 from mainstem.sqlite.engine import Engine
@@ -19,6 +20,8 @@ from mainstem.store import Store
 from mainstem.telemetry.adapter import observed
 from mainstem.telemetry.observer import Observer
 from mainstem.telemetry.port import Telemetry
+
+_LONGEST_PATH: Final = 4096
 
 
 def open_blocking(
@@ -47,8 +50,8 @@ def parse(url: str, *, create: bool = True) -> Settings:
         parts = urlsplit(url, allow_fragments=False)  # "#" may stand in a file name
     except ValueError as error:
         raise InvalidInput(
-            f"{url!r}: {error}. A SQLite URL is sqlite:/// and the path of the file, such as "
-            "sqlite:///shop.db or sqlite:////var/lib/shop.db."
+            f"{quoted(url, 200)}: {printable(str(error)[:200])}. A SQLite URL is sqlite:/// "
+            "and the path of the file, such as sqlite:///shop.db or sqlite:////var/lib/shop.db."
         ) from None
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     settings = Settings(
@@ -59,12 +62,15 @@ def parse(url: str, *, create: bool = True) -> Settings:
     )
     if options:
         raise InvalidInput(
-            f"{url!r}: unknown option {min(options)!r}. Known are mode, synchronous and timeout."
+            f"{quoted(url, 200)}: unknown option {quoted(min(options))}. Known are mode, "
+            "synchronous and timeout."
         )
     if not create and settings.path is not None and settings.mode == "rwc":
         settings = replace(settings, mode="rw")
     if settings.path is None and settings.mode != "rwc":
-        raise InvalidInput(f"{url!r}: a store in memory is always made anew, so it has no mode.")
+        raise InvalidInput(
+            f"{quoted(url, 200)}: a store in memory is always made anew, so it has no mode."
+        )
     return settings
 
 
@@ -79,15 +85,21 @@ def _path(url: str, host: str, path: str) -> Path | None:
         return None
     if host or not url.startswith("sqlite://"):
         raise InvalidInput(
-            f"{url!r}: a SQLite URL has three slashes before a relative path (sqlite:///shop.db) and "
-            "four before an absolute one (sqlite:////var/lib/shop.db)."
+            f"{quoted(url, 200)}: a SQLite URL has three slashes before a relative path "
+            "(sqlite:///shop.db) and four before an absolute one (sqlite:////var/lib/shop.db)."
         )
+    if len(path) > _LONGEST_PATH:
+        raise InvalidInput(f"{quoted(url, 200)}: no path of a file is that long.")
     if len(path) < 2 or path.endswith("/") or "\0" in path:
-        raise InvalidInput(f"{url!r} names no file. For a store in memory use sqlite://:memory:")
+        raise InvalidInput(
+            f"{quoted(url, 200)} names no file. For a store in memory use sqlite://:memory:"
+        )
     try:
         os.fsencode(path)
     except UnicodeEncodeError:
-        raise InvalidInput(f"{url!r} has a character that no file name can have.") from None
+        raise InvalidInput(
+            f"{quoted(url, 200)} has a character that no file name can have."
+        ) from None
     return Path(path[1:]).absolute()  # the working directory may change before the next connection
 
 
@@ -96,7 +108,7 @@ def _choice(options: dict[str, str], name: str, choices: tuple[str, ...]) -> str
     for choice in choices:
         if value.lower() == choice.lower():
             return choice
-    raise InvalidInput(f"{name}={value!r}: choose one of {', '.join(choices)}.")
+    raise InvalidInput(f"{name}={quoted(value)}: choose one of {', '.join(choices)}.")
 
 
 def _seconds(options: dict[str, str], name: str, default: float) -> float:
@@ -108,5 +120,5 @@ def _seconds(options: dict[str, str], name: str, default: float) -> float:
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds <= 86_400:
-        raise InvalidInput(f"{name}={text!r}: give seconds, from 0 to 86400.")
+        raise InvalidInput(f"{name}={quoted(text)}: give seconds, from 0 to 86400.")
     return seconds

@@ -14,6 +14,7 @@ from mainstem.errors import StoreDamaged
 from mainstem.events import RecordedEvent, StreamInfo
 from mainstem.port import LogPage, StreamPage
 from mainstem.positions import Position, Version
+from mainstem.printable import quoted
 from mainstem.sqlite.append import log_end, stream_version
 from mainstem.sqlite.ranges import log_conditions, stream_conditions
 from mainstem.sqlite.values import EARLIEST_US, LATEST_US, RESTORE, text, time
@@ -66,7 +67,7 @@ def read_stream(
         or any(event.stream_id != stream_id for event in events)
     ):
         raise StoreDamaged(
-            f"Stream {stream_id!r} has {version} events, and not all of those from {from_version} to "
+            f"Stream {quoted(stream_id)} has {version} events, and not all of those from {from_version} to "
             f"{end} are found: the file is damaged. {RESTORE}"
         )
     return StreamPage(events, version, more=last > from_version if backwards else last < end - 1)
@@ -192,6 +193,6 @@ def _check(rows: list[tuple[Any, ...]]) -> int:
     except TypeError:
         pass  # of text
     raise StoreDamaged(
-        f"Of the events at positions {positions[0]!r} to {positions[-1]!r} one has a value that can't be. "
-        f"{RESTORE}"
+        f"Of the events at positions {quoted(positions[0])} to {quoted(positions[-1])} one has a value that "
+        f"can't be. {RESTORE}"
     )

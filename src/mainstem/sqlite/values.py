@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from mainstem.errors import StoreDamaged
+from mainstem.printable import quoted
 
 EARLIEST_US: Final = -62_135_596_800_000_000
 LATEST_US: Final = 253_402_300_799_999_999
@@ -43,5 +44,5 @@ def stored(value: object, what: str) -> str | bytes:
 
 def _wrong(value: object, what: str, expected: str) -> StoreDamaged:
     return StoreDamaged(
-        f"The file is damaged: {what} is {value!r:.80} and not {expected}. {RESTORE}"
+        f"The file is damaged: {what} is {quoted(value)} and not {expected}. {RESTORE}"
     )

@@ -16,6 +16,7 @@ import msgspec
 
 from mainstem.errors import StoreDamaged
 from mainstem.events import MAX_COMMIT_ID_BYTES, MAX_EVENT_NAME_BYTES, utf8_length
+from mainstem.printable import quoted
 from mainstem.sqlite.connections import connect
 from mainstem.sqlite.faults import FAULTS, translate
 from mainstem.sqlite.files import StoreFile
@@ -183,7 +184,10 @@ def _positions(connection: sqlite3.Connection) -> Iterator[str]:
         "SELECT count(*), min(position), max(position) FROM events NOT INDEXED"
     ).fetchone()
     if count and (first, last) != (0, count - 1):
-        yield f"The log has {count} events from position {first!r} to {last!r}: positions are not dense."
+        yield (
+            f"The log has {count} events from position {quoted(first)} to {quoted(last)}: positions are "
+            "not dense."
+        )
 
 
 def _stream_ids(connection: sqlite3.Connection) -> Iterator[str]:
@@ -193,7 +197,8 @@ def _stream_ids(connection: sqlite3.Connection) -> Iterator[str]:
         "FROM events GROUP BY stream_id HAVING first IS NOT 0 OR last IS NOT events - 1"
     ):
         yield (
-            f"Stream {stream_id!r} has {count} events with the ids {first!r} to {last!r}: they are not dense."
+            f"Stream {quoted(stream_id)} has {count} events with the ids {quoted(first)} to {quoted(last)}: "
+            "they are not dense."
         )
 
 
@@ -205,8 +210,8 @@ def _stream_order(connection: sqlite3.Connection) -> Iterator[str]:
         "AND before.event_id = this.event_id - 1 AND before.position < this.position)"
     ):
         yield (
-            f"Event {event_id!r} of stream {stream_id!r}, at position {position}, does not follow the one "
-            "before."
+            f"Event {quoted(event_id)} of stream {quoted(stream_id)}, at position {position}, does not "
+            "follow the one before."
         )
     for position, stream_id, event_id, first in connection.execute(
         "SELECT position, stream_id, event_id, commit_first FROM events AS this "
@@ -216,8 +221,8 @@ def _stream_order(connection: sqlite3.Connection) -> Iterator[str]:
         "AND coalesce(before.commit_first, before.event_id) = this.commit_first)"
     ):
         yield (
-            f"Event {event_id!r} of stream {stream_id!r}, at position {position}, says that its commit began "
-            f"at event {first!r}, and the event before is of another commit."
+            f"Event {quoted(event_id)} of stream {quoted(stream_id)}, at position {position}, says that "
+            f"its commit began at event {quoted(first)}, and the event before is of another commit."
         )
 
 
@@ -233,14 +238,15 @@ def _events(connection: sqlite3.Connection) -> Iterator[str]:
         for row in rows:
             problem = _problem(row)
             if problem is not None:
-                yield f"The event at position {row[0]}, {row[2]!r} of stream {row[1]!r:.80}, {problem}."
+                event = f"{quoted(row[2])} of stream {quoted(row[1])}"
+                yield f"The event at position {row[0]}, {event}, {problem}."
                 continue
             recorded_us, latest_us = row[4], row[5]
             latest = max(latest, recorded_us)
             if (recorded_us if latest_us is None else latest_us) != latest:
                 yield (
-                    f"The event at position {row[0]}, {row[2]} of stream {row[1]!r}, has another latest time "
-                    "than the events up to it."
+                    f"The event at position {row[0]}, {row[2]} of stream {quoted(row[1])}, has another "
+                    "latest time than the events up to it."
                 )
                 latest = max(latest, latest_us or latest)
 
@@ -289,13 +295,13 @@ def _checkpoints(connection: sqlite3.Connection) -> Iterator[str]:
     for name, partition, fence, position, saved_us in connection.execute(
         "SELECT subscription, partition, fence, position, saved_us FROM checkpoints"
     ):
-        what = f"The checkpoint of subscription {name!r:.80}"
+        what = f"The checkpoint of subscription {quoted(name)}"
         if not isinstance(name, str) or partition != 0 or not isinstance(fence, int) or fence < 1:
             yield f"{what} has a name, partition or fencing number that can't be."
         elif (position is None) != (saved_us is None):
             yield f"{what} has a position without a time, or a time without a position."
         elif position is not None and not (isinstance(position, int) and position >= 0):
-            yield f"{what} is at {position!r}, which is no position."
+            yield f"{what} is at {quoted(position)}, which is no position."
         elif position is not None and position > head:
             yield f"{what} is at {position}, and the log ends at {head}."
 
@@ -305,10 +311,10 @@ def _snapshots(connection: sqlite3.Connection) -> Iterator[str]:
         "SELECT stream_id, schema, version, data, "
         "(SELECT max(event_id) + 1 FROM events WHERE events.stream_id = snapshots.stream_id) FROM snapshots"
     ):
-        what = f"The snapshot {schema!r:.80} of stream {stream_id!r:.80}"
+        what = f"The snapshot {quoted(schema)} of stream {quoted(stream_id)}"
         if not isinstance(stream_id, str) or not isinstance(schema, str):
             yield f"{what} has a stream id or schema that is not text."
         elif not isinstance(version, int) or not 0 <= version <= (known or 0):
-            yield f"{what} is of version {version!r}, and the stream has {known or 0} events."
+            yield f"{what} is of version {quoted(version)}, and the stream has {known or 0} events."
         elif not _is_json(data) and not isinstance(data, bytes):
             yield f"{what} is no JSON."

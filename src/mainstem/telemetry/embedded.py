@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import re
 import sys
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -19,6 +19,8 @@ from types import TracebackType
 from typing import Any, Final, Protocol, TypeAlias
 
 from mainstem.errors import InvalidInput
+from mainstem.guard import Guard
+from mainstem.printable import quoted
 from mainstem.telemetry.metrics import ALL, SPAN_DURATION
 from mainstem.telemetry.port import Attributes, Metric
 
@@ -44,6 +46,19 @@ class Output(Protocol):
 
     def write(self, text: str, /) -> Any: ...
     def flush(self) -> Any: ...
+
+
+class _Held:
+    """What was recorded since the last flush. A forked child leaves its parent's to the parent."""
+
+    __slots__ = ("process", "series", "since", "values")
+
+    def __init__(self, since: float) -> None:
+        self.process = os.getpid()
+        self.values: dict[Dimensions, dict[Metric, list[float]]] = {}
+        self.series = 0
+        self.since = since
+        """When the first of it was recorded."""
 
 
 class EmbeddedMetrics:
@@ -81,14 +96,10 @@ class EmbeddedMetrics:
         self._flush_seconds = flush_seconds
         self._only = None if only is None else frozenset(only)
         self._clock = clock
-        # Reentrant: a signal handler may append, and so record, while it interrupts one who records.
-        self._lock = threading.RLock()
-        self._writing = threading.RLock()
+        self._keeping = Guard()
+        self._writing = Guard()
         """Lines of two threads do not mix."""
-        self._held: dict[Dimensions, dict[Metric, list[float]]] = {}
-        self._series = 0
-        self._since: float | None = None
-        """When the first of what is held was recorded."""
+        self._held = _Held(0.0)
 
     def record(self, metric: Metric, value: float, attributes: Attributes | None = None) -> None:
         """Keep it for the next flush."""
@@ -97,7 +108,7 @@ class EmbeddedMetrics:
         if self._only is not None and metric not in self._only:
             return
         dimensions = tuple((attributes or {}).items())
-        with self._lock:
+        with self._keeping():
             due = self._keep(metric, value, dimensions)
             taken = self._take() if due else {}
         self._print(taken)
@@ -108,7 +119,7 @@ class EmbeddedMetrics:
 
     def flush(self) -> None:
         """Print what was recorded since the last time."""
-        with self._lock:
+        with self._keeping():
             taken = self._take()
         self._print(taken)
 
@@ -138,13 +149,14 @@ class EmbeddedMetrics:
     def _keep(self, metric: Metric, value: float, attributes: tuple[Any, ...]) -> bool:
         """Hold one value. Answers whether what is held is to be printed now."""
         now = self._clock()
-        if self._since is None:
-            self._since = now
-        metrics = self._held.setdefault(attributes, {})
+        held = self._held
+        if held.series == 0 or held.process != os.getpid():
+            held = self._held = _Held(now)
+        metrics = held.values.setdefault(attributes, {})
         values = metrics.get(metric)
         if values is None:
             metrics[metric] = [value]
-            self._series += 1
+            held.series += 1
         elif metric.kind == "histogram":
             values.append(value)
         elif metric.kind == "counter":
@@ -152,16 +164,14 @@ class EmbeddedMetrics:
         else:
             values[0] = value
         return (
-            now - self._since >= self._flush_seconds
-            or self._series >= _MOST_SERIES
+            now - held.since >= self._flush_seconds
+            or held.series >= _MOST_SERIES
             or (values is not None and len(values) >= _MOST_VALUES)
         )
 
     def _take(self) -> dict[Dimensions, dict[Metric, list[float]]]:
-        taken, self._held = self._held, {}
-        self._series = 0
-        self._since = None
-        return taken
+        taken, self._held = self._held, _Held(0.0)
+        return taken.values if taken.process == os.getpid() else {}
 
     # Printing
 
@@ -176,7 +186,7 @@ class EmbeddedMetrics:
         ]
         try:
             stream = self._stream or sys.stdout
-            with self._writing:
+            with self._writing():
                 stream.write("".join(lines))
                 stream.flush()
         except Exception as error:  # a full disk or a closed pipe, which is not the store's concern
@@ -232,11 +242,11 @@ def _check_namespace(namespace: str) -> None:
         r"[\w.\-/#:]{1,255}", namespace, re.ASCII
     ):
         raise InvalidInput(
-            f"namespace={namespace!r:.80}: a namespace is 1 to 255 letters, digits and . - _ / # : signs."
+            f"namespace={quoted(namespace)}: a namespace is 1 to 255 letters, digits and . - _ / # : signs."
         )
     if namespace.startswith(("AWS/", ":")):
         raise InvalidInput(
-            f"namespace={namespace!r:.80}: that is CloudWatch's own; take another beginning."
+            f"namespace={quoted(namespace)}: that is CloudWatch's own; take another beginning."
         )
 
 
@@ -248,15 +258,15 @@ def _checked(dimensions: Mapping[str, str]) -> dict[str, str]:
     for name, value in dimensions.items():
         if not isinstance(name, str) or not re.fullmatch(r"[!-9;-~][!-~]*", name):
             raise InvalidInput(
-                f"dimensions: {name!r:.80} is no name of a dimension. Take ASCII letters and digits."
+                f"dimensions: {quoted(name)} is no name of a dimension. Take ASCII letters and digits."
             )
         if len(name) > _LONGEST_NAME or name in _TAKEN:
             raise InvalidInput(
-                f"dimensions: {name!r:.80} is too long or means something already. Take another name."
+                f"dimensions: {quoted(name)} is too long or means something already. Take another name."
             )
         if not isinstance(value, str) or value != _value(value):
             raise InvalidInput(
-                f"dimensions: the value of {name!r} is not 1 to {_LONGEST_VALUE} characters of "
+                f"dimensions: the value of {quoted(name)} is not 1 to {_LONGEST_VALUE} characters of "
                 "printable ASCII."
             )
     return dict(dimensions)

@@ -6,13 +6,13 @@ such: ``db.system.name``, ``db.namespace`` (the store's name), ``db.operation.na
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from mainstem.errors import InvalidInput
+from mainstem.guard import Guard
 from mainstem.telemetry.port import Attributes, Failure, Metric
 
 if TYPE_CHECKING:
@@ -84,14 +84,13 @@ class OpenTelemetry:
         self._tracer = trace.get_tracer(_SCOPE, tracer_provider=tracer_provider)
         self._instruments: dict[Metric, Callable[[float, Mapping[str, str | int | float]], None]]
         self._instruments = {}
-        # Reentrant: a signal handler may append, and so record, while it interrupts one who records.
-        self._making = threading.RLock()
+        self._making = Guard()
 
     def record(self, metric: Metric, value: float, attributes: Attributes | None = None) -> None:
         """On an instrument named ``mainstem.`` and the metric's name."""
         tell = self._instruments.get(metric)
         if tell is None:
-            with self._making:
+            with self._making():
                 tell = self._instruments.setdefault(metric, self._instrument(metric))
         tell(value, _named(attributes or {}))
 

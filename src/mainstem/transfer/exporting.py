@@ -14,6 +14,7 @@ import msgspec
 from mainstem.errors import InvalidInput
 from mainstem.events import RecordedEvent
 from mainstem.jsonlines import BEGINNING_OF_LINE, encode_line
+from mainstem.printable import quoted
 from mainstem.store import Store
 from mainstem.transfer.compression import Compression, compress, may_be
 from mainstem.transfer.contents import Unreadable, check_mode, contents, whole_pieces
@@ -203,7 +204,7 @@ def _check_last(store: Store, last: _Last) -> None:
         found = next(events, None)
     if found is None or (found.stream_id, found.event_id) != (last.stream_id, last.event_id):
         raise _not_resumable(
-            f"its last event, {last.event_id} of stream {last.stream_id!r:.80}, is not what this store "
+            f"its last event, {last.event_id} of stream {quoted(last.stream_id)}, is not what this store "
             f"has at position {last.position}"
         )
 

@@ -11,6 +11,7 @@ from typing import IO, Any, Final
 from mainstem.errors import ImportConflict, InvalidInput, InvalidLine
 from mainstem.jsonlines import decode_line
 from mainstem.port import ImportedEvent, Limits
+from mainstem.printable import quoted
 from mainstem.restoring import check_imported
 from mainstem.store import Store
 from mainstem.transfer.contents import CutOff, Unreadable, check_mode, lines
@@ -152,7 +153,7 @@ def _check_commit(commit: list[Numbered], limits: Limits, name: str) -> None:
     else:
         return
     raise InvalidLine(
-        f"commit {event.commit_id!r} begins here and has {too_long}, the most that the store takes.",
+        f"commit {quoted(event.commit_id)} begins here and has {too_long}, the most that the store takes.",
         name,
         number,
     )

@@ -6,6 +6,7 @@ import re
 from typing import Final, Literal, NamedTuple, TypeAlias, cast
 
 from mainstem.errors import InvalidInput
+from mainstem.printable import quoted
 
 _FORM: Final = re.compile(
     r"arn:aws(?:-[a-z]+)*:(?P<service>[a-z]+):(?P<region>[a-z0-9-]+):(?P<account>\d{12})"
@@ -38,7 +39,7 @@ def parse(arn: str) -> Arn:
     form = found and _RESOURCES.get(found["service"])
     if not found or not form or not form.fullmatch(found["resource"]):
         raise InvalidInput(
-            f"{arn!r:.200} is not the ARN of an EventBridge bus (arn:aws:events:…:event-bus/…), an SNS "
+            f"{quoted(arn, 200)} is not the ARN of an EventBridge bus (arn:aws:events:…:event-bus/…), an SNS "
             "topic (arn:aws:sns:…), an SQS queue (arn:aws:sqs:…) or a Kinesis data stream "
             "(arn:aws:kinesis:…:stream/…)."
         )

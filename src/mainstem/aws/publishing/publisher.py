@@ -24,6 +24,7 @@ from mainstem.aws.publishing.target import Refusal, Target, is_passing
 from mainstem.errors import InvalidInput, PublicationFailed
 from mainstem.events import RecordedEvent
 from mainstem.positions import Partition, Position
+from mainstem.printable import quoted
 
 TooLargeChoice = Literal["reference", "fail"]
 
@@ -64,7 +65,7 @@ class Publisher:
         Raises `InvalidInput` for any other ARN.
         """
         if too_large not in ("reference", "fail"):
-            raise InvalidInput(f"too_large={too_large!r}: give 'reference' or 'fail'.")
+            raise InvalidInput(f"too_large={quoted(too_large)}: give 'reference' or 'fail'.")
         self._arn = parse(target_arn)
         self._source = source
         self._too_large = too_large

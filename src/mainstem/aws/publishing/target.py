@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 from mainstem.aws.publishing.envelope import Message
 from mainstem.errors import InvalidInput
 from mainstem.events import utf8_length
+from mainstem.printable import quoted
 
 _LEAST_BYTES: Final = 16 * 1024
 """What an event takes without payload and metadata, if every character of its ids has to be escaped."""
@@ -110,9 +111,9 @@ def _refusal(code: str | None) -> Refusal | None:
 
 def checked(max_bytes: int, most: int) -> int:
     """Raise `InvalidInput` for a size that no target of the kind can be set to."""
-    if isinstance(max_bytes, bool) or not _LEAST_BYTES <= max_bytes <= most:
+    if type(max_bytes) is not int or not _LEAST_BYTES <= max_bytes <= most:
         raise InvalidInput(
-            f"max_bytes={max_bytes!r}: give what the target is set to, from {_LEAST_BYTES:,} to "
+            f"max_bytes={quoted(max_bytes)}: give what the target is set to, from {_LEAST_BYTES:,} to "
             f"{most:,} bytes."
         )
     return max_bytes

@@ -1,4 +1,6 @@
-"""Locks for passages that wait for nothing. (Who takes turns does without: `mainstem.dynamodb.holds`.)"""
+"""Locks for passages that wait for no other's turn. (Who takes turns does without them:
+`mainstem.dynamodb.holds`.)
+"""
 
 from __future__ import annotations
 
