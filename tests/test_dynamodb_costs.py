@@ -17,6 +17,8 @@ from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.port import StoredSnapshot
 from mainstem.positions import Expected, Partition, Position, Version
 
+pytestmark = pytest.mark.usefixtures("no_time_passes")
+
 
 def events(count: int) -> list[NewEvent]:
     return [NewEvent("Placed", {"number": number}) for number in range(count)]

@@ -25,6 +25,8 @@ from mainstem.errors import InvalidInput
 from mainstem.telemetry import OpenTelemetry
 from mainstem.telemetry.metrics import ALL
 
+pytestmark = pytest.mark.usefixtures("no_time_passes")
+
 SECRET = "hunter2"
 STREAM = "patient-4711"
 EVENTS = [NewEvent("Admitted", {"word": SECRET}, {"by": SECRET})]

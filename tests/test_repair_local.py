@@ -32,6 +32,8 @@ from mainstem.dynamodb.requests import Put, Scan
 from mainstem.errors import InvalidInput, StoreNotFound
 from mainstem.port import Op
 
+pytestmark = pytest.mark.usefixtures("no_time_passes")
+
 Mainstem = Callable[..., tuple[int, str, str]]
 STREAMS = 6
 

@@ -22,6 +22,8 @@ from mainstem.dynamodb.packing import Packed
 from mainstem.dynamodb.view import Hint
 from mainstem.events import microseconds
 
+pytestmark = pytest.mark.usefixtures("no_time_passes")
+
 PUT = 1
 """Write units of the event's own item."""
 

@@ -52,6 +52,8 @@ from mainstem.telemetry.metrics import (
 )
 from telemetry_help import Failing, Told
 
+pytestmark = pytest.mark.usefixtures("no_time_passes")
+
 SECRET = "hunter2"
 STREAM = "patient-4711"
 

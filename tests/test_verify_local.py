@@ -20,6 +20,8 @@ from mainstem.dynamodb.verification import Stage
 from mainstem.errors import InvalidInput
 from mainstem.port import Op
 
+pytestmark = pytest.mark.usefixtures("no_time_passes")
+
 
 @pytest.fixture
 def url(dynamodb: dynamodb_local.Server) -> str:
