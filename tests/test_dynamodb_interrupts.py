@@ -34,9 +34,9 @@ from simulation.database import Database
 
 HERE = str(Path(mainstem.dynamodb.__file__).parent)
 TIMEOUT = 20.0
-BETWEEN = (dis.opmap["NOP"], dis.opmap["LOAD_CONST"])
+BETWEEN = tuple(dis.opmap[name] for name in ("NOP", "LOAD_CONST", "SWAP"))
 """What lines begin with that are no places where the interpreter looks for signals: the beginning of a
-``try``, which is not within it yet, and the way out of a ``with``."""
+``try``, which is not within it yet, and the way out of a ``with``, with a value or without."""
 
 
 class Interrupted(BaseException):

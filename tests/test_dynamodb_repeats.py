@@ -414,7 +414,7 @@ def test_a_store_that_is_made_says_that_it_keeps_markers(
     monkeypatch.setattr("mainstem.dynamodb.tables._check_log", lambda *_: None)
     monkeypatch.setattr("mainstem.dynamodb.tables._check_events", lambda *_, **__: None)
     assert noted(shop, shop.layout)["Markers"] == 1
-    assert shop.run(check("shop", shop.context())).marked
+    assert shop.run(check("shop", shop.context())).layout.marked
 
 
 def test_a_store_beside_events_that_are_there_does_not_until_it_is_repaired(
@@ -430,12 +430,12 @@ def test_a_store_beside_events_that_are_there_does_not_until_it_is_repaired(
             del item["CommitId"]
         shop.database.rows(shop.layout.events).write(Key("order-1", event_id), item, 0.0)
     assert "Markers" not in noted(shop, shop.layout)
-    shop.layout = shop.run(check("shop", shop.context()))
+    shop.layout = shop.run(check("shop", shop.context())).layout
     assert not shop.layout.marked
     assert [found(shop, each) for each in ("c-1", "c-2", "c-3")] == [1, 3, None]
     done = repaired(shop)
     assert (done.markers, done.holes, done.problems) == (2, {}, ())
-    shop.layout = shop.run(check("shop", shop.context()))
+    shop.layout = shop.run(check("shop", shop.context())).layout
     assert shop.layout.marked
     assert [found(shop, each) for each in ("c-1", "c-2", "c-3")] == [1, 3, None]
     assert markers(shop) == {("order-1", "c-1"): 1, ("order-1", "c-2"): 3}

@@ -212,7 +212,7 @@ def used_shop() -> Shop:
     append(shop, appender, "c-2", ("order-1", both, 1), ("é-2", other, 0))
     shop.database.now += 1
     append(shop, sequencing, "c-3", ("order-3", [EncodedEvent("OrderPlaced", "{}", None)], 0))
-    shop.run(sequencing.sequencer.catch_up("order-3", 1, Attempts(shop.context())))
+    shop.run(sequencing.sequencer.catch_up("order-3", 1, Attempts(sequencing.context)))
     shop.run(sequencing.sequencer.settle(0))
     claim = shop.run(appender.claim_checkpoint("invoices", Partition(0)))
     shop.run(appender.save_checkpoint(claim, Position(3)))

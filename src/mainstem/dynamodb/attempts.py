@@ -35,14 +35,10 @@ _LONGEST_PAUSE: Final = 1.0
 """Seconds. Doubled from the first to the longest, each taken at random between half and whole."""
 
 
-class Outdated(StoreBusy):
-    """What a write relies on was learned too long ago: it was not sent, or not once more."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "DynamoDB did not carry it out in so long that the tables may be others by now. Trying again "
-            "is safe."
-        )
+class Outdated(Exception):
+    """What a write relies on was learned too long ago: it was not sent, or not once more. For those who then
+    ask anew; no user sees it.
+    """
 
 
 class Attempts:
@@ -136,6 +132,18 @@ class Attempts:
                         f"({problem}), so it may have been carried out. Trying again is safe."
                     ) from busy
                 raise
+
+    def call_unbroken(self, request: Request, asked: Moment) -> Op[Any]:
+        """As `call`, for a write of many that need the tables to be those that were ``asked``. Raises
+        `StoreBusy` where they may have become others meanwhile.
+        """
+        try:
+            return (yield from self.call(request, lambda: self.still_holds(asked)))
+        except Outdated:
+            raise StoreBusy(
+                f"DynamoDB did not answer ({place_of(request)}) in so long that the tables may be others "
+                "by now. Trying again is safe."
+            ) from None
 
     def still_holds(self, asked: Moment) -> bool:
         """Whether the tables are those that were asked then, by this operation or shortly before: they have

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 from mainstem.dynamodb.attempts import Attempts
 from mainstem.dynamodb.layout import Layout, cursor_key, partition_key
@@ -41,8 +40,8 @@ class Cursors:
     def advance(self, attempts: Attempts, due: Mapping[str, Due], asked: Moment) -> Op[None]:
         """Raise cursors, and make those that are not there yet. None falls: others may be ahead.
 
-        By what the log said when it was ``asked``. Raises `Outdated`, as does `mark_settled`, where the
-        tables may have become others since.
+        By what the log said when it was ``asked``. Raises `StoreBusy`, as does `mark_settled`, where
+        the tables may have become others since.
         """
         first_time = [stream_id for stream_id, each in due.items() if each.first_id == 0]
         there = yield from self._make(attempts, due, first_time, asked)
@@ -54,7 +53,7 @@ class Cursors:
         self, attempts: Attempts, partition: int, head: Head, asked: Moment
     ) -> Op[None]:
         """Every batch below that position is reflected in the cursors."""
-        yield from attempts.call(
+        yield from attempts.call_unbroken(
             Update(
                 self._layout.log,
                 partition_key(partition),
@@ -62,7 +61,7 @@ class Cursors:
                 add={},
                 condition=AtMost("Settled", head.position),
             ),
-            partial(attempts.still_holds, asked),
+            asked,
         )
 
     def _make(
@@ -76,9 +75,7 @@ class Cursors:
             items = tuple(
                 cursor_item(each, due[each].events, due[each].last_position) for each in some
             )
-            codes = yield from attempts.call(
-                PutNew(self._layout.log, items), partial(attempts.still_holds, asked)
-            )
+            codes = yield from attempts.call_unbroken(PutNew(self._layout.log, items), asked)
             there += _with_code(some, codes, TAKEN)
             again = _transient(some, codes, TAKEN)
             if again:
@@ -96,9 +93,7 @@ class Cursors:
         while left:
             some, left = left[:MAX_STATEMENTS], left[MAX_STATEMENTS:]
             updates = tuple(self._raising(stream_id, due[stream_id]) for stream_id in some)
-            codes = yield from attempts.call(
-                UpdateEach(self._layout.log, updates), partial(attempts.still_holds, asked)
-            )
+            codes = yield from attempts.call_unbroken(UpdateEach(self._layout.log, updates), asked)
             again = _transient(some, codes, CONDITION_FAILED)
             if again:
                 left += again

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 
-from mainstem.dynamodb.attempts import Attempts
+from mainstem.dynamodb.attempts import Attempts, Outdated
 from mainstem.dynamodb.commits import Bounds, raw_size
 from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.event_items import Entry, EventItems
@@ -68,7 +68,7 @@ class Puts:
             answer = yield from attempts.call(
                 request, lambda: all(map(trust.holds, pending.relies_on))
             )
-        except StoreError:
+        except (StoreError, Outdated):
             if attempts.lost_replies == replies_lost:
                 pending.in_air.settle(token, lost=False)
             raise

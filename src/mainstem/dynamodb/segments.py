@@ -113,8 +113,8 @@ class Segmenter:
             if not (gathered.more or self._is_enough(segment)):
                 break
             ratio = found_ratio
-            refused = yield from attempts.call(
-                Put(self._layout.log, segment, Absent()), partial(attempts.still_holds, asked)
+            refused = yield from attempts.call_unbroken(
+                Put(self._layout.log, segment, Absent()), asked
             )
             if refused is None:
                 done = Segmented(done.segments + 1, done.events + int(segment["Count"]))
@@ -221,7 +221,7 @@ class Segmenter:
         self, attempts: Attempts, partition: int, mark: str, position: int, asked: Moment
     ) -> Op[None]:
         """Raise a mark of the partition. None falls."""
-        yield from attempts.call(
+        yield from attempts.call_unbroken(
             Update(
                 self._layout.log,
                 partition_key(partition),
@@ -229,7 +229,7 @@ class Segmenter:
                 add={},
                 condition=AtMost(mark, position),
             ),
-            partial(attempts.still_holds, asked),
+            asked,
         )
 
     def _empty(self, attempts: Attempts, batches: Sequence[Item], asked: Moment) -> Op[None]:
@@ -245,8 +245,8 @@ class Segmenter:
         ]
         while left:
             some, left = left[:MAX_STATEMENTS], left[MAX_STATEMENTS:]
-            codes = yield from attempts.call(
-                UpdateEach(self._layout.log, tuple(some)), partial(attempts.still_holds, asked)
+            codes = yield from attempts.call_unbroken(
+                UpdateEach(self._layout.log, tuple(some)), asked
             )
             again = [
                 update

@@ -199,7 +199,10 @@ class Turns:
                 )
             except BaseException as error:
                 self._forget(heads)
-                if isinstance(error, StoreError) and attempts.lost_replies == replies_lost:
+                if (
+                    isinstance(error, (StoreError, Outdated))
+                    and attempts.lost_replies == replies_lost
+                ):
                     _ruled_out(group, token, lost=False)
                 if isinstance(error, Outdated):
                     continue
