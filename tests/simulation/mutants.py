@@ -80,7 +80,7 @@ MUTANTS = (
         "S2",
         [
             Edit("attempts", "self.lost_replies += 1  # nobody", "pass  # nobody"),
-            Edit("turns", "if isinstance(error, StoreError) and attempts", "if attempts"),
+            Edit("turns", "if is_told and attempts", "if attempts"),
         ],
     ),
     Mutant(
@@ -362,8 +362,7 @@ MUTANTS = (
         [
             Edit(
                 "cursors",
-                "codes = yield from attempts.call(\n                PutNew(self._layout.log, items), "
-                "partial(attempts.still_holds, asked)\n            )",
+                "codes = yield from attempts.call_unbroken(PutNew(self._layout.log, items), asked)",
                 "codes = [None] * len(items)\n"
                 "            for item in items:\n"
                 "                yield from attempts.call(Put(self._layout.log, item))",

@@ -67,10 +67,10 @@ def mutated(
 
 
 def _set_in_package(name: str, module: ModuleType | None) -> None:
-    """A package has its modules as attributes, too."""
+    """A package has its modules as attributes, too. One that was exchanged as a whole is as it was."""
     package, _, attribute = name.rpartition(".")
     there = sys.modules.get(package)
-    if there is None:
+    if there is None or _is_ours(package):
         return
     if module is not None:
         setattr(there, attribute, module)

@@ -199,10 +199,8 @@ class Turns:
                 )
             except BaseException as error:
                 self._forget(heads)
-                if (
-                    isinstance(error, (StoreError, Outdated))
-                    and attempts.lost_replies == replies_lost
-                ):
+                is_told = isinstance(error, (StoreError, Outdated))
+                if is_told and attempts.lost_replies == replies_lost:
                     _ruled_out(group, token, lost=False)
                 if isinstance(error, Outdated):
                     continue
