@@ -16,7 +16,14 @@ import pytest
 from fastapi import Depends, FastAPI, HTTPException, Request
 
 import mainstem
-from mainstem import ANY, Append, AsyncStore, StoreBusy, StoreClosed, VersionConflict
+from mainstem import (
+    ANY,
+    Append,
+    AsyncStore,
+    StoreBusy,
+    StoreClosed,
+    VersionConflict,
+)
 from mainstem.sqlite.tickets import Write
 from sqlite_help import PATIENCE, locked, new, url_of
 
@@ -82,6 +89,37 @@ def test_a_deadline_passes_without_blocking_the_loop(tmp_path: Path) -> None:
             assert await store.version("a") == 0
 
     run(main)
+
+
+def test_each_task_is_told_at_its_own_deadline_while_the_writing_thread_hangs(
+    tmp_path: Path,
+) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def hanging(_: sqlite3.Connection) -> None:
+        begun.set()
+        assert go.wait(PATIENCE)
+
+    async def main() -> None:
+        async with mainstem.connect_async(url_of(tmp_path / "shop.db", timeout=0.05)) as store:
+            first = asyncio.create_task(store._driver._write(Write(hanging)))  # type: ignore[attr-defined]
+            await asyncio.to_thread(begun.wait, PATIENCE)
+            early = asyncio.create_task(store.append("a", new(1), expected=ANY))
+            await asyncio.sleep(0.02)  # deadlines that differ
+            late = asyncio.create_task(store.append("a", new(2), expected=ANY))
+            results = await asyncio.gather(early, late, return_exceptions=True)
+            assert [type(result) for result in results] == [StoreBusy] * 2
+            assert not first.done()
+            go.set()
+            await first
+            await store.append("b", new(1), expected=0)
+            assert await store.version("a") == 0
+            assert store._driver._waiting._timer is None, "it would keep the store alive"  # type: ignore[attr-defined]
+
+    try:
+        run(main)
+    finally:
+        go.set()
 
 
 def test_a_waiting_subscription_leaves_the_loop_to_others(tmp_path: Path) -> None:
