@@ -102,14 +102,20 @@ class Changes:
             world.history.expect("S1", not done.holes, f"holes: {done.holes}")
 
 
-def repair_all(adapter: DynamoAdapter, layout: Layout, luck: random.Random | None) -> Op[None]:
-    """Everything is in the log, settled and segmented. With ``luck``: as the command does it."""
+def repair_all(
+    adapter: DynamoAdapter, layout: Layout, luck: random.Random | None, unfinished: int
+) -> Op[None]:
+    """Everything is in the log, settled and segmented. With ``luck``: as the command does it.
+
+    ``unfinished``: so many items of large commits did crashes leave to whoever comes next.
+    """
     after: Key | None = None
     went_on = luck is not None
     while luck is not None and went_on:
         done = yield from command(adapter, layout, adapter.context, luck)
         assert not done.rebuilt, "all is as it should be"
-        assert not done.put_back
+        unfinished -= done.put_back
+        assert unfinished >= 0, "nothing else is to be put back"
         # One that a crash broke off has only what was there when it began.
         went_on = done.resumed
     while luck is None:

@@ -15,6 +15,7 @@ from mainstem.dynamodb.context import Context
 from mainstem.dynamodb.event_items import EventItems
 from mainstem.dynamodb.findings import Verdict
 from mainstem.dynamodb.layout import Layout
+from mainstem.dynamodb.requests import Key
 from mainstem.dynamodb.segments import SegmentSize
 from mainstem.dynamodb.view import Hint, Window
 from mainstem.errors import StoreDenied
@@ -200,7 +201,8 @@ class World:
         # Where the log is written with each append, nothing needs a repair.
         if self.is_mixed or self.random.random() < 0.5:
             luck = self.random if self.random.random() < 0.5 else None
-            self.simulation.start(Process(98), repair_all(adapter, self.layout, luck), _ended)
+            repair = repair_all(adapter, self.layout, luck, self._unfinished())
+            self.simulation.start(Process(98), repair, _ended)
             self.simulation.run()
         if self.workers is None and self.random.random() < 0.3:
             self._verify_beside_writers()
@@ -216,6 +218,16 @@ class World:
         for operation in operations:
             self.simulation.start(Process(99), operation, _ended)
         self.simulation.run()
+
+    def _unfinished(self) -> int:
+        """Events that the log has, and the events table not yet."""
+        truth = Truth(self.layout, self.database, self.history)
+        there = self.database.rows(self.layout.events).items
+        return sum(
+            Key(stream_id, placed.event.event_id) not in there
+            for stream_id, events in truth.streams.items()
+            for placed in events
+        )
 
     def _append(self, adapter: DynamoAdapter) -> Op[None]:
         """Whoever writes the log with an append can write, whatever is not sequenced yet."""
