@@ -16,14 +16,7 @@ import pytest
 from fastapi import Depends, FastAPI, HTTPException, Request
 
 import mainstem
-from mainstem import (
-    ANY,
-    Append,
-    AsyncStore,
-    StoreBusy,
-    StoreClosed,
-    VersionConflict,
-)
+from mainstem import ANY, Append, AsyncStore, StoreBusy, StoreClosed, VersionConflict
 from mainstem.sqlite.tickets import Write
 from sqlite_help import PATIENCE, locked, new, url_of
 

@@ -134,7 +134,8 @@ class SimulatedStream:
         while self._pending and self._pending[0].at <= now:
             self._add(self._pending.pop(0))
         for run in self.runs.values():
-            run.trimmed = bisect.bisect_left(run.times, now - self.nature.retention)
+            old = bisect.bisect_left(run.times, now - self.nature.retention)
+            run.trimmed = max(run.trimmed, old)
 
     def split(self, run: Run) -> None:
         """Into two, or one that goes on."""

@@ -17,6 +17,8 @@ from simulation.stream import Nature, SimulatedStream
 if TYPE_CHECKING:
     from simulation.scenario import World
 
+_ROUND_SECONDS_A_SHARD = 0.08
+"""More than a worker needs for a shard, of the simulated time."""
 _IDLE_TURNS = 20
 """So often in a row nothing new, a twentieth of a second apart, and all records have come and are read."""
 
@@ -72,6 +74,7 @@ class Workers:
 
     def run_last(self) -> Op[None]:
         """One more, until there is nothing left for it to do. Then all that was written is in the log."""
+        self._slow_down()
         worker = self._worker()
         idle = 0
         while idle < _IDLE_TURNS:
@@ -80,6 +83,18 @@ class Workers:
             idle = 0 if moved or status.unclear or status.repairing else idle + 1
             yield Sleep(0.05)
         yield from worker.stop()
+
+    def _slow_down(self) -> None:
+        """What is over before a worker has been at every shard once would have it begin anew for ever. Of
+        the real stream's times there is room for thousands of rounds.
+        """
+        nature, shards = self.stream.nature, len(self.stream.runs)
+        retention = max(nature.retention, 2 * _ROUND_SECONDS_A_SHARD * shards)
+        self.stream.nature = nature._replace(
+            iterator_seconds=max(nature.iterator_seconds, _ROUND_SECONDS_A_SHARD * shards),
+            retention=retention,
+        )
+        self._pace = replace(self._pace, retention_seconds=retention / 2)
 
     def _later(self, number: int) -> None:
         self._world.simulation.at(0.1 * self._random.random(), lambda: self._start(number))
