@@ -30,7 +30,7 @@ from mainstem.sqlite import group_commit
 from mainstem.sqlite.engine import Engine
 from mainstem.sqlite.group_commit import GroupCommit
 from mainstem.sqlite.settings import Settings
-from mainstem.sqlite.tickets import Outcome, Ticket, Write
+from mainstem.sqlite.tickets import Outcome, Ticket, Write, answer_in_turn
 from mainstem.sqlite.transactions import MOST_TOGETHER, Transaction
 from sqlite_help import PATIENCE, locked
 
@@ -122,6 +122,36 @@ def wait_until_queued(commits: GroupCommit, count: int) -> None:
     tick = threading.Event()
     while len(commits._waiting) < count:
         tick.wait(0.001)
+
+
+def test_callers_who_were_answered_together_wake_each_other() -> None:
+    tickets = [Write(insert(name)) for name in "abc"]
+    answers = [Outcome(number, None) for number in range(3)]
+    answer_in_turn(list(zip(tickets, answers, strict=True)))
+    woken = []
+    for ticket in tickets:
+        woken.append([each._done.locked() for each in tickets].count(False))
+        assert ticket.wait(0)
+        assert ticket.wait(0)  # as after an interrupt that came behind the first
+    assert woken == [1, 2, 3]
+    assert [ticket.outcome for ticket in tickets] == answers
+
+
+def test_a_caller_who_is_held_up_does_not_hold_up_those_who_were_answered_with_it() -> None:
+    held_up, behind, last = tickets = [Write(insert(name)) for name in "abc"]
+    waits = threading.Event()
+
+    def waiting() -> bool:
+        waits.set()
+        return behind.wait(PATIENCE)
+
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(waiting)
+        assert waits.wait(PATIENCE)
+        answer_in_turn([(ticket, Outcome(None, None)) for ticket in tickets])
+        assert answer.result(PATIENCE)  # though nobody has waited for the first, and passed it on
+    assert not last._done.locked()
+    assert held_up.wait(0)
 
 
 @pytest.mark.parametrize("broken", [0, 1, 2])

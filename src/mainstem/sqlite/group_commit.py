@@ -27,7 +27,7 @@ from mainstem.sqlite.connections import begin, connect_for_writing
 from mainstem.sqlite.faults import FAULTS, translate
 from mainstem.sqlite.files import StoreFile
 from mainstem.sqlite.settings import Settings
-from mainstem.sqlite.tickets import Outcome, Ticket, Work, Write
+from mainstem.sqlite.tickets import Outcome, Ticket, Work, Write, answer_in_turn
 from mainstem.sqlite.transactions import Transaction
 
 _SHORTEST_WAIT: Final = 0.0003
@@ -370,11 +370,15 @@ class GroupCommit:
                 yield ticket
 
     def _answer(self, outcomes: list[tuple[Ticket, Outcome]]) -> None:
+        threads: list[tuple[Ticket, Outcome]] = []
         told: dict[Any, list[Ticket]] = {}
         for ticket, outcome in outcomes:
-            ticket.answer(outcome)
-            if ticket.tell is not None:
+            if ticket.tell is None:
+                threads.append((ticket, outcome))
+            else:
+                ticket.outcome = outcome
                 told.setdefault(ticket.tell, []).append(ticket)
+        answer_in_turn(threads)
         for tell, tickets in told.items():
             tell(tickets)
 

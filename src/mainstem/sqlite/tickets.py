@@ -11,7 +11,7 @@ import asyncio
 import sqlite3
 import time
 from _thread import allocate_lock
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from mainstem.errors import MainstemError, OutcomeUnknown
@@ -45,6 +45,7 @@ class Ticket:
 
     __slots__ = (
         "_done",
+        "_follower",
         "_owner",
         "deadline",
         "future",
@@ -73,6 +74,8 @@ class Ticket:
         # Only ever released by whoever answers, so a signal handler can't meet it held by its own thread.
         self._done = allocate_lock()
         self._done.acquire()
+        self._follower: Ticket | None = None
+        """Whose caller is woken by this one's."""
 
     def take(self) -> bool:
         """Whether the writing thread is to carry it out. False: it was withdrawn."""
@@ -97,13 +100,22 @@ class Ticket:
 
     def wait(self, seconds: float) -> bool:
         """Wait for the answer; False where it did not come in that time. For one thread."""
-        if self.outcome is not None or self._done.acquire(timeout=min(seconds, _SLICE)):
-            return True
-        until = time.monotonic() + seconds - _SLICE
-        while (left := until - time.monotonic()) > 0:
-            if self._done.acquire(timeout=min(left, _SLICE)):
-                return True
-        return False
+        if not self._is_answered(min(seconds, _SLICE)):
+            until = time.monotonic() + seconds - _SLICE
+            while (left := until - time.monotonic()) > 0:
+                if self._is_answered(min(left, _SLICE)):
+                    break
+            else:
+                return False
+        follower, self._follower = self._follower, None
+        if follower is not None:
+            follower._done.release()
+        return True
+
+    def _is_answered(self, seconds: float) -> bool:
+        # An outcome without its waking: the caller who is to pass it on is held up, perhaps in a handler
+        # of a signal.
+        return self.outcome is not None or self._done.acquire(timeout=seconds)
 
     def is_interruption(self, error: BaseException) -> bool:
         """Whether the error came from outside while the work was asked for, and is not its outcome."""
@@ -120,6 +132,20 @@ class Ticket:
         if outcome.error is None:
             return Fate.WRITTEN
         return Fate.UNKNOWN if isinstance(outcome.error, OutcomeUnknown) else Fate.NOT_WRITTEN
+
+
+def answer_in_turn(outcomes: Sequence[tuple[Ticket, Outcome]]) -> None:
+    """As `Ticket.answer` for each, but each caller wakes the next.
+
+    Woken at the same moment, they would all wait for the interpreter's lock, and disturb whoever has it:
+    with 16 threads that took a tenth of the time of an append that is not flushed.
+    """
+    first = None
+    for ticket, outcome in reversed(outcomes):
+        ticket._follower, first = first, ticket
+        ticket.outcome = outcome  # may be seen at once, so all that it leads to is there
+    if first is not None:
+        first._done.release()
 
 
 class Write(Ticket):
