@@ -154,6 +154,16 @@ def test_a_caller_who_is_held_up_does_not_hold_up_those_who_were_answered_with_i
     assert held_up.wait(0)
 
 
+def test_a_busy_writing_thread_is_not_woken(engine: Engine) -> None:
+    held = Held(engine.commits)
+    tickets = [Write(insert(name)) for name in "abc"]
+    for ticket in tickets:
+        engine.commits.submit(ticket)
+    assert engine.commits._bell.empty()
+    held.let_go()
+    assert all(ticket.wait(PATIENCE) for ticket in tickets)
+
+
 @pytest.mark.parametrize("broken", [0, 1, 2])
 def test_a_work_that_fails_is_rolled_back_alone(engine: Engine, broken: int) -> None:
     works = [failing(name) if n == broken else insert(name) for n, name in enumerate("abc")]

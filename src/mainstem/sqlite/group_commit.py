@@ -19,7 +19,7 @@ from _thread import LockType, allocate_lock, get_ident, start_new_thread
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from mainstem.errors import MainstemError, OutcomeUnknown, StoreBusy, StoreClosed, StoreError
@@ -43,9 +43,11 @@ of 0 means not to wait for others, and the work itself takes time too."""
 _LOCKED: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_RECOVERY, sqlite3.SQLITE_LOCKED)
 """What passes by itself."""
 
-_GATHERING: Final = 0.00002
 _LONGEST_GATHERING: Final = 0.0003
 """Seconds that a transaction waits for those who were in the last one: less than it takes to flush."""
+
+_NEVER: Final = 2**62
+"""More than will ever wait."""
 
 _LOOK: Final = 0.02
 """Seconds between two looks whether a caller whose deadline has passed can be told something."""
@@ -63,6 +65,8 @@ class GroupCommit:
         """What is to be done next stands first."""
         self._bell: SimpleQueue[None] = SimpleQueue()
         """Rung when something waits or a flag was set. May be rung by a signal handler at any moment."""
+        self._rings_at = _NEVER
+        """How many have to wait for the bell to be rung. Each waking of the thread disturbs the callers."""
         self._transaction: Transaction | None = None
         """Under way at this moment."""
         self._last = 0
@@ -119,7 +123,8 @@ class GroupCommit:
             )
         ticket.deadline = time.monotonic() + self._settings.timeout
         self._waiting.append(ticket)
-        self._bell.put(None)
+        if len(self._waiting) >= self._rings_at:
+            self._bell.put(None)
         if not self._alive.locked():
             self._start()
 
@@ -283,13 +288,25 @@ class GroupCommit:
             elif self.is_closed:
                 return
             else:
-                self._bell.get()
+                self._listen()
+
+    def _listen(self) -> None:
+        self._rings_at = 1
+        if not self._waiting:  # what came before has not rung
+            self._bell.get()
+        self._rings_at = _NEVER
 
     def _let_others_come(self) -> None:
         """Those who were answered together mostly come again together, if they get the time for it."""
+        wanted = self._last
+        if len(self._waiting) >= wanted:
+            return
+        self._rings_at = wanted
         until = time.monotonic() + _LONGEST_GATHERING
-        while len(self._waiting) < self._last and time.monotonic() < until:
-            time.sleep(_GATHERING)
+        while len(self._waiting) < wanted and (left := until - time.monotonic()) > 0:
+            with suppress(Empty):
+                self._bell.get(timeout=left)
+        self._rings_at = _NEVER
 
     def _carry_out_some(self) -> None:
         try:
