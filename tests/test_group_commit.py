@@ -30,7 +30,7 @@ from mainstem.sqlite import group_commit
 from mainstem.sqlite.engine import Engine
 from mainstem.sqlite.group_commit import GroupCommit
 from mainstem.sqlite.settings import Settings
-from mainstem.sqlite.tickets import Outcome, Ticket, Write, answer_in_turn
+from mainstem.sqlite.tickets import Outcome, Ticket, Write, answer_all
 from mainstem.sqlite.transactions import MOST_TOGETHER, Transaction
 from sqlite_help import PATIENCE, locked
 
@@ -125,20 +125,28 @@ def wait_until_queued(commits: GroupCommit, count: int) -> None:
 
 
 def test_callers_who_were_answered_together_wake_each_other() -> None:
-    tickets = [Write(insert(name)) for name in "abc"]
-    answers = [Outcome(number, None) for number in range(3)]
-    answer_in_turn(list(zip(tickets, answers, strict=True)))
+    tickets = [Write(insert(name)) for name in "abcdefgh"]
+    answers = [Outcome(number, None) for number in range(8)]
+    answer_all(list(zip(tickets, answers, strict=True)))
     woken = []
     for ticket in tickets:
         woken.append([each._done.locked() for each in tickets].count(False))
         assert ticket.wait(0)
         assert ticket.wait(0)  # as after an interrupt that came behind the first
-    assert woken == [1, 2, 3]
+    assert woken == [1, 2, 3, 4, 5, 6, 7, 8]
     assert [ticket.outcome for ticket in tickets] == answers
 
 
+@pytest.mark.parametrize("count", [2, 100])
+def test_few_and_very_many_callers_are_woken_at_once(count: int) -> None:
+    tickets = [Write(insert("a")) for _ in range(count)]
+    answer_all([(ticket, Outcome(None, None)) for ticket in tickets])
+    assert not any(ticket._done.locked() for ticket in tickets)
+
+
 def test_a_caller_who_is_held_up_does_not_hold_up_those_who_were_answered_with_it() -> None:
-    held_up, behind, last = tickets = [Write(insert(name)) for name in "abc"]
+    tickets = [Write(insert(name)) for name in "abcdefgh"]
+    held_up, behind, next_one = tickets[:3]
     waits = threading.Event()
 
     def waiting() -> bool:
@@ -148,9 +156,9 @@ def test_a_caller_who_is_held_up_does_not_hold_up_those_who_were_answered_with_i
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(waiting)
         assert waits.wait(PATIENCE)
-        answer_in_turn([(ticket, Outcome(None, None)) for ticket in tickets])
+        answer_all([(ticket, Outcome(None, None)) for ticket in tickets])
         assert answer.result(PATIENCE)  # though nobody has waited for the first, and passed it on
-    assert not last._done.locked()
+    assert not next_one._done.locked()
     assert held_up.wait(0)
 
 

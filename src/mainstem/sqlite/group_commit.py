@@ -27,7 +27,7 @@ from mainstem.sqlite.connections import begin, connect_for_writing
 from mainstem.sqlite.faults import FAULTS, translate
 from mainstem.sqlite.files import StoreFile
 from mainstem.sqlite.settings import Settings
-from mainstem.sqlite.tickets import Outcome, Ticket, Work, Write, answer_in_turn
+from mainstem.sqlite.tickets import Outcome, Ticket, Work, Write, answer_all
 from mainstem.sqlite.transactions import Transaction
 
 _SHORTEST_WAIT: Final = 0.0003
@@ -395,7 +395,7 @@ class GroupCommit:
             else:
                 ticket.outcome = outcome
                 told.setdefault(ticket.tell, []).append(ticket)
-        answer_in_turn(threads)
+        answer_all(threads)
         for tell, tickets in told.items():
             tell(tickets)
 
