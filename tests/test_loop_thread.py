@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
+
+import pytest
 
 from mainstem.testing.loop_thread import LoopThread
 from sqlite_help import PATIENCE
@@ -60,3 +64,51 @@ def test_an_iteration_that_is_left_is_ended_when_its_loop_is_stopped() -> None:
     assert ended == [True]
     late = runner.iterate(items())
     assert list(late) == [1]
+
+
+class _Slow(AsyncGenerator[int, None]):
+    """Takes some turns of the loop to be closed."""
+
+    def __init__(self) -> None:
+        self.is_closed = False
+
+    async def asend(self, value: None) -> int:
+        return 1
+
+    async def athrow(self, *error: Any) -> int:
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        for _ in range(100):
+            await asyncio.sleep(0)
+        self.is_closed = True
+
+
+def test_an_iteration_that_is_left_while_its_loop_is_being_stopped_is_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runner = LoopThread()
+    left = _Slow()
+    shut_down = runner._loop.shutdown_asyncgens
+
+    async def left_meanwhile() -> None:
+        await shut_down()
+        runner._close(left)
+
+    monkeypatch.setattr(runner._loop, "shutdown_asyncgens", left_meanwhile)
+    runner.stop()
+    assert left.is_closed
+
+
+def test_nothing_is_begun_on_a_loop_that_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be destroyed while it is pending."""
+    runner = LoopThread()
+    stop = runner._loop.stop
+
+    def left_last() -> None:
+        runner._close(_Slow())
+        stop()
+
+    monkeypatch.setattr(runner._loop, "stop", left_last)
+    runner.stop()
+    assert not asyncio.all_tasks(runner._loop)

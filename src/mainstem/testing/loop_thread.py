@@ -28,6 +28,8 @@ class LoopThread:
         self._thread.start()
         self._stopped = False
         self._closing: set[asyncio.Task[None]] = set()
+        self._over = False
+        """Nothing is begun on the loop any more: every generator of its is closed."""
 
     def wait(self, coroutine: Coroutine[Any, Any, Item]) -> Item:
         """What the coroutine returns or raises. Once stopped, it runs on a loop of its own."""
@@ -60,6 +62,8 @@ class LoopThread:
             self._loop.call_soon_threadsafe(self._close, items)
 
     def _close(self, items: AsyncIterator[Any]) -> None:
+        if self._over:
+            return
         assert isinstance(items, AsyncGenerator)  # all of the stores' are
         closing = self._loop.create_task(_closed(items))
         self._closing.add(closing)  # or the loop forgets it
@@ -69,11 +73,27 @@ class LoopThread:
         """End the loop once everything that is under way on it has come to its end."""
         if self._stopped:
             return
-        self.wait(_others_ended())
+        self.wait(self._end_all())
         self._stopped = True
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    async def _end_all(self) -> None:
+        """Wait for everything, also for what is begun meanwhile: iterations may be collected as garbage in
+        any thread, until the very end.
+        """
+        are_closed = False
+        while True:
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            if others:
+                await asyncio.wait(others)
+            elif are_closed:
+                break
+            else:
+                await asyncio.get_running_loop().shutdown_asyncgens()
+                are_closed = True
+        self._over = True
 
 
 async def _next(items: AsyncIterator[Item]) -> Item | Literal[_End.END]:
@@ -85,10 +105,3 @@ async def _next(items: AsyncIterator[Item]) -> Item | Literal[_End.END]:
 
 async def _closed(items: AsyncGenerator[Any, None]) -> None:
     await items.aclose()
-
-
-async def _others_ended() -> None:
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    if others:
-        await asyncio.wait(others)
-    await asyncio.get_running_loop().shutdown_asyncgens()
