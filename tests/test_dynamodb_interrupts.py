@@ -31,6 +31,7 @@ from mainstem.events import NewEvent
 from mainstem.positions import ANY
 from mainstem.store import Store
 from simulation.database import Database
+from thrown import thrown
 
 HERE = str(Path(mainstem.dynamodb.__file__).parent)
 TIMEOUT = 20.0
@@ -303,21 +304,22 @@ def test_thousands_of_exceptions_double_nothing_and_lose_nothing(
 ) -> None:
     store, luck = remote.store(sequencing), random.Random(11)
     workers = [Worker(store, f"{n}", interrupted=n % 2 == 0) for n in range(6)]
-    for worker in workers:
-        worker.thread.start()
-    hunted = [worker for worker in workers if worker.interrupted]
-    raised = 0
-    pause = threading.Event()
-    while sum(worker.interrupts for worker in hunted) < 1_500:
-        raise_in(luck.choice(hunted).thread)
-        raised += 1
-        pause.wait(luck.random() * 0.001)
-        assert raised < 200_000, "it is stuck"
-    for worker in workers:
-        worker.stop = True
-    for worker in workers:
-        worker.thread.join(60)
-        assert not worker.thread.is_alive(), "it waits for ever"
+    with thrown(Interrupted):
+        for worker in workers:
+            worker.thread.start()
+        hunted = [worker for worker in workers if worker.interrupted]
+        raised = 0
+        pause = threading.Event()
+        while sum(worker.interrupts for worker in hunted) < 1_500:
+            raise_in(luck.choice(hunted).thread)
+            raised += 1
+            pause.wait(luck.random() * 0.001)
+            assert raised < 200_000, "it is stuck"
+        for worker in workers:
+            worker.stop = True
+        for worker in workers:
+            worker.thread.join(60)
+            assert not worker.thread.is_alive(), "it waits for ever"
     log = list(store.read_all()) if sequencing == "transactional" else None
     for worker in workers:
         assert not worker.foreign, worker.foreign[:3]
