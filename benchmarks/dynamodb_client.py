@@ -31,13 +31,13 @@ from rich.table import Table as Printed
 from benchmarks.canned_server import canned_server
 from mainstem import AsyncStore, JsonCodec, NewEvent, Store
 from mainstem.dynamodb.adapter import DynamoAdapter
-from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.drivers import BlockingDriver, connect_async, connect_blocking
-from mainstem.dynamodb.layout import Layout
-from mainstem.dynamodb.log_items import Head
-from mainstem.dynamodb.requests import Absent, Equals, Item, Put, Table, Transact
-from mainstem.dynamodb.session import Settings, open_session
-from mainstem.dynamodb.wire_requests import encode
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.drivers import BlockingDriver, connect_async, connect_blocking
+from mainstem.dynamodb.client.encoding import encode
+from mainstem.dynamodb.client.requests import Absent, Equals, Item, Put, Table, Transact
+from mainstem.dynamodb.client.session import Settings, open_session
+from mainstem.dynamodb.items.layout import Layout
+from mainstem.dynamodb.items.log_items import Head
 from mainstem.port import Op
 
 IN_FLIGHT = 32

@@ -24,11 +24,11 @@ from benchmarks.compare import Timing, timed
 from benchmarks.data import Line, incidents
 from benchmarks.dynamodb_store import Place, new_place, server
 from mainstem import JsonCodec, RecordedEvent
-from mainstem.dynamodb.event_items import Entry, EventItems
-from mainstem.dynamodb.layout import Layout
+from mainstem.dynamodb.items.event_items import Entry, EventItems
+from mainstem.dynamodb.items.layout import Layout
+from mainstem.dynamodb.items.packing import Packed
+from mainstem.dynamodb.log.view import Hint
 from mainstem.dynamodb.maintenance import Maintenance
-from mainstem.dynamodb.packing import Packed
-from mainstem.dynamodb.view import Hint
 
 EVENTS: Final = 100_000
 SHARDS: Final = 4

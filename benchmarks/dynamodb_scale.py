@@ -20,12 +20,12 @@ from benchmarks.compare import timed
 from benchmarks.data import incidents
 from benchmarks.dynamodb_store import Place, new_place, server
 from mainstem import NewEvent
-from mainstem.dynamodb.commits import Bounds, plan
-from mainstem.dynamodb.event_items import Entry, EventItems
-from mainstem.dynamodb.layout import Layout
-from mainstem.dynamodb.log_items import EMPTY
-from mainstem.dynamodb.packing import Packed
-from mainstem.dynamodb.requests import Put
+from mainstem.dynamodb.append.commits import Bounds, plan
+from mainstem.dynamodb.client.requests import Put
+from mainstem.dynamodb.items.event_items import Entry, EventItems
+from mainstem.dynamodb.items.layout import Layout
+from mainstem.dynamodb.items.log_items import EMPTY
+from mainstem.dynamodb.items.packing import Packed
 
 LENGTHS = (10, 1_000, 100_000)
 SIZES = (10_000, 100_000, 1_000_000)

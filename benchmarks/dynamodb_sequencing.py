@@ -23,9 +23,9 @@ from benchmarks.dynamodb_replay import packed
 from benchmarks.dynamodb_store import Place, new_place, server
 from mainstem import NewEvent
 from mainstem.dynamodb import create_tables, sequence
-from mainstem.dynamodb.event_items import Entry
+from mainstem.dynamodb.items.event_items import Entry
+from mainstem.dynamodb.log.view import Hint
 from mainstem.dynamodb.maintenance import Maintenance
-from mainstem.dynamodb.view import Hint
 
 EVENTS: Final = 6_000
 RATES: Final = (10, 100, 500)

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from mainstem.dynamodb.layout import Layout
-from mainstem.dynamodb.requests import (
+from mainstem.dynamodb.client.requests import (
     Acquire,
     Aside,
     BatchGet,
@@ -27,6 +26,7 @@ from mainstem.dynamodb.requests import (
     Update,
     UpdateEach,
 )
+from mainstem.dynamodb.items.layout import Layout
 from mainstem.port import Sleep
 
 _ACTIONS = {

@@ -10,9 +10,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from mainstem.dynamodb.adapter import DynamoAdapter
-from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.layout import Layout
-from mainstem.dynamodb.requests import Item, Key, Table
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.requests import Item, Key, Table
+from mainstem.dynamodb.items.layout import Layout
 from mainstem.port import Op, Result
 from mainstem.telemetry import Attributes, Metric
 from repair_help import Shop

@@ -93,7 +93,7 @@ def this_machine_only(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was asked once is trusted, however slow the machine is: for tests that count requests."""
-    from mainstem.dynamodb.trust import Trust
+    from mainstem.dynamodb.client.trust import Trust
 
     monkeypatch.setattr(
         Trust, "holds", lambda trust, moment, *_: moment is not None and trust.is_of_now(moment)

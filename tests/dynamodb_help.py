@@ -7,9 +7,14 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 from uuid import uuid4
 
-from mainstem.dynamodb.drivers import AsyncDriver, BlockingDriver, connect_async, connect_blocking
-from mainstem.dynamodb.requests import Table
-from mainstem.dynamodb.session import Settings
+from mainstem.dynamodb.client.drivers import (
+    AsyncDriver,
+    BlockingDriver,
+    connect_async,
+    connect_blocking,
+)
+from mainstem.dynamodb.client.requests import Table
+from mainstem.dynamodb.client.session import Settings
 from mainstem.port import Op
 
 KINDS = ("blocking", "async")

@@ -10,8 +10,8 @@ from mainstem import JsonCodec, Store
 from mainstem.codec import Codec
 from mainstem.dynamodb import create_tables
 from mainstem.dynamodb.adapter import DynamoAdapter
-from mainstem.dynamodb.context import system_clock
-from mainstem.dynamodb.drivers import BlockingDriver
+from mainstem.dynamodb.client.context import system_clock
+from mainstem.dynamodb.client.drivers import BlockingDriver
 from mainstem.dynamodb.open import open_blocking
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import sys
 
+from mainstem.dynamodb.log.segments import Segmenter, SegmentSize
 from mainstem.dynamodb.maintenance import Maintenance
-from mainstem.dynamodb.segments import Segmenter, SegmentSize
 
 SMALL = SegmentSize(least=1_000, most=8_000, events=200)
 

@@ -6,8 +6,8 @@ import os
 import sys
 
 from mainstem.dynamodb import sequence
-from mainstem.dynamodb.change_stream import Pace
-from mainstem.dynamodb.worker import Rhythm, WorkerStatus
+from mainstem.dynamodb.changes.change_stream import Pace
+from mainstem.dynamodb.changes.worker import Rhythm, WorkerStatus
 
 PACE = Pace(lease_seconds=1.0, refresh_seconds=0.2, save_seconds=0.1)
 RHYTHM = Rhythm(settle_seconds=0.5, round_seconds=1.0)

@@ -10,12 +10,12 @@ from typing import Any
 
 from mainstem.codec import JsonCodec
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
-from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.identity import ids_of
-from mainstem.dynamodb.layout import Layout
-from mainstem.dynamodb.requests import Aside, Compute, Control
-from mainstem.dynamodb.segments import SegmentSize
-from mainstem.dynamodb.view import Hint, Window
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.requests import Aside, Compute, Control
+from mainstem.dynamodb.items.identity import ids_of
+from mainstem.dynamodb.items.layout import Layout
+from mainstem.dynamodb.log.segments import SegmentSize
+from mainstem.dynamodb.log.view import Hint, Window
 from mainstem.errors import StoreDenied, StoreNotFound
 from mainstem.events import EncodedEvent
 from mainstem.port import LogPage, Op, Sleep, StreamWrite

@@ -6,13 +6,13 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mainstem.dynamodb import faults
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
-from mainstem.dynamodb.commits import Bounds
-from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.layout import Layout
-from mainstem.dynamodb.repair_run import Progress, RepairOptions, RepairRun
-from mainstem.dynamodb.requests import Acquire, Key, Page, Scan
+from mainstem.dynamodb.append.commits import Bounds
+from mainstem.dynamodb.client import faults
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.requests import Acquire, Key, Page, Scan
+from mainstem.dynamodb.items.layout import Layout
+from mainstem.dynamodb.repair.run import Progress, RepairOptions, RepairRun
 from mainstem.events import EncodedEvent
 from mainstem.port import Op, Result, Sleep, StreamWrite
 from mainstem.positions import Version

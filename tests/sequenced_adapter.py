@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from mainstem.dynamodb.adapter import DynamoAdapter
-from mainstem.dynamodb.layout import Layout
-from mainstem.dynamodb.view import Hint
+from mainstem.dynamodb.items.layout import Layout
+from mainstem.dynamodb.log.view import Hint
 from mainstem.events import AppendResult, StreamInfo
 from mainstem.port import Op, StoreStatus, StreamWrite
 

@@ -26,9 +26,9 @@ from mainstem.aws.deployment import Deployment
 from mainstem.aws.destruction import Destruction
 from mainstem.cli.app import run
 from mainstem.dynamodb import create_tables
-from mainstem.dynamodb.layout import AttributeNames, Layout
+from mainstem.dynamodb.client.requests import Table
+from mainstem.dynamodb.items.layout import AttributeNames, Layout
 from mainstem.dynamodb.open import parse
-from mainstem.dynamodb.requests import Table
 
 PYTHON = f"3.{sys.version_info.minor}"
 ARCHITECTURE = "x86_64" if os.uname().machine == "x86_64" else "arm64"

@@ -10,8 +10,8 @@ from aws_help import ShopPlace, Time, Told, event, failed, records_of
 from mainstem import InvalidInput
 from mainstem.aws.maintaining import Maintaining
 from mainstem.aws.sequencing import Sequencing
-from mainstem.dynamodb import verification
-from mainstem.dynamodb.segments import Segmenter, SegmentSize
+from mainstem.dynamodb.log.segments import Segmenter, SegmentSize
+from mainstem.dynamodb.verify import running as verification
 from mainstem.port import Sleep
 from repair_help import Shop
 

@@ -32,8 +32,9 @@ from mainstem.aws.stack.roles import (
 from mainstem.aws.stack.roles import statements as made_statements
 from mainstem.codec import JsonCodec
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
-from mainstem.dynamodb.commits import Bounds
-from mainstem.dynamodb.layout import (
+from mainstem.dynamodb.append.commits import Bounds
+from mainstem.dynamodb.client.requests import CHANGE_READS, Aside, Update
+from mainstem.dynamodb.items.layout import (
     LATENESS_KEY,
     TABLE_KEY,
     VERIFICATION_KEY,
@@ -45,11 +46,10 @@ from mainstem.dynamodb.layout import (
     shard_key,
     snapshot_key,
 )
-from mainstem.dynamodb.requests import CHANGE_READS, Aside, Update
-from mainstem.dynamodb.segments import Segmenter, SegmentSize
-from mainstem.dynamodb.sequencer import Sequencer
-from mainstem.dynamodb.tables import TableOptions, check, note
-from mainstem.dynamodb.view import Window
+from mainstem.dynamodb.items.tables import TableOptions, check, note
+from mainstem.dynamodb.log.segments import Segmenter, SegmentSize
+from mainstem.dynamodb.log.sequencer import Sequencer
+from mainstem.dynamodb.log.view import Window
 from mainstem.events import EncodedEvent
 from mainstem.port import ImportedEvent, Op, StoredSnapshot, StreamWrite
 from mainstem.streams import LogFilter

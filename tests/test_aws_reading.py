@@ -21,7 +21,7 @@ from mainstem import BEGINNING, END, Batch, InvalidInput, JsonCodec, Partition, 
 from mainstem.aws import projection_handler
 from mainstem.aws.reading import Reading, Subscribed
 from mainstem.aws.sequencing import Sequencing
-from mainstem.dynamodb.requests import Get, Update
+from mainstem.dynamodb.client.requests import Get, Update
 from mainstem.streams import LogFilter
 from repair_help import Shop
 

@@ -29,9 +29,9 @@ from mainstem import InvalidInput
 from mainstem.aws import environment
 from mainstem.aws.dead_letters import DeadLetters
 from mainstem.aws.sequencing import Sequencing
-from mainstem.dynamodb import faults
-from mainstem.dynamodb.layout import log_hash
-from mainstem.dynamodb.requests import Acquire, Compute, Put
+from mainstem.dynamodb.client import faults
+from mainstem.dynamodb.client.requests import Acquire, Compute, Put
+from mainstem.dynamodb.items.layout import log_hash
 from mainstem.port import Sleep
 from repair_help import Shop
 

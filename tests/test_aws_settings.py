@@ -14,9 +14,9 @@ import mainstem
 from mainstem import StoreFormatError
 from mainstem.aws import settings
 from mainstem.dynamodb import create_tables
-from mainstem.dynamodb.layout import AttributeNames, Layout
+from mainstem.dynamodb.items.layout import AttributeNames, Layout
+from mainstem.dynamodb.items.tables import TableOptions, events_table, log_table
 from mainstem.dynamodb.open import parse
-from mainstem.dynamodb.tables import TableOptions, events_table, log_table
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from mainstem.aws.stack.alarms import alarms
 from mainstem.aws.stack.functions import FUNCTIONS
 from mainstem.aws.stack.parameters import GROUPS, PARAMETERS
 from mainstem.dynamodb import AttributeNames
-from mainstem.dynamodb.layout import Layout
-from mainstem.dynamodb.tables import TableOptions, events_table, log_table
+from mainstem.dynamodb.items.layout import Layout
+from mainstem.dynamodb.items.tables import TableOptions, events_table, log_table
 from mainstem.telemetry import Metric, metrics
 from mainstem.telemetry.embedded import _title
 from mainstem.telemetry.metrics import ALL, OF_FUNCTIONS

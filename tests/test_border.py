@@ -14,12 +14,12 @@ import pytest
 from aws_help import ShopPlace, Time, event, failed
 from mainstem import JsonCodec, StoreDamaged
 from mainstem.aws.sequencing import Sequencing
-from mainstem.dynamodb.border import Border
-from mainstem.dynamodb.findings import Verdict
-from mainstem.dynamodb.layout import Layout, cursor_key
-from mainstem.dynamodb.requests import Get, Key, NotWhole, PartItem
-from mainstem.dynamodb.view import Hint
-from mainstem.dynamodb.wire_answers import decode
+from mainstem.dynamodb.client.decoding import decode
+from mainstem.dynamodb.client.requests import Get, Key, NotWhole, PartItem
+from mainstem.dynamodb.items.border import Border
+from mainstem.dynamodb.items.layout import Layout, cursor_key
+from mainstem.dynamodb.log.view import Hint
+from mainstem.dynamodb.verify.findings import Verdict
 from repair_help import Shop
 from simulation.verifying import full_check, quick_check
 

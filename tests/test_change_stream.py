@@ -6,11 +6,11 @@ import random
 
 import pytest
 
-from mainstem.dynamodb import faults
-from mainstem.dynamodb.change_stream import ChangeStream, Pace
-from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.layout import Layout
-from mainstem.dynamodb.requests import Control, GetRecords, GetShardIterator, Put, Update
+from mainstem.dynamodb.changes.change_stream import ChangeStream, Pace
+from mainstem.dynamodb.client import faults
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.requests import Control, GetRecords, GetShardIterator, Put, Update
+from mainstem.dynamodb.items.layout import Layout
 from mainstem.errors import StoreBusy, StoreFormatError
 from mainstem.port import Op, Result, Sleep
 from simulation.change_workers import PACE, ChangeWorld

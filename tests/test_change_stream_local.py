@@ -12,12 +12,10 @@ from dynamodb_help import KINDS, Runner, runner
 from dynamodb_stores import open_store, parts_of
 from mainstem import NewEvent
 from mainstem.dynamodb import create_tables
-from mainstem.dynamodb.change_stream import ChangeStream, Pace
-from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.drivers import BlockingDriver
-from mainstem.dynamodb.layout import Layout
-from mainstem.dynamodb.open import parse
-from mainstem.dynamodb.requests import (
+from mainstem.dynamodb.changes.change_stream import ChangeStream, Pace
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.drivers import BlockingDriver
+from mainstem.dynamodb.client.requests import (
     ChangeRecord,
     Control,
     DescribeStream,
@@ -27,7 +25,9 @@ from mainstem.dynamodb.requests import (
     ShardGone,
     StreamDescription,
 )
-from mainstem.dynamodb.session import Settings
+from mainstem.dynamodb.client.session import Settings
+from mainstem.dynamodb.items.layout import Layout
+from mainstem.dynamodb.open import parse
 from mainstem.errors import StoreFormatError, StoreNotFound
 
 PACE = Pace(lease_seconds=30, refresh_seconds=0.0, save_seconds=0.0)

@@ -23,15 +23,16 @@ from dynamodb_help import one
 from dynamodb_stores import new_url
 from faulty_server import Answer, FaultyServer, error, faulty_server
 from mainstem import ANY, NewEvent
-from mainstem.dynamodb import create_tables, deadline, repair_log, sequence, verify_log
-from mainstem.dynamodb.botocore_client import (
+from mainstem.dynamodb import create_tables, repair_log, sequence, verify_log
+from mainstem.dynamodb.client import deadline
+from mainstem.dynamodb.client.botocore import (
     BotocoreClient,
     ThreadedClient,
 )
-from mainstem.dynamodb.drivers import connect_async, connect_blocking
-from mainstem.dynamodb.faults import Conflicted, NoReply, Throttled, Unreachable
-from mainstem.dynamodb.http_blocking import BlockingClient
-from mainstem.dynamodb.requests import (
+from mainstem.dynamodb.client.drivers import connect_async, connect_blocking
+from mainstem.dynamodb.client.faults import Conflicted, NoReply, Throttled, Unreachable
+from mainstem.dynamodb.client.http_blocking import BlockingClient
+from mainstem.dynamodb.client.requests import (
     Absent,
     Cancelled,
     Control,
@@ -45,7 +46,7 @@ from mainstem.dynamodb.requests import (
     Table,
     Transact,
 )
-from mainstem.dynamodb.session import Settings
+from mainstem.dynamodb.client.session import Settings
 from mainstem.errors import InvalidInput, StoreClosed, StoreDenied, StoreNotFound
 from mainstem.port import Op
 from moto_help import mocked_aws

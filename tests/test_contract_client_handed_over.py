@@ -12,7 +12,7 @@ import pytest
 
 import dynamodb_local
 from mainstem import AsyncStore, JsonCodec, Store
-from mainstem.dynamodb.context import system_clock
+from mainstem.dynamodb.client.context import system_clock
 from mainstem.dynamodb.open import open_async, open_blocking
 from mainstem.testing import contract
 from mainstem.testing.contract.appends import AppendContract

@@ -13,10 +13,10 @@ import pytest
 import dynamodb_local
 from mainstem import AsyncStore, JsonCodec, Store
 from mainstem.dynamodb import create_tables
-from mainstem.dynamodb.context import system_clock
-from mainstem.dynamodb.drivers import connect_blocking
+from mainstem.dynamodb.client.context import system_clock
+from mainstem.dynamodb.client.drivers import connect_blocking
+from mainstem.dynamodb.client.requests import Control
 from mainstem.dynamodb.open import open_async, open_blocking, parse
-from mainstem.dynamodb.requests import Control
 from mainstem.port import Op
 from mainstem.testing import contract
 from mainstem.testing.portal import Portal

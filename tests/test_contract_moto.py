@@ -13,7 +13,7 @@ import pytest
 
 from mainstem import JsonCodec, Store
 from mainstem.dynamodb import create_tables
-from mainstem.dynamodb.context import system_clock
+from mainstem.dynamodb.client.context import system_clock
 from mainstem.dynamodb.open import open_blocking
 from mainstem.testing import contract
 from mainstem.testing.contract.appends import AppendContract, AppendManyContract

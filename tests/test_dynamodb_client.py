@@ -20,9 +20,10 @@ import dynamodb_local
 import mainstem
 from dynamodb_help import KINDS, Runner, one, runner
 from faulty_server import HANG_UP, Answer, FaultyServer, error, faulty_server
-from mainstem.dynamodb.drivers import connect_async, connect_blocking
-from mainstem.dynamodb.faults import Conflicted, InProgress, NoReply, Throttled, Unreachable
-from mainstem.dynamodb.requests import (
+from mainstem.dynamodb.client.drivers import connect_async, connect_blocking
+from mainstem.dynamodb.client.failures import THROTTLES
+from mainstem.dynamodb.client.faults import Conflicted, InProgress, NoReply, Throttled, Unreachable
+from mainstem.dynamodb.client.requests import (
     Acquire,
     Control,
     DescribeStream,
@@ -33,8 +34,7 @@ from mainstem.dynamodb.requests import (
     StreamDescription,
     Table,
 )
-from mainstem.dynamodb.session import Settings, open_session
-from mainstem.dynamodb.wire_errors import THROTTLES
+from mainstem.dynamodb.client.session import Settings, open_session
 from mainstem.errors import InvalidInput, StoreClosed, StoreDenied, StoreError
 from mainstem.port import Op, Sleep
 

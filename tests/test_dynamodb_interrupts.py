@@ -22,10 +22,10 @@ import pytest
 import mainstem.dynamodb
 from mainstem.codec import JsonCodec
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
-from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.drivers import BlockingDriver
-from mainstem.dynamodb.layout import Layout
-from mainstem.dynamodb.requests import Transact
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.drivers import BlockingDriver
+from mainstem.dynamodb.client.requests import Transact
+from mainstem.dynamodb.items.layout import Layout
 from mainstem.errors import AppendOutcomeUnknown, StoreBusy
 from mainstem.events import NewEvent
 from mainstem.positions import ANY

@@ -14,8 +14,8 @@ import dynamodb_local
 from dynamodb_help import one
 from dynamodb_stores import new_url, open_store, parts_of
 from mainstem import ANY, Append, NewEvent, Store, VersionConflict
-from mainstem.dynamodb.context import system_clock
-from mainstem.dynamodb.requests import PutNew, Query
+from mainstem.dynamodb.client.context import system_clock
+from mainstem.dynamodb.client.requests import PutNew, Query
 from mainstem.errors import TooLarge
 from mainstem.events import EncodedEvent
 from mainstem.port import StreamWrite

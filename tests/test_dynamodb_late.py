@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from mainstem.dynamodb.adapter import DynamoAdapter
-from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.layout import Layout
-from mainstem.dynamodb.requests import Acquire, Transact
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.requests import Acquire, Transact
+from mainstem.dynamodb.items.layout import Layout
 from mainstem.events import AppendResult, EncodedEvent
 from mainstem.port import Op, Sleep, StreamWrite
 from mainstem.positions import ANY, EXISTS, Expected, Version

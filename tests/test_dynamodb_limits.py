@@ -12,10 +12,10 @@ import dynamodb_local
 from dynamodb_help import one
 from dynamodb_stores import new_url, open_store, parts_of
 from mainstem import Append, NewEvent, RecordedEvent, Store
-from mainstem.dynamodb.commits import BATCH_BYTES, most_streams
-from mainstem.dynamodb.layout import AttributeNames, log_hash, snapshot_key
-from mainstem.dynamodb.requests import Query
-from mainstem.dynamodb.sizes import MAX_ITEM_BYTES, MAX_TRANSACTION_ITEMS, item_bytes
+from mainstem.dynamodb.append.commits import BATCH_BYTES, most_streams
+from mainstem.dynamodb.client.requests import Query
+from mainstem.dynamodb.client.sizes import MAX_ITEM_BYTES, MAX_TRANSACTION_ITEMS, item_bytes
+from mainstem.dynamodb.items.layout import AttributeNames, log_hash, snapshot_key
 from mainstem.errors import TooLarge
 from mainstem.events import EncodedEvent
 from mainstem.port import StoredSnapshot

@@ -8,7 +8,7 @@ import pytest
 
 from dynamodb_help import KINDS, Runner, new_table_name, runner, table_parameters
 from dynamodb_local import Server
-from mainstem.dynamodb.requests import (
+from mainstem.dynamodb.client.requests import (
     TAKEN,
     Absent,
     AtMost,
@@ -31,7 +31,7 @@ from mainstem.dynamodb.requests import (
     Transact,
     Update,
 )
-from mainstem.dynamodb.session import Settings
+from mainstem.dynamodb.client.session import Settings
 from mainstem.errors import StoreNotFound, StoreRejected
 
 INDEX = Index("by-group", "group", "entry")

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from mainstem.codec import JsonCodec
-from mainstem.dynamodb import faults
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
-from mainstem.dynamodb.identity import EVERY_S
-from mainstem.dynamodb.requests import Control, Put, Query, Transact
-from mainstem.dynamodb.trust import TRUST_S
+from mainstem.dynamodb.client import faults
+from mainstem.dynamodb.client.requests import Control, Put, Query, Transact
+from mainstem.dynamodb.client.trust import TRUST_S
+from mainstem.dynamodb.items.identity import EVERY_S
 from mainstem.errors import StoreBusy, StoreDamaged, StoreNotFound, VersionConflict
 from mainstem.positions import ANY, Expected, Partition, Version
 from mainstem.streams import LogFilter

@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 
 from mainstem.codec import JsonCodec
-from mainstem.dynamodb import faults
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
-from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.layout import Layout
-from mainstem.dynamodb.requests import (
+from mainstem.dynamodb.client import faults
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.requests import (
     Acquire,
     Cancelled,
     Get,
@@ -24,8 +23,9 @@ from mainstem.dynamodb.requests import (
     Reason,
     Transact,
 )
-from mainstem.dynamodb.requests import Put as PutItem
-from mainstem.dynamodb.view import Hint
+from mainstem.dynamodb.client.requests import Put as PutItem
+from mainstem.dynamodb.items.layout import Layout
+from mainstem.dynamodb.log.view import Hint
 from mainstem.errors import (
     AppendOutcomeUnknown,
     MainstemError,

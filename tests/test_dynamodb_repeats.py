@@ -9,19 +9,19 @@ from typing import Any
 
 import pytest
 
-import mainstem.dynamodb.layout
-import mainstem.dynamodb.markers
-import mainstem.dynamodb.repeats
-from mainstem.dynamodb import faults
+import mainstem.dynamodb.append.repeats
+import mainstem.dynamodb.items.layout
+import mainstem.dynamodb.items.markers
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
-from mainstem.dynamodb.commits import Bounds
-from mainstem.dynamodb.event_items import Entry, EventItems
-from mainstem.dynamodb.layout import MARKER, TABLE_KEY, Layout, marker_key
-from mainstem.dynamodb.markers import marker_item
-from mainstem.dynamodb.packing import Packed
-from mainstem.dynamodb.repair_run import Progress
-from mainstem.dynamodb.requests import Acquire, Get, Item, Key, Put, Query, Transact
-from mainstem.dynamodb.tables import TableOptions, check, note
+from mainstem.dynamodb.append.commits import Bounds
+from mainstem.dynamodb.client import faults
+from mainstem.dynamodb.client.requests import Acquire, Get, Item, Key, Put, Query, Transact
+from mainstem.dynamodb.items.event_items import Entry, EventItems
+from mainstem.dynamodb.items.layout import MARKER, TABLE_KEY, Layout, marker_key
+from mainstem.dynamodb.items.markers import marker_item
+from mainstem.dynamodb.items.packing import Packed
+from mainstem.dynamodb.items.tables import TableOptions, check, note
+from mainstem.dynamodb.repair.run import Progress
 from mainstem.errors import AppendOutcomeUnknown, CommitMismatch, TooLarge, VersionConflict
 from mainstem.events import AppendResult, EncodedEvent
 from mainstem.port import ImportedEvent, Op, Sleep, StreamWrite
@@ -326,7 +326,11 @@ def one_key(monkeypatch: pytest.MonkeyPatch) -> None:
     def made(stream_id: str, commit_id: str) -> Key:
         return Key(f"{MARKER}#{stream_id}", 7)
 
-    for module in (mainstem.dynamodb.layout, mainstem.dynamodb.markers, mainstem.dynamodb.repeats):
+    for module in (
+        mainstem.dynamodb.items.layout,
+        mainstem.dynamodb.items.markers,
+        mainstem.dynamodb.append.repeats,
+    ):
         monkeypatch.setattr(module, "marker_key", made)
 
 
@@ -411,8 +415,8 @@ def noted(shop: Shop, layout: Layout) -> Item:
 def test_a_store_that_is_made_says_that_it_keeps_markers(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mainstem.dynamodb.tables._check_log", lambda *_: None)
-    monkeypatch.setattr("mainstem.dynamodb.tables._check_events", lambda *_, **__: None)
+    monkeypatch.setattr("mainstem.dynamodb.items.tables._check_log", lambda *_: None)
+    monkeypatch.setattr("mainstem.dynamodb.items.tables._check_events", lambda *_, **__: None)
     assert noted(shop, shop.layout)["Markers"] == 1
     assert shop.run(check("shop", shop.context())).layout.marked
 
@@ -420,8 +424,8 @@ def test_a_store_that_is_made_says_that_it_keeps_markers(
 def test_a_store_beside_events_that_are_there_does_not_until_it_is_repaired(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mainstem.dynamodb.tables._check_log", lambda *_: None)
-    monkeypatch.setattr("mainstem.dynamodb.tables._check_events", lambda *_, **__: None)
+    monkeypatch.setattr("mainstem.dynamodb.items.tables._check_log", lambda *_: None)
+    monkeypatch.setattr("mainstem.dynamodb.items.tables._check_events", lambda *_, **__: None)
     items = EventItems(shop.layout)
     for event_id, commit_id in enumerate(["c-1", "c-1", "", "c-2"]):
         event = Packed("order-1", event_id, "Placed", "{}", None, START_US, commit_id)

@@ -15,11 +15,14 @@ import dynamodb_local
 import mainstem
 from dynamodb_help import KINDS, one, runner
 from faulty_server import HANG_UP, FaultyServer, error, faulty_server
-from mainstem.dynamodb import faults, sequence
-from mainstem.dynamodb.attempts import Attempts
-from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.drivers import connect_blocking
-from mainstem.dynamodb.requests import (
+from mainstem.dynamodb import sequence
+from mainstem.dynamodb.changes.shard_reader import ShardReader
+from mainstem.dynamodb.client import faults
+from mainstem.dynamodb.client.attempts import Attempts
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.drivers import connect_blocking
+from mainstem.dynamodb.client.encoding import parameters
+from mainstem.dynamodb.client.requests import (
     Get,
     GetShardIterator,
     IteratorExpired,
@@ -28,9 +31,7 @@ from mainstem.dynamodb.requests import (
     Table,
     Trimmed,
 )
-from mainstem.dynamodb.session import Settings, open_session
-from mainstem.dynamodb.shard_reader import ShardReader
-from mainstem.dynamodb.wire_requests import parameters
+from mainstem.dynamodb.client.session import Settings, open_session
 from mainstem.errors import InvalidInput, StoreBusy, StoreRejected
 from mainstem.port import Op, Sleep
 

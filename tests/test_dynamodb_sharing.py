@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from mainstem.dynamodb.adapter import DynamoAdapter
-from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.layout import Layout
-from mainstem.dynamodb.metering import Cost, counted
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.metering import Cost, counted
+from mainstem.dynamodb.items.layout import Layout
 from mainstem.events import EncodedEvent
 from mainstem.port import Op, StreamWrite
 from mainstem.positions import Version

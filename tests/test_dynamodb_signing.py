@@ -9,7 +9,7 @@ import pytest
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
 
-from mainstem.dynamodb.signing import Signer
+from mainstem.dynamodb.client.signing import Signer
 
 STAMP = "20261123T235959Z"
 

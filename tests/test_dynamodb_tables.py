@@ -17,13 +17,12 @@ from dynamodb_help import one
 from dynamodb_stores import new_url, open_store
 from mainstem import JsonCodec, NewEvent
 from mainstem.dynamodb import create_tables, repair_log
-from mainstem.dynamodb.attempts import Attempts
-from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.drivers import BlockingDriver, connect_blocking
-from mainstem.dynamodb.layout import TABLE_KEY, AttributeNames, Layout
-from mainstem.dynamodb.open import parse
-from mainstem.dynamodb.requests import Control, Get, Item, Key, Put, Query, Scan, Update
-from mainstem.dynamodb.tables import (
+from mainstem.dynamodb.client.attempts import Attempts
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.drivers import BlockingDriver, connect_blocking
+from mainstem.dynamodb.client.requests import Control, Get, Item, Key, Put, Query, Scan, Update
+from mainstem.dynamodb.items.layout import TABLE_KEY, AttributeNames, Layout
+from mainstem.dynamodb.items.tables import (
     TableOptions,
     _wait,
     check,
@@ -33,6 +32,7 @@ from mainstem.dynamodb.tables import (
     log_table,
     note,
 )
+from mainstem.dynamodb.open import parse
 from mainstem.errors import InvalidInput, StoreBusy, StoreFormatError, StoreNotFound, StoreRejected
 from mainstem.port import Op, Sleep
 from simulation.database import Database

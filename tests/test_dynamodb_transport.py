@@ -22,13 +22,13 @@ from dynamodb_stores import new_url, parts_of
 from faulty_server import HANG_UP, Answer, FaultyServer, faulty_server
 from fork_help import in_child
 from mainstem import NewEvent
-from mainstem.dynamodb import deadline
-from mainstem.dynamodb.attempts import Attempts
-from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.drivers import connect_async, connect_blocking
-from mainstem.dynamodb.faults import Fault, NoReply, Unreachable
-from mainstem.dynamodb.requests import Get, Got, Key, Put, Table, Transact
-from mainstem.dynamodb.session import Settings, open_session
+from mainstem.dynamodb.client import deadline
+from mainstem.dynamodb.client.attempts import Attempts
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.drivers import connect_async, connect_blocking
+from mainstem.dynamodb.client.faults import Fault, NoReply, Unreachable
+from mainstem.dynamodb.client.requests import Get, Got, Key, Put, Table, Transact
+from mainstem.dynamodb.client.session import Settings, open_session
 from mainstem.errors import StoreBusy
 from mainstem.port import Op
 

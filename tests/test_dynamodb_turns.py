@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from mainstem.dynamodb.adapter import DynamoAdapter
-from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.layout import Layout
-from mainstem.dynamodb.requests import Transact
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.requests import Transact
+from mainstem.dynamodb.items.layout import Layout
 from mainstem.errors import VersionConflict
 from mainstem.events import AppendResult, EncodedEvent
 from mainstem.port import StreamWrite

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 import dynamodb_local
 import mainstem
-from mainstem.dynamodb.drivers import connect_async, connect_blocking
+from mainstem.dynamodb.client.drivers import connect_async, connect_blocking
+from mainstem.dynamodb.client.session import Settings, open_session
 from mainstem.dynamodb.open import Place, parse
-from mainstem.dynamodb.session import Settings, open_session
 from mainstem.errors import InvalidInput, StoreDenied
 
 pytestmark = pytest.mark.usefixtures("this_machine_only")

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
-from mainstem.dynamodb.faults import NoReply, Throttled
-from mainstem.dynamodb.requests import (
+from mainstem.dynamodb.client.decoding import decode, decode_error
+from mainstem.dynamodb.client.encoding import MOST_SENT_BACK, encode
+from mainstem.dynamodb.client.failures import Place, answer_or_raise, place_of
+from mainstem.dynamodb.client.faults import NoReply, Throttled
+from mainstem.dynamodb.client.requests import (
     Absent,
     AtMost,
     BatchGet,
@@ -45,9 +48,6 @@ from mainstem.dynamodb.requests import (
     Trimmed,
     Update,
 )
-from mainstem.dynamodb.wire_answers import decode, decode_error
-from mainstem.dynamodb.wire_errors import Place, answer_or_raise, place_of
-from mainstem.dynamodb.wire_requests import MOST_SENT_BACK, encode
 from mainstem.errors import StoreDenied, StoreNotFound, StoreRejected
 
 TABLE = Table("some-table", "pk", "sk")

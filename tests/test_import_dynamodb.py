@@ -22,10 +22,10 @@ from mainstem import Store
 from mainstem.demo import data as demo_data
 from mainstem.demo.incidents import ServiceDesk
 from mainstem.dynamodb import repair_log
-from mainstem.dynamodb.layout import log_hash
-from mainstem.dynamodb.log_items import columns_of
-from mainstem.dynamodb.packing import Packed
-from mainstem.dynamodb.requests import Page, Put, Query, Value
+from mainstem.dynamodb.client.requests import Page, Put, Query, Value
+from mainstem.dynamodb.items.layout import log_hash
+from mainstem.dynamodb.items.log_items import columns_of
+from mainstem.dynamodb.items.packing import Packed
 from mainstem.jsonlines import commit_by
 from mainstem.restoring import own_commit_id
 from mainstem.transfer import ImportSummary, export_events, import_events

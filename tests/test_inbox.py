@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from mainstem.dynamodb.change_stream import Batch
-from mainstem.dynamodb.holes import Holes
-from mainstem.dynamodb.inbox import Inbox
-from mainstem.dynamodb.requests import ChangeRecord
-from mainstem.dynamodb.view import Hint
+from mainstem.dynamodb.changes.change_stream import Batch
+from mainstem.dynamodb.changes.holes import Holes
+from mainstem.dynamodb.changes.inbox import Inbox
+from mainstem.dynamodb.client.requests import ChangeRecord
+from mainstem.dynamodb.log.view import Hint
 
 
 def batch(shard_id: str, *numbers: int) -> Batch:

@@ -9,9 +9,9 @@ from mainstem import BEGINNING
 from mainstem.aws.maintaining import Maintaining
 from mainstem.aws.reading import Reading, Subscribed
 from mainstem.codec import JsonCodec
-from mainstem.dynamodb.lateness import Lateness, Looked
-from mainstem.dynamodb.layout import LATENESS_KEY
-from mainstem.dynamodb.requests import Control, GetRecords, Put
+from mainstem.dynamodb.changes.lateness import Lateness, Looked
+from mainstem.dynamodb.client.requests import Control, GetRecords, Put
+from mainstem.dynamodb.items.layout import LATENESS_KEY
 from mainstem.errors import StoreBusy, StoreFormatError
 from mainstem.streams import LogFilter
 from repair_help import Shop

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from mainstem.dynamodb import faults
-from mainstem.dynamodb.attempts import Attempts
-from mainstem.dynamodb.change_stream import ChangeStream, Loss, Pace, Status
-from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.layout import log_hash
-from mainstem.dynamodb.leases import Leases
-from mainstem.dynamodb.repair_progress import Kept
-from mainstem.dynamodb.requests import Put, Shard, Update
-from mainstem.dynamodb.shards import Lease, plan
-from mainstem.dynamodb.worker import Worker
+from mainstem.dynamodb.changes.change_stream import ChangeStream, Loss, Pace, Status
+from mainstem.dynamodb.changes.leases import Leases
+from mainstem.dynamodb.changes.shards import Lease, plan
+from mainstem.dynamodb.changes.worker import Worker
+from mainstem.dynamodb.client import faults
+from mainstem.dynamodb.client.attempts import Attempts
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.requests import Put, Shard, Update
+from mainstem.dynamodb.items.layout import log_hash
+from mainstem.dynamodb.repair.progress import Kept
 from mainstem.errors import StoreBusy
 from mainstem.port import Op, Result, Sleep
 from repair_help import Shop

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from mainstem.dynamodb import faults
 from mainstem.dynamodb.adapter import DynamoAdapter
-from mainstem.dynamodb.requests import Key
-from mainstem.dynamodb.trust import TRUST_S
+from mainstem.dynamodb.client import faults
+from mainstem.dynamodb.client.requests import Key
+from mainstem.dynamodb.client.trust import TRUST_S
 from mainstem.errors import AppendOutcomeUnknown, StoreBusy, StoreDamaged, VersionConflict
 from mainstem.positions import ANY, Expected, Partition, Version
 from other_tables import OtherTables

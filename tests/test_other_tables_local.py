@@ -16,7 +16,7 @@ from dynamodb_stores import new_url, open_store
 from mainstem import ANY, Append, Decider, NewEvent, Snapshots, StoreNotFound, VersionConflict
 from mainstem.dynamodb import create_tables
 from mainstem.dynamodb import open as opening
-from mainstem.dynamodb.trust import TRUST_S
+from mainstem.dynamodb.client.trust import TRUST_S
 
 EVENT = [NewEvent("Booked", {"amount": 1})]
 BOTH = ["transactional", "stream"]

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from mainstem.dynamodb.findings import Findings, Verdict
-from mainstem.dynamodb.layout import cursor_key, log_hash, partition_key
-from mainstem.dynamodb.repair_run import Progress
-from mainstem.dynamodb.requests import Item, Key, Put, PutNew, Table, Value
-from mainstem.dynamodb.segments import Segmenter, SegmentSize
-from mainstem.dynamodb.view import Hint
+from mainstem.dynamodb.client.requests import Item, Key, Put, PutNew, Table, Value
+from mainstem.dynamodb.items.layout import cursor_key, log_hash, partition_key
+from mainstem.dynamodb.log.segments import Segmenter, SegmentSize
+from mainstem.dynamodb.log.view import Hint
+from mainstem.dynamodb.repair.run import Progress
+from mainstem.dynamodb.verify.findings import Findings, Verdict
 from mainstem.errors import StoreDamaged
 from repair_help import Shop
 from simulation.verifying import full_check, quick_check

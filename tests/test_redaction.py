@@ -18,9 +18,9 @@ import mainstem
 from dynamodb_help import KINDS, runner
 from faulty_server import Answer, faulty_server
 from mainstem.dynamodb import create_tables
+from mainstem.dynamodb.client.requests import Get, Key, Table
+from mainstem.dynamodb.client.session import Settings, open_session
 from mainstem.dynamodb.open import parse
-from mainstem.dynamodb.requests import Get, Key, Table
-from mainstem.dynamodb.session import Settings, open_session
 from mainstem.errors import InvalidInput, MainstemError
 from mainstem.redaction import redacted, shown
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from mainstem.dynamodb.budget import Budget
-from mainstem.dynamodb.repair_run import Progress, RepairOptions, RepairRun
-from mainstem.dynamodb.requests import BatchGet, Put, PutNew, Scan
+from mainstem.dynamodb.client.budget import Budget
+from mainstem.dynamodb.client.requests import BatchGet, Put, PutNew, Scan
+from mainstem.dynamodb.repair.run import Progress, RepairOptions, RepairRun
 from mainstem.errors import InvalidInput, StoreBusy
 from mainstem.port import Op, Sleep
 from repair_help import Shop

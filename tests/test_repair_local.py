@@ -21,14 +21,14 @@ from dynamodb_stores import new_url, open_store
 from mainstem import NewEvent
 from mainstem.cli.app import run
 from mainstem.dynamodb import metered, repair_log
-from mainstem.dynamodb.drivers import BlockingDriver
-from mainstem.dynamodb.event_items import Entry, EventItems
+from mainstem.dynamodb.client.drivers import BlockingDriver
+from mainstem.dynamodb.client.requests import Put, Scan
+from mainstem.dynamodb.items.event_items import Entry, EventItems
+from mainstem.dynamodb.items.packing import Packed
 from mainstem.dynamodb.maintenance import Maintenance
-from mainstem.dynamodb.packing import Packed
-from mainstem.dynamodb.repair_progress import Kept
-from mainstem.dynamodb.repair_run import Progress, RepairOptions, RepairRun
-from mainstem.dynamodb.repair_threads import item_count
-from mainstem.dynamodb.requests import Put, Scan
+from mainstem.dynamodb.repair.progress import Kept
+from mainstem.dynamodb.repair.run import Progress, RepairOptions, RepairRun
+from mainstem.dynamodb.repair.running import item_count
 from mainstem.errors import InvalidInput, StoreNotFound
 from mainstem.port import Op
 
@@ -266,7 +266,7 @@ def test_ctrl_c_ends_the_command_at_once(url: str, mainstem_: Mainstem) -> None:
         store.append("long-1", [NewEvent("Placed", {"text": "x" * 300_000})] * 5, expected=0)
     interruptible = (
         "import os, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from mainstem.dynamodb.repair_run import RepairRun\n"
+        "from mainstem.dynamodb.repair.run import RepairRun\n"
         "wait = RepairRun._wait\n"
         "def waiting(run):\n"
         # In one write: two threads say so.

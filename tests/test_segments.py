@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from mainstem.codec import JsonCodec
 from mainstem.dynamodb.adapter import DynamoAdapter
-from mainstem.dynamodb.layout import Layout, log_hash, partition_key, segment_hash
-from mainstem.dynamodb.log_items import columns_of, head_behind, is_emptied
-from mainstem.dynamodb.requests import Item, Key
-from mainstem.dynamodb.segments import Segmenter, SegmentSize
+from mainstem.dynamodb.client.requests import Item, Key
+from mainstem.dynamodb.items.layout import Layout, log_hash, partition_key, segment_hash
+from mainstem.dynamodb.items.log_items import columns_of, head_behind, is_emptied
+from mainstem.dynamodb.log.segments import Segmenter, SegmentSize
 from mainstem.positions import Partition
 from mainstem.streams import LogFilter
 from repair_help import Shop

@@ -16,10 +16,10 @@ import mainstem
 from mainstem import NewEvent
 from mainstem.demo.data import load
 from mainstem.dynamodb import Cost, create_tables, metered
-from mainstem.dynamodb.event_items import Entry
+from mainstem.dynamodb.items.event_items import Entry
+from mainstem.dynamodb.items.packing import Packed
+from mainstem.dynamodb.log.view import Hint
 from mainstem.dynamodb.maintenance import Maintenance
-from mainstem.dynamodb.packing import Packed
-from mainstem.dynamodb.view import Hint
 from mainstem.events import microseconds
 
 pytestmark = pytest.mark.usefixtures("no_time_passes")

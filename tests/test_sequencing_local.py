@@ -18,8 +18,8 @@ import withholding_proxy
 from mainstem import ANY, NewEvent
 from mainstem.cli.app import run
 from mainstem.dynamodb import Verdict, create_tables, repair_log, sequence, verify_log
-from mainstem.dynamodb.change_stream import Pace
-from mainstem.dynamodb.worker import WorkerStatus
+from mainstem.dynamodb.changes.change_stream import Pace
+from mainstem.dynamodb.changes.worker import WorkerStatus
 from mainstem.errors import StoreFormatError
 from mainstem.testing.invariants import check_invariants
 

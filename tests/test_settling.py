@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from mainstem.dynamodb.adapter import DynamoAdapter
-from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.event_items import Entry
-from mainstem.dynamodb.layout import Layout, cursor_key, partition_key
-from mainstem.dynamodb.packing import Packed
-from mainstem.dynamodb.requests import BatchGet, PutNew, UpdateEach
-from mainstem.dynamodb.view import Hint, Window
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.requests import BatchGet, PutNew, UpdateEach
+from mainstem.dynamodb.items.event_items import Entry
+from mainstem.dynamodb.items.layout import Layout, cursor_key, partition_key
+from mainstem.dynamodb.items.packing import Packed
+from mainstem.dynamodb.log.view import Hint, Window
 from mainstem.port import Op, Sleep
 from simulation.database import Database
 from simulation.driver import CALM, Process, Simulation

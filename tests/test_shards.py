@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainstem.dynamodb.requests import Shard
-from mainstem.dynamodb.shards import Lease, is_after, plan, to_take
+from mainstem.dynamodb.changes.shards import Lease, is_after, plan, to_take
+from mainstem.dynamodb.client.requests import Shard
 
 # A tree: "a" has the children "b" and "c", and "c" has "d". The parent of "a" is long gone.
 TREE = [

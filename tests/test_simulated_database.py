@@ -17,10 +17,8 @@ import pytest
 import dynamodb_local
 from dynamodb_help import one
 from mainstem.dynamodb import create_tables
-from mainstem.dynamodb.drivers import BlockingDriver, connect_blocking
-from mainstem.dynamodb.layout import LISTING, Layout
-from mainstem.dynamodb.open import parse
-from mainstem.dynamodb.requests import (
+from mainstem.dynamodb.client.drivers import BlockingDriver, connect_blocking
+from mainstem.dynamodb.client.requests import (
     Absent,
     AtMost,
     BatchGet,
@@ -43,7 +41,9 @@ from mainstem.dynamodb.requests import (
     Update,
     UpdateEach,
 )
-from mainstem.dynamodb.sizes import MAX_ITEM_BYTES, item_bytes
+from mainstem.dynamodb.client.sizes import MAX_ITEM_BYTES, item_bytes
+from mainstem.dynamodb.items.layout import LISTING, Layout
+from mainstem.dynamodb.open import parse
 from mainstem.errors import StoreError
 from simulation.database import Database
 

@@ -6,9 +6,9 @@ import pytest
 
 from mainstem.cli.inspect import _workers
 from mainstem.dynamodb.adapter import Sequencing
-from mainstem.dynamodb.attempts import Attempts
-from mainstem.dynamodb.leases import LEASE_SECONDS, Leases
-from mainstem.dynamodb.shards import Lease
+from mainstem.dynamodb.changes.leases import LEASE_SECONDS, Leases
+from mainstem.dynamodb.changes.shards import Lease
+from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.port import Worker
 from repair_help import Shop
 

@@ -17,13 +17,13 @@ import pytest
 import mainstem
 from mainstem import NewEvent, TypedCodec
 from mainstem.codec import JsonCodec
-from mainstem.dynamodb.attempts import Attempts
-from mainstem.dynamodb.layout import Layout, hash_of, marker_key, snapshot_key, stream_listing
-from mainstem.dynamodb.leases import Leases
-from mainstem.dynamodb.packing import SEGMENT_LEVEL, Packed, pack, unpack
-from mainstem.dynamodb.requests import Item, Key
-from mainstem.dynamodb.segments import Segmenter, SegmentSize
-from mainstem.dynamodb.tables import FORMAT_VERSION, TableOptions, _table_item
+from mainstem.dynamodb.changes.leases import Leases
+from mainstem.dynamodb.client.attempts import Attempts
+from mainstem.dynamodb.client.requests import Item, Key
+from mainstem.dynamodb.items.layout import Layout, hash_of, marker_key, snapshot_key, stream_listing
+from mainstem.dynamodb.items.packing import SEGMENT_LEVEL, Packed, pack, unpack
+from mainstem.dynamodb.items.tables import FORMAT_VERSION, TableOptions, _table_item
+from mainstem.dynamodb.log.segments import Segmenter, SegmentSize
 from mainstem.events import EncodedEvent, RecordedEvent
 from mainstem.jsonlines import decode_line, encode_line
 from mainstem.port import StoredSnapshot, StreamWrite
@@ -103,7 +103,7 @@ THIRD_BLOCK = (
     "28b52ffd20318901009991a76f726465722d339100910091ab4f72646572506c616365649100"
     "91a27b7dc091cf00060a24183cc48091a3632d33"
 )  # fmt: skip
-"""Blocks of batches and segments: a zstd frame around MessagePack (see `mainstem.dynamodb.packing`),
+"""Blocks of batches and segments: a zstd frame around MessagePack (see `mainstem.dynamodb.items.packing`),
 which so short a one has as it is."""
 
 LOG_ITEMS: list[Item] = [

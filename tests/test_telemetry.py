@@ -20,12 +20,12 @@ import mainstem
 from dynamodb_stores import new_url
 from mainstem import ANY, Append, Decider, NewEvent, Store, VersionConflict
 from mainstem.dynamodb import create_tables, metered, sequence
-from mainstem.dynamodb.attempts import Attempts
-from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.faults import Throttled
-from mainstem.dynamodb.layout import Layout
-from mainstem.dynamodb.metering import Cost, counted
-from mainstem.dynamodb.requests import Get, Got, Key, Transact
+from mainstem.dynamodb.client.attempts import Attempts
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.faults import Throttled
+from mainstem.dynamodb.client.metering import Cost, counted
+from mainstem.dynamodb.client.requests import Get, Got, Key, Transact
+from mainstem.dynamodb.items.layout import Layout
 from mainstem.errors import CheckpointLost, InvalidInput, TooManyConflicts
 from mainstem.positions import Partition, Position
 from mainstem.sqlite.adapter import SqliteAdapter

@@ -9,14 +9,15 @@ from typing import Any, cast
 
 import pytest
 
-from mainstem.dynamodb import faults, metered
+from mainstem.dynamodb import metered
 from mainstem.dynamodb.adapter import DynamoAdapter
-from mainstem.dynamodb.attempts import Attempts
-from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.drivers import AsyncDriver
-from mainstem.dynamodb.layout import Layout
-from mainstem.dynamodb.requests import Aside, Compute, Get, Got, Key
-from mainstem.dynamodb.segments import Segmenter, SegmentSize
+from mainstem.dynamodb.client import faults
+from mainstem.dynamodb.client.attempts import Attempts
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.drivers import AsyncDriver
+from mainstem.dynamodb.client.requests import Aside, Compute, Get, Got, Key
+from mainstem.dynamodb.items.layout import Layout
+from mainstem.dynamodb.log.segments import Segmenter, SegmentSize
 from mainstem.errors import StoreBusy
 from mainstem.port import Op, Sleep
 from repair_help import Shop

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
-from mainstem.dynamodb.findings import Findings, Verdict
-from mainstem.dynamodb.layout import cursor_key, log_hash, partition_key, segment_hash
-from mainstem.dynamodb.log_items import batch_item, columns_of, segment_item
-from mainstem.dynamodb.packing import SEGMENT_LEVEL, Packed, pack
-from mainstem.dynamodb.requests import Item, Key, Transact, Value
-from mainstem.dynamodb.segments import Segmenter, SegmentSize
-from mainstem.dynamodb.view import Hint
+from mainstem.dynamodb.client.requests import Item, Key, Transact, Value
+from mainstem.dynamodb.items.layout import cursor_key, log_hash, partition_key, segment_hash
+from mainstem.dynamodb.items.log_items import batch_item, columns_of, segment_item
+from mainstem.dynamodb.items.packing import SEGMENT_LEVEL, Packed, pack
+from mainstem.dynamodb.log.segments import Segmenter, SegmentSize
+from mainstem.dynamodb.log.view import Hint
+from mainstem.dynamodb.verify.findings import Findings, Verdict
 from mainstem.port import Op, Sleep
 from repair_help import Shop
 from simulation.database import COUNTED_SECONDS

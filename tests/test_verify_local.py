@@ -13,10 +13,10 @@ import dynamodb_local
 import mainstem
 from mainstem import ANY, NewEvent
 from mainstem.dynamodb import Verdict, create_tables, metered, repair_log, verify_log
-from mainstem.dynamodb.attempts import Attempts
+from mainstem.dynamodb.client.attempts import Attempts
+from mainstem.dynamodb.client.requests import Key, Update
 from mainstem.dynamodb.maintenance import Maintenance
-from mainstem.dynamodb.requests import Key, Update
-from mainstem.dynamodb.verification import Stage
+from mainstem.dynamodb.verify.running import Stage
 from mainstem.errors import InvalidInput
 from mainstem.port import Op
 

@@ -1,5 +1,5 @@
 """Locks for passages that wait for no other's turn. (Who takes turns does without them:
-`mainstem.dynamodb.holds`.)
+`mainstem.dynamodb.client.holds`.)
 """
 
 from __future__ import annotations

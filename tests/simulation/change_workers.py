@@ -7,10 +7,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from mainstem.dynamodb.change_stream import Batch, ChangeStream, Pace
-from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.layout import Layout
-from mainstem.dynamodb.requests import Item, Key, Put, Table, Transact
+from mainstem.dynamodb.changes.change_stream import Batch, ChangeStream, Pace
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.requests import Item, Key, Put, Table, Transact
+from mainstem.dynamodb.items.layout import Layout
 from mainstem.errors import StoreBusy
 from mainstem.port import Op, Sleep
 from simulation.database import Database

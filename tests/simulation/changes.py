@@ -7,9 +7,9 @@ from asyncio import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from mainstem.dynamodb.adapter import DynamoAdapter
-from mainstem.dynamodb.layout import Layout
-from mainstem.dynamodb.requests import Item, Key, Table
-from mainstem.dynamodb.view import Hint, hint_of
+from mainstem.dynamodb.client.requests import Item, Key, Table
+from mainstem.dynamodb.items.layout import Layout
+from mainstem.dynamodb.log.view import Hint, hint_of
 from mainstem.errors import StoreBusy
 from mainstem.port import Op, Sleep
 from simulation.driver import Process

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import NamedTuple
 
-from mainstem.dynamodb.event_items import EventItems
-from mainstem.dynamodb.layout import MARKER, Layout, cursor_key, partition_key
-from mainstem.dynamodb.log_items import columns_of, head_behind, is_emptied, is_sequenced
-from mainstem.dynamodb.markers import is_marked, marker_item
-from mainstem.dynamodb.packing import Packed
-from mainstem.dynamodb.requests import Item, Key, Table
+from mainstem.dynamodb.client.requests import Item, Key, Table
+from mainstem.dynamodb.items.event_items import EventItems
+from mainstem.dynamodb.items.layout import MARKER, Layout, cursor_key, partition_key
+from mainstem.dynamodb.items.log_items import columns_of, head_behind, is_emptied, is_sequenced
+from mainstem.dynamodb.items.markers import is_marked, marker_item
+from mainstem.dynamodb.items.packing import Packed
 from mainstem.events import AppendResult
 from mainstem.positions import EXISTS
 from simulation.database import Database

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from mainstem.dynamodb import faults
-from mainstem.dynamodb.requests import (
+from mainstem.dynamodb.client import faults
+from mainstem.dynamodb.client.requests import (
     CHANGE_READS,
     CONDITION_FAILED,
     TAKEN,
@@ -49,7 +49,7 @@ from mainstem.dynamodb.requests import (
     Update,
     UpdateEach,
 )
-from mainstem.dynamodb.sizes import (
+from mainstem.dynamodb.client.sizes import (
     MAX_BATCH_GET,
     MAX_ITEM_BYTES,
     MAX_STATEMENTS,

@@ -12,8 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from mainstem.dynamodb import faults
-from mainstem.dynamodb.requests import Acquire, Aside, Compute, Transact
+from mainstem.dynamodb.client import faults
+from mainstem.dynamodb.client.requests import Acquire, Aside, Compute, Transact
 from mainstem.errors import StoreDenied
 from mainstem.port import Op, Sleep
 from simulation.database import Database

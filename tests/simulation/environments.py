@@ -18,8 +18,8 @@ from mainstem.aws.publishing import Publisher
 from mainstem.aws.reading import Reading, Subscribed
 from mainstem.aws.sequencing import Sequencing
 from mainstem.codec import JsonCodec
-from mainstem.dynamodb.layout import checkpoint_hash
-from mainstem.dynamodb.requests import Key, Update
+from mainstem.dynamodb.client.requests import Key, Update
+from mainstem.dynamodb.items.layout import checkpoint_hash
 from mainstem.port import Op
 from mainstem.positions import BEGINNING, Partition, Position
 from mainstem.readers import Batch

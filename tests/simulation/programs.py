@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mainstem.codec import JsonCodec
 from mainstem.dynamodb.adapter import DynamoAdapter
-from mainstem.dynamodb.findings import Verdict
+from mainstem.dynamodb.verify.findings import Verdict
 from mainstem.errors import (
     AppendOutcomeUnknown,
     CheckpointLost,

@@ -9,12 +9,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mainstem.dynamodb.adapter import DynamoAdapter
-from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.findings import Verdict
-from mainstem.dynamodb.layout import CURSOR, LOG, MARKER, SEGMENT, Layout, marker_key
-from mainstem.dynamodb.log_items import columns_of, is_emptied
-from mainstem.dynamodb.repair_run import Progress, RepairOptions, RepairRun
-from mainstem.dynamodb.requests import Item, Key
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.requests import Item, Key
+from mainstem.dynamodb.items.layout import CURSOR, LOG, MARKER, SEGMENT, Layout, marker_key
+from mainstem.dynamodb.items.log_items import columns_of, is_emptied
+from mainstem.dynamodb.repair.run import Progress, RepairOptions, RepairRun
+from mainstem.dynamodb.verify.findings import Verdict
 from mainstem.errors import TooLarge
 from mainstem.port import Op, StreamWrite
 from mainstem.positions import ANY

@@ -10,14 +10,14 @@ from typing import Any
 
 from mainstem.codec import JsonCodec
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
-from mainstem.dynamodb.commits import Bounds
-from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.event_items import EventItems
-from mainstem.dynamodb.findings import Verdict
-from mainstem.dynamodb.layout import Layout
-from mainstem.dynamodb.requests import Key
-from mainstem.dynamodb.segments import SegmentSize
-from mainstem.dynamodb.view import Hint, Window
+from mainstem.dynamodb.append.commits import Bounds
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.requests import Key
+from mainstem.dynamodb.items.event_items import EventItems
+from mainstem.dynamodb.items.layout import Layout
+from mainstem.dynamodb.log.segments import SegmentSize
+from mainstem.dynamodb.log.view import Hint, Window
+from mainstem.dynamodb.verify.findings import Verdict
 from mainstem.errors import StoreDenied
 from mainstem.events import EncodedEvent
 from mainstem.port import Op, Sleep, StreamWrite

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 from zlib import crc32
 
-from mainstem.dynamodb.requests import (
+from mainstem.dynamodb.client.requests import (
     ChangeRead,
     ChangeRecord,
     Control,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from mainstem.dynamodb import listing
-from mainstem.dynamodb.attempts import Attempts
-from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.event_items import EventItems
-from mainstem.dynamodb.findings import Findings
-from mainstem.dynamodb.full_check import FullCheck
-from mainstem.dynamodb.layout import Layout
-from mainstem.dynamodb.paced import Paced
-from mainstem.dynamodb.quick_check import QuickCheck
+from mainstem.dynamodb.client.attempts import Attempts
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.paced import Paced
+from mainstem.dynamodb.items.event_items import EventItems
+from mainstem.dynamodb.items.layout import Layout
+from mainstem.dynamodb.streams import listing
+from mainstem.dynamodb.verify.findings import Findings
+from mainstem.dynamodb.verify.full import FullCheck
+from mainstem.dynamodb.verify.quick import QuickCheck
 from mainstem.port import Op
 
 GRACE_SECONDS = 5.0

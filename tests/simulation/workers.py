@@ -7,8 +7,8 @@ from asyncio import CancelledError
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mainstem.dynamodb.change_stream import ChangeStream, Pace
-from mainstem.dynamodb.worker import Rhythm, Worker
+from mainstem.dynamodb.changes.change_stream import ChangeStream, Pace
+from mainstem.dynamodb.changes.worker import Rhythm, Worker
 from mainstem.errors import StoreBusy
 from mainstem.port import Op, Sleep
 from simulation.driver import CALM, Process

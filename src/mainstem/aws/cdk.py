@@ -31,7 +31,7 @@ from mainstem.aws.bundle import build
 from mainstem.aws.stack.functions import NEW_BATCHES
 from mainstem.aws.stack.parameters import PARAMETERS
 from mainstem.aws.stack.template import template
-from mainstem.dynamodb.layout import AttributeNames
+from mainstem.dynamodb.items.layout import AttributeNames
 from mainstem.errors import InvalidInput
 
 _OWN: Final = ("StoreName", "Partitions", "Sequencing", "CodeBucket", "CodeKey")

@@ -18,10 +18,10 @@ from mainstem.aws.progress import Event, event_ids, follow
 from mainstem.aws.refusals import in_words
 from mainstem.aws.stack.parameters import PARAMETERS
 from mainstem.aws.stack.template import template
-from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.drivers import connect_blocking
-from mainstem.dynamodb.layout import AttributeNames
-from mainstem.dynamodb.tables import check
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.drivers import connect_blocking
+from mainstem.dynamodb.items.layout import AttributeNames
+from mainstem.dynamodb.items.tables import check
 from mainstem.errors import DeploymentFailed, InvalidInput, StoreFormatError
 from mainstem.printable import quoted
 

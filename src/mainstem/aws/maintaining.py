@@ -16,11 +16,11 @@ from mainstem.aws.deadline import Deadline, LambdaContext, OutOfTime, within
 from mainstem.aws.place import Place, Watched
 from mainstem.aws.records import received
 from mainstem.aws.watching import Watching
-from mainstem.dynamodb.attempts import Attempts
-from mainstem.dynamodb.findings import Verdict, Verification
-from mainstem.dynamodb.layout import VERIFICATION_KEY
-from mainstem.dynamodb.requests import Get, Got, Put, Value
-from mainstem.dynamodb.verification import verify_part
+from mainstem.dynamodb.client.attempts import Attempts
+from mainstem.dynamodb.client.requests import Get, Got, Put, Value
+from mainstem.dynamodb.items.layout import VERIFICATION_KEY
+from mainstem.dynamodb.verify.findings import Verdict, Verification
+from mainstem.dynamodb.verify.running import verify_part
 from mainstem.errors import InvalidInput, StoreBusy, StoreError
 from mainstem.port import Op
 from mainstem.printable import printable, quoted

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 from mainstem.dynamodb.adapter import DynamoAdapter
-from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.layout import Layout
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.observed import cost_told
 from mainstem.guard import Guard
 from mainstem.port import Op

@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from mainstem.dynamodb.requests import ChangeRecord, Table
-from mainstem.dynamodb.wire_answers import change_record
+from mainstem.dynamodb.client.decoding import change_record
+from mainstem.dynamodb.client.requests import ChangeRecord, Table
 from mainstem.errors import InvalidInput
 from mainstem.printable import quoted
 

@@ -17,9 +17,9 @@ from mainstem.aws.dead_letters import DeadLetters
 from mainstem.aws.deadline import Deadline, LambdaContext, OutOfTime, within
 from mainstem.aws.place import Place, Watched
 from mainstem.aws.records import Received, check_source, failures, received
-from mainstem.dynamodb.requests import ChangeRecord
-from mainstem.dynamodb.sequencer import Sequenced
-from mainstem.dynamodb.view import Hint, hint_of
+from mainstem.dynamodb.client.requests import ChangeRecord
+from mainstem.dynamodb.log.sequencer import Sequenced
+from mainstem.dynamodb.log.view import Hint, hint_of
 from mainstem.errors import StoreDamaged, StoreError
 from mainstem.printable import printable
 from mainstem.telemetry import Telemetry, metrics

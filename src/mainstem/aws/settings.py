@@ -14,11 +14,11 @@ from typing import Any, Final
 
 import msgspec
 
-from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.drivers import connect_blocking
-from mainstem.dynamodb.layout import AttributeNames, Layout
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.drivers import connect_blocking
+from mainstem.dynamodb.items.layout import AttributeNames, Layout
+from mainstem.dynamodb.items.tables import TableOptions, check_layout, note
 from mainstem.dynamodb.open import parse
-from mainstem.dynamodb.tables import TableOptions, check_layout, note
 
 _log = logging.getLogger("mainstem")
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from mainstem.aws.deadline import Deadline
 from mainstem.aws.place import Watched
 from mainstem.codec import JsonCodec
-from mainstem.dynamodb.lateness import Lateness
+from mainstem.dynamodb.changes.lateness import Lateness
 from mainstem.positions import Partition
 from mainstem.streams import LogFilter
 from mainstem.telemetry import metrics

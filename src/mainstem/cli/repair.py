@@ -26,8 +26,8 @@ from mainstem.printable import printable
 
 if TYPE_CHECKING:
     from mainstem.dynamodb.maintenance import Maintenance
-    from mainstem.dynamodb.repair_run import Progress
-    from mainstem.dynamodb.repair_threads import RepairResult
+    from mainstem.dynamodb.repair.run import Progress
+    from mainstem.dynamodb.repair.running import RepairResult
 
 _DAMAGED: Final = 7
 _HOLES_SHOWN: Final = 20
@@ -78,8 +78,8 @@ def repair(
     or something can't be put right, the exit code is 7.
     """
     with place.maintain() as opened:
-        from mainstem.dynamodb.repair_run import RepairOptions
-        from mainstem.dynamodb.repair_threads import repair_in_threads
+        from mainstem.dynamodb.repair.run import RepairOptions
+        from mainstem.dynamodb.repair.running import repair_in_threads
 
         options = RepairOptions(segments, read_units, restart, rebuild=True)
         try:
@@ -110,7 +110,7 @@ def _bar(opened: Maintenance) -> Iterator[Callable[[Progress], None]]:
     ) as bars:
         total = None
         if not console.quiet:
-            from mainstem.dynamodb.repair_threads import item_count
+            from mainstem.dynamodb.repair.running import item_count
 
             total = item_count(opened)
         bar = bars.add_task("items", total=total, put=events_shown(0))
@@ -125,7 +125,7 @@ def _bar(opened: Maintenance) -> Iterator[Callable[[Progress], None]]:
 
 
 def _for_programs(result: RepairResult) -> dict[str, object]:
-    from mainstem.dynamodb.event_items import iso_time
+    from mainstem.dynamodb.items.event_items import iso_time
 
     return {
         "items": result.items,
@@ -147,7 +147,7 @@ def _for_programs(result: RepairResult) -> dict[str, object]:
 
 
 def _print(result: RepairResult) -> None:
-    from mainstem.dynamodb.event_items import iso_time
+    from mainstem.dynamodb.items.event_items import iso_time
 
     began = iso_time(result.began_us).partition(".")[0].replace("T", " ") + " UTC"
     if result.resumed:

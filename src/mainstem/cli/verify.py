@@ -15,7 +15,7 @@ from mainstem.printable import printable
 
 if TYPE_CHECKING:
     from mainstem.dynamodb import Verification
-    from mainstem.dynamodb.verification import Stage
+    from mainstem.dynamodb.verify.running import Stage
     from mainstem.sqlite.verification import FileVerification
 
 BEHIND: Final = 6

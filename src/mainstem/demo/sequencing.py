@@ -16,8 +16,8 @@ def sequenced(url: str) -> Iterator[None]:
     if not _leaves_it_to_workers(url):
         yield
         return
-    from mainstem.dynamodb.sequencing import sequence
-    from mainstem.dynamodb.worker import Rhythm
+    from mainstem.dynamodb.changes.running import sequence
+    from mainstem.dynamodb.changes.worker import Rhythm
 
     stop = threading.Event()
     # Settled every second: the list of streams, which the demo compares the log with, is of the cursors.

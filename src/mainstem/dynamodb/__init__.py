@@ -8,14 +8,14 @@ making the tables, sequencing, verifying and repairing the log, and counting wha
 from mainstem.extras import needs
 
 with needs("dynamodb", "mainstem.dynamodb"):
-    from mainstem.dynamodb.findings import Finding, Verdict, Verification
-    from mainstem.dynamodb.layout import AttributeNames
-    from mainstem.dynamodb.metering import Cost, metered
+    from mainstem.dynamodb.changes.running import sequence
+    from mainstem.dynamodb.changes.worker import WorkerStatus
+    from mainstem.dynamodb.client.metering import Cost, metered
+    from mainstem.dynamodb.items.layout import AttributeNames
     from mainstem.dynamodb.open import create_tables
-    from mainstem.dynamodb.repair_threads import RepairResult, repair_log
-    from mainstem.dynamodb.sequencing import sequence
-    from mainstem.dynamodb.verification import verify_log
-    from mainstem.dynamodb.worker import WorkerStatus
+    from mainstem.dynamodb.repair.running import RepairResult, repair_log
+    from mainstem.dynamodb.verify.findings import Finding, Verdict, Verification
+    from mainstem.dynamodb.verify.running import verify_log
 
 __all__ = [
     "AttributeNames",

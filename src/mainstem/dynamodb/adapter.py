@@ -6,31 +6,31 @@ from collections.abc import Sequence
 from typing import Final, Literal
 
 from mainstem.codec import Codec
-from mainstem.dynamodb import listing, snapshots
-from mainstem.dynamodb.append import Appender
-from mainstem.dynamodb.attempts import Attempts
+from mainstem.dynamodb.append.appender import Appender
+from mainstem.dynamodb.append.commits import Bounds, most_streams
+from mainstem.dynamodb.append.importing import Restorer
+from mainstem.dynamodb.append.repeats import Repeats
+from mainstem.dynamodb.append.with_log import Turns
+from mainstem.dynamodb.append.without_log import Puts
+from mainstem.dynamodb.changes.leases import workers
 from mainstem.dynamodb.checkpoints import Checkpoints
-from mainstem.dynamodb.commits import Bounds, most_streams
-from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.event_items import COMMIT_EVENTS, EventItems
-from mainstem.dynamodb.heads import Heads
-from mainstem.dynamodb.identity import Identity, TableIds
-from mainstem.dynamodb.layout import Layout
-from mainstem.dynamodb.leases import workers
-from mainstem.dynamodb.puts import Puts
-from mainstem.dynamodb.read_log import LogReader
-from mainstem.dynamodb.read_stream import StreamReader
-from mainstem.dynamodb.repair import Repairer
-from mainstem.dynamodb.repeats import Repeats
-from mainstem.dynamodb.restore import Restorer
-from mainstem.dynamodb.segments import Segmenter, SegmentSize
-from mainstem.dynamodb.sequencer import Sequencer
-from mainstem.dynamodb.streams import Streams
-from mainstem.dynamodb.tables import FORMAT_VERSION
-from mainstem.dynamodb.turns import Turns
-from mainstem.dynamodb.upkeep import EVERY, Upkeep
-from mainstem.dynamodb.versions import KnownVersions
-from mainstem.dynamodb.view import Window
+from mainstem.dynamodb.client.attempts import Attempts
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.items.event_items import COMMIT_EVENTS, EventItems
+from mainstem.dynamodb.items.identity import Identity, TableIds
+from mainstem.dynamodb.items.layout import Layout
+from mainstem.dynamodb.items.tables import FORMAT_VERSION
+from mainstem.dynamodb.log.heads import Heads
+from mainstem.dynamodb.log.reading import LogReader
+from mainstem.dynamodb.log.segments import Segmenter, SegmentSize
+from mainstem.dynamodb.log.sequencer import Sequencer
+from mainstem.dynamodb.log.upkeep import EVERY, Upkeep
+from mainstem.dynamodb.log.view import Window
+from mainstem.dynamodb.repair.scanning import Repairer
+from mainstem.dynamodb.streams import listing, snapshots
+from mainstem.dynamodb.streams.reading import StreamReader
+from mainstem.dynamodb.streams.stream_end import Streams
+from mainstem.dynamodb.streams.versions import KnownVersions
 from mainstem.errors import StoreDamaged
 from mainstem.events import AppendResult, StreamInfo
 from mainstem.port import (

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from mainstem.dynamodb.attempts import Attempts
-from mainstem.dynamodb.context import Context
-from mainstem.dynamodb.layout import CHECKPOINT_LISTING, LISTING, Layout, checkpoint_hash, listed
-from mainstem.dynamodb.requests import (
+from mainstem.dynamodb.client.attempts import Attempts
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.requests import (
     BatchGet,
     Equals,
     Get,
@@ -19,6 +18,13 @@ from mainstem.dynamodb.requests import (
     QueryIndex,
     Refused,
     Update,
+)
+from mainstem.dynamodb.items.layout import (
+    CHECKPOINT_LISTING,
+    LISTING,
+    Layout,
+    checkpoint_hash,
+    listed,
 )
 from mainstem.errors import CheckpointLost
 from mainstem.port import Claim, Op, StoredCheckpoint

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
-from mainstem.dynamodb.context import system_clock
+from mainstem.dynamodb.client.context import system_clock
 from mainstem.dynamodb.open import connect_place, parse
 from mainstem.operations import check_partition
 from mainstem.port import Op

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mainstem.dynamodb.metering import Cost, counted
-from mainstem.dynamodb.worker import WorkerStatus
+from mainstem.dynamodb.changes.worker import WorkerStatus
+from mainstem.dynamodb.client.metering import Cost, counted
 from mainstem.port import Adapter, Op, Result
 from mainstem.telemetry.adapter import ObservedAdapter
 from mainstem.telemetry.metrics import (

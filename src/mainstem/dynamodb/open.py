@@ -13,18 +13,17 @@ from urllib.parse import parse_qsl, urlsplit
 from mainstem.async_store import AsyncStore
 from mainstem.codec import Codec
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
-from mainstem.dynamodb.botocore_client import is_of_aiobotocore
-from mainstem.dynamodb.context import Context, system_clock
-from mainstem.dynamodb.drivers import (
+from mainstem.dynamodb.client.botocore import is_of_aiobotocore
+from mainstem.dynamodb.client.context import Context, system_clock
+from mainstem.dynamodb.client.drivers import (
     BlockingDriver,
     connect_async,
     connect_blocking,
     run_before_the_loop,
 )
-from mainstem.dynamodb.layout import AttributeNames, Layout
-from mainstem.dynamodb.observed import observed
-from mainstem.dynamodb.session import Settings, check_endpoint
-from mainstem.dynamodb.tables import (
+from mainstem.dynamodb.client.session import Settings, check_endpoint
+from mainstem.dynamodb.items.layout import AttributeNames, Layout
+from mainstem.dynamodb.items.tables import (
     CREATION_SECONDS,
     TableOptions,
     check,
@@ -32,6 +31,7 @@ from mainstem.dynamodb.tables import (
     check_name,
     create,
 )
+from mainstem.dynamodb.observed import observed
 from mainstem.errors import InvalidInput, StoreFormatError
 from mainstem.printable import quoted
 from mainstem.redaction import has_credentials, shown

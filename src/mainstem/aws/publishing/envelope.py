@@ -27,7 +27,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from mainstem.dynamodb.event_items import iso_time
+from mainstem.dynamodb.items.event_items import iso_time
 from mainstem.events import RecordedEvent, utf8_length
 from mainstem.streams import category
 

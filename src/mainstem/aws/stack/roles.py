@@ -21,7 +21,7 @@ from mainstem.aws.stack.expressions import (
     when,
 )
 from mainstem.aws.stack.functions import PUBLISHER
-from mainstem.dynamodb.layout import checkpoint_hash
+from mainstem.dynamodb.items.layout import checkpoint_hash
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html, without the
 # grants, which whoever makes the tables gives.

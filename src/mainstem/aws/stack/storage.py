@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from mainstem.aws.stack.expressions import Json, attribute, ref, sub, when
-from mainstem.dynamodb.layout import AttributeNames, Layout
-from mainstem.dynamodb.tables import TableOptions, events_table, log_table
+from mainstem.dynamodb.items.layout import AttributeNames, Layout
+from mainstem.dynamodb.items.tables import TableOptions, events_table, log_table
 
 # Whoever deletes the stack, on purpose or not, keeps the data.
 _KEPT = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}

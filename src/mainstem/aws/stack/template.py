@@ -20,7 +20,7 @@ from mainstem.aws.stack.functions import functions
 from mainstem.aws.stack.parameters import CONDITIONS, GROUPS, PARAMETERS
 from mainstem.aws.stack.roles import PUBLISH_ACTIONS, roles
 from mainstem.aws.stack.storage import bucket, tables
-from mainstem.dynamodb.layout import AttributeNames
+from mainstem.dynamodb.items.layout import AttributeNames
 
 
 def template(attributes: AttributeNames | None = None) -> dict[str, Any]:

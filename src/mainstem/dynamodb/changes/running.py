@@ -1,0 +1,185 @@
+"""Running a sequencing worker in a process of its own, until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from mainstem.dynamodb.changes.change_stream import ChangeStream, Pace
+from mainstem.dynamodb.changes.inbox import Task
+from mainstem.dynamodb.changes.worker import Rhythm, Worker, WorkerStatus
+from mainstem.dynamodb.client.context import system_clock
+from mainstem.dynamodb.log.sequencer import Sequenced
+from mainstem.dynamodb.maintenance import Maintenance
+from mainstem.dynamodb.observed import WorkerReport, cost_told
+from mainstem.errors import InvalidInput, StoreBusy
+from mainstem.port import Op, Polling, Result
+from mainstem.printable import quoted
+from mainstem.telemetry.observer import Observer
+from mainstem.telemetry.port import Telemetry
+
+_log = logging.getLogger("mainstem")
+
+_POLLING: Final = Polling(shortest=0.2, longest=1.0)
+"""A shard may be read five times a second."""
+_FAR_BEHIND: Final = 2.0
+"""Seconds. So old a record is not the last one, so the next page is read at once."""
+_AT_ONCE: Final = 8
+"""Partitions that are sequenced at the same time."""
+
+
+def sequence(
+    url: str,
+    *,
+    stop: threading.Event | None = None,
+    idle_seconds: float | None = None,
+    start: datetime | None = None,
+    reclaim: bool = False,
+    report: Callable[[WorkerStatus], None] | None = None,
+    client: Any = None,
+    telemetry: Telemetry | None = None,
+    pace: Pace | None = None,
+    rhythm: Rhythm | None = None,
+) -> WorkerStatus:
+    """Be a sequencing worker for the store at a ``dynamodb:`` URL: read its events table's change
+    stream, and put every event into the log that is not in it.
+
+    Any number of them may run, in any number of processes: they share the stream's shards by leases.
+    Returns when ``stop`` is set, after what was read is in the log, settled, and the shards are left to
+    the others; with ``idle_seconds``, also when nothing has come for so long. ``reclaim`` empties
+    batches whose events are in segments. ``report`` is told how the worker is doing after each turn.
+    ``telemetry`` is told the same as metrics, and what it costs. ``pace`` and ``rhythm`` change how
+    often what is done.
+
+    ``start`` is a moment from which on a worker reads shards that nobody has read before; it must have a
+    time zone and not lie ahead. Records before it are left out, which is for those who know that their
+    events are in the log: after a repair, or where functions have sequenced so far. Shards with a
+    checkpoint go on there, whatever ``start`` says. Where DynamoDB does not take times (DynamoDB Local),
+    all that there is is read, which is only slower.
+
+    Where change records were lost before anybody read them (DynamoDB keeps them for 24 hours), or
+    when nobody has read the stream before, the whole events table is scanned for what is missing.
+
+    Throttling and lost connections are logged and tried again for ever. Raises what `mainstem.connect`
+    raises, and `StoreFormatError` where the events table has no change stream. A process that dies at
+    any moment loses nothing: others go on at the last checkpoint.
+    """
+    stop = stop or threading.Event()
+    start_us = None if start is None else _microseconds(start)
+    with Maintenance(url, client=client) as maintenance:
+        owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        changes = ChangeStream(maintenance.layout, maintenance.context, owner, pace, start_us)
+        worker = Worker(
+            maintenance.adapter,
+            maintenance.layout,
+            maintenance.context,
+            changes,
+            reclaim=reclaim,
+            rhythm=rhythm,
+        )
+        observer = Observer(telemetry, system="dynamodb", store=maintenance.name)
+        running = _Running(maintenance, worker, stop, report, observer)
+        try:
+            running.until_stopped(idle_seconds)
+        finally:
+            observer.flush()
+        return worker.status()
+
+
+def _microseconds(start: datetime) -> int:
+    if start.tzinfo is None:
+        raise InvalidInput(f"start={quoted(start)}: give a time with its time zone.")
+    microseconds = (start - _EPOCH) // timedelta(microseconds=1)
+    if microseconds > system_clock():
+        raise InvalidInput(f"start={quoted(start)} lies ahead: give a time that has been.")
+    return microseconds
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class _Running:
+    """A worker at work."""
+
+    def __init__(
+        self,
+        maintenance: Maintenance,
+        worker: Worker,
+        stop: threading.Event,
+        report: Callable[[WorkerStatus], None] | None,
+        observer: Observer,
+    ) -> None:
+        self._maintenance = maintenance
+        self._worker = worker
+        self._stop = stop
+        self._report = report
+        self._observer = observer
+        self._told = WorkerReport(observer)
+
+    def until_stopped(self, idle_seconds: float | None) -> None:
+        clock = self._maintenance.context.monotonic
+        partitions = self._maintenance.layout.partitions
+        wait, last_busy, records = _POLLING.shortest, clock(), 0
+        with ThreadPoolExecutor(min(partitions, _AT_ONCE), "mainstem-sequence") as pool:
+            while not self._stop.is_set():
+                try:
+                    busy = self._turn(pool)
+                except StoreBusy as error:
+                    _log.warning("Tried again in a moment: %s", error)
+                    busy = True
+                status = self._worker.status()
+                self._told.tell(status)
+                if self._report is not None:
+                    self._report(status)
+                # Records of events that were written with the log need no sequencing, and yet were read.
+                busy, records = busy or status.records > records, status.records
+                if busy or status.unclear:
+                    last_busy = clock()
+                elif idle_seconds is not None and clock() - last_busy >= idle_seconds:
+                    break
+                # Behind the first record there are likely to be more in a moment.
+                wait = _POLLING.shortest if busy else min(wait * 2, _POLLING.longest)
+                if not (busy and status.delay_s > _FAR_BEHIND):
+                    self._stop.wait(wait)
+        self._end()
+        self._told.tell(self._worker.status())
+
+    def _turn(self, pool: ThreadPoolExecutor) -> bool:
+        """Whether there was anything to do."""
+        worker = self._worker
+        tasks = self._run("sequence.poll", worker.poll())
+        failed: StoreBusy | None = None
+        if len(tasks) == 1:
+            worker.dealt_with(tasks[0], self._sequence(tasks[0]))
+        else:
+            for task, outcome in [(task, pool.submit(self._sequence, task)) for task in tasks]:
+                try:
+                    worker.dealt_with(task, outcome.result())
+                except StoreBusy as error:  # the others' work is done all the same
+                    failed = error
+        more = self._run("sequence.care", worker.care())
+        if failed is not None:
+            raise failed
+        return bool(tasks) or more
+
+    def _end(self) -> None:
+        try:
+            self._run("sequence.care", self._worker.stop())
+        except StoreBusy as error:
+            _log.warning("Stopped without settling; the next worker does it: %s", error)
+
+    def _sequence(self, task: Task) -> Sequenced:
+        with self._observer.span("sequence", partition=task.partition):
+            return self._run("sequence.events", self._worker.sequence(task))
+
+    def _run(self, operation: str, running: Op[Result]) -> Result:
+        if not self._observer.silent:
+            running = cost_told(operation, running, self._observer)
+        return self._maintenance.run(running)

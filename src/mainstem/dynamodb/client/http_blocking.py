@@ -1,0 +1,165 @@
+"""Requests over connections of this module's own, kept open and taken in turn.
+
+urllib3, which botocore brings, would keep them as well, but with it an append takes 1.6 times the CPU
+time (`make bench PARTS=dynamodb-client`).
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+from collections import deque
+from typing import Any
+from urllib.parse import urlsplit
+
+from mainstem.dynamodb.client import deadline
+from mainstem.dynamodb.client.deadline import Limit
+from mainstem.dynamodb.client.exchange import Blocking, Disconnected, Outgoing, Reply, attempt
+from mainstem.dynamodb.client.faults import NoReply, Unreachable
+from mainstem.dynamodb.client.requests import CHANGE_READS, Request
+from mainstem.dynamodb.client.session import Session
+from mainstem.dynamodb.client.sockets import Incoming, Route, connect, is_open, message
+from mainstem.errors import StoreClosed
+from mainstem.guard import Guard
+
+
+class BlockingClient:
+    """Carries out requests, one attempt each. Safe to share between threads and with forked children."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._closed = False
+        endpoint = urlsplit(session.endpoint)
+        proxy = None if session.proxy is None else urlsplit(session.proxy)
+        self._route = Route(
+            endpoint, proxy, session.proxy_headers, session.tls(), session.connect_timeout
+        )
+        self._target = endpoint.path or "/"
+        self._more_headers = {"User-Agent": session.user_agent}
+        if proxy is not None and self._route.tls is None:
+            # Such a proxy wants the whole of it.
+            self._target = session.endpoint
+            self._more_headers |= session.proxy_headers
+        self._idle: dict[int, deque[socket.socket]] = {}
+        """By process: a forked child must not talk over its parent's connections. Appending and
+        popping need no lock."""
+        self._opening = Guard()
+        self._for_changes: BlockingClient | None = None
+
+    def carry_out(self, request: Request) -> Any:
+        """The answer; raises one of `faults` or a `StoreError`."""
+        if isinstance(request, CHANGE_READS):
+            return self._client_for_changes()._carry_out(request)
+        return self._carry_out(request)
+
+    def _client_for_changes(self) -> BlockingClient:
+        """Made when a change stream is first read, which most processes never do."""
+        with self._opening():
+            if self._for_changes is None:
+                session = self._session.for_changes()
+                self._for_changes = self if session is self._session else BlockingClient(session)
+            return self._for_changes
+
+    def _carry_out(self, request: Request) -> Any:
+        limit = deadline.allowed()
+        steps = attempt(self._session, request)
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    done = self._send(step, limit) if isinstance(step, Outgoing) else _work(step)
+                except Exception as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(done)
+        except StopIteration as stop:
+            return stop.value
+
+    def close(self) -> None:
+        self._closed = True
+        if self._for_changes is not None and self._for_changes is not self:
+            self._for_changes.close()
+        for idle in self._idle.values():
+            while idle:
+                idle.pop().close()
+
+    def _send(self, outgoing: Outgoing, limit: Limit) -> Reply:
+        if self._closed:
+            raise StoreClosed
+        if limit.has_passed:
+            raise Unreachable("the operation's time was up before it was sent")
+        idle = self._connections()
+        sock = _take(idle) or connect(self._route, limit)
+        # Whatever ends an exchange early leaves a reply under way, which would be taken for that of
+        # the next request: only a connection whose exchange came to its end is kept.
+        may_stay = False
+        try:
+            reply, may_stay = self._exchange(sock, outgoing, limit)
+        finally:
+            if may_stay and len(idle) < self._session.max_connections and not self._closed:
+                idle.append(sock)
+            else:
+                sock.close()
+        return reply
+
+    def _connections(self) -> deque[socket.socket]:
+        """Those of this process that nobody speaks through."""
+        process = os.getpid()
+        idle = self._idle.get(process)
+        if idle is None:
+            # To close a child's copies leaves the parent's open.
+            inherited, self._idle = self._idle, {process: deque()}
+            for connections in inherited.values():
+                while connections:
+                    connections.pop().close()
+            idle = self._idle[process]
+        return idle
+
+    def _exchange(
+        self, sock: socket.socket, outgoing: Outgoing, limit: Limit
+    ) -> tuple[Reply, bool]:
+        """The reply, and whether the connection can be used again."""
+        timeout = self._session.read_timeout
+        incoming = Incoming(sock, timeout, limit)
+        response = http.client.HTTPResponse(incoming, method="POST")  # type: ignore[arg-type]
+        try:
+            sock.settimeout(limit.within(timeout))
+            headers = {**outgoing.headers, **self._more_headers}
+            sock.sendall(message("POST", self._target, headers, outgoing.body))
+            response.begin()
+            body = response.read()
+            may_stay = not response.will_close and not incoming.has_more()
+        except (ConnectionError, http.client.IncompleteRead) as error:
+            raise Disconnected(f"the connection broke: {error!r}") from error
+        except TimeoutError as error:
+            raise NoReply(_late(timeout, limit)) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise NoReply(f"{type(error).__name__}: {error}") from error
+        finally:
+            response.close()
+        header = response.headers.get
+        return Reply(response.status, body, header("x-amz-crc32"), header("date")), may_stay
+
+
+def _take(idle: deque[socket.socket]) -> socket.socket | None:
+    """A connection that is open."""
+    while idle:
+        try:
+            sock = idle.pop()
+        except IndexError:  # another thread was faster
+            break
+        if is_open(sock):
+            return sock
+        sock.close()
+    return None
+
+
+def _late(timeout: float | None, limit: Limit) -> str:
+    if limit.has_passed:
+        return "no whole reply before the operation's time was up"
+    return f"no reply within {timeout:g} seconds"
+
+
+def _work(step: Blocking) -> Any:
+    return step.work()

@@ -1,0 +1,172 @@
+"""What operations cost: requests, write units and read units, counted where they are asked for.
+
+::
+
+    with mainstem.dynamodb.metered() as cost:
+        store.append(...)
+    print(cost.requests, cost.write_units, cost.read_units)
+
+Read units are those that DynamoDB answers. Write units are counted from the items by DynamoDB's
+published rules: one for each started KB, two in a transaction, one for each index entry written.
+An attempt that was cancelled, or whose reply was lost, is counted as if it had been carried out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+from mainstem.dynamodb.client.requests import (
+    Absent,
+    AtMost,
+    BatchGot,
+    Check,
+    Condition,
+    Got,
+    Item,
+    Page,
+    Put,
+    PutNew,
+    Request,
+    Transact,
+    Update,
+    UpdateEach,
+)
+from mainstem.dynamodb.client.sizes import item_bytes, write_units
+from mainstem.dynamodb.items.layout import LISTING
+from mainstem.guard import Guard
+from mainstem.port import Op, Result
+
+
+@dataclass(slots=True)
+class Cost:
+    """What was asked of DynamoDB so far."""
+
+    requests: int = 0
+    write_units: float = 0
+    read_units: float = 0
+    by_kind: dict[str, int] = field(default_factory=dict)
+    """Requests by kind: ``Transact``, ``Query`` …"""
+    retries: dict[str, int] = field(default_factory=dict)
+    """What was tried again, by reason: ``Throttled``, ``Conflicted``, ``NoReply``, ``InProgress``,
+    ``Unreachable``, or ``HeadTaken``, where another writer was first at the head of the log."""
+    _outer: Cost | None = field(default=None, repr=False, compare=False)
+    """What is counted here is counted there too."""
+
+    def add(self, request: Request, answer: Any) -> None:
+        """Count one attempt; ``answer`` is None where it has none."""
+        kind = type(request).__name__
+        written = units_written(request)
+        read = answer.read_units if isinstance(answer, (Got, BatchGot, Page)) else 0
+        with _adding():
+            self.requests += 1
+            self.by_kind[kind] = self.by_kind.get(kind, 0) + 1
+            self.write_units += written
+            self.read_units += read
+        if self._outer is not None:
+            self._outer.add(request, answer)
+
+    def tried_again(self, reason: str) -> None:
+        """Count one retry."""
+        with _adding():
+            self.retries[reason] = self.retries.get(reason, 0) + 1
+        if self._outer is not None:
+            self._outer.tried_again(reason)
+
+
+_adding: Final = Guard()
+"""A replay counts the requests of its threads in one cost."""
+
+_current: ContextVar[Cost | None] = ContextVar("mainstem_dynamodb_cost", default=None)
+
+
+def current() -> Cost | None:
+    """What the operation that begins is to be counted in."""
+    return _current.get()
+
+
+@contextmanager
+def metered() -> Iterator[Cost]:
+    """Count what this thread or task asks of DynamoDB from here on. One within another counts in both.
+
+    Appends that share a transaction with those of others are counted where it is sent from.
+    """
+    cost = Cost(_outer=_current.get())
+    token = _current.set(cost)
+    try:
+        yield cost
+    finally:
+        _current.reset(token)
+
+
+def counted(operation: Op[Result], cost: Cost) -> Op[Result]:
+    """The operation, with what it asks for counted in ``cost`` too, whoever runs it.
+
+    It is counted step by step: in between, the context is that of whoever waits for the answer.
+    """
+    step = partial(next, operation)
+    while True:
+        cost._outer = _current.get()
+        token = _current.set(cost)
+        try:
+            request = step()
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result
+        finally:
+            _current.reset(token)
+        try:
+            answer = yield request
+        except GeneratorExit:
+            operation.close()
+            raise
+        except BaseException as error:
+            step = partial(operation.throw, error)
+        else:
+            step = partial(operation.send, answer)
+
+
+def units_written(request: Request) -> float:
+    """The write units of one request."""
+    match request:
+        case Put(_, item, condition):
+            return _units(item, 1, condition)
+        case PutNew(_, items):
+            return sum(_units(item, 1, Absent()) for item in items)
+        case Update():
+            return write_units(_updated_bytes(request))
+        case UpdateEach(_, updates):
+            return sum(write_units(_updated_bytes(update)) for update in updates)
+        case Transact(actions):
+            return sum(map(_units_of_action, actions))
+        case _:
+            return 0
+
+
+def _units_of_action(action: Put | Update | Check) -> float:
+    match action:
+        case Put(_, item, condition):
+            return _units(item, 2, condition)
+        case Update():
+            return 2 * write_units(_updated_bytes(action))
+        case Check():
+            return 2
+
+
+def _units(item: Item, factor: int, condition: Condition | None) -> float:
+    units = factor * write_units(item_bytes(item))
+    if LISTING.hash_key in item and isinstance(condition, (Absent, AtMost)):
+        # The entry is new. Later writes leave the index's keys, and so the index, as they are.
+        entry = {name: item[name] for name in ("pk", "sk", LISTING.hash_key, LISTING.sort_key)}
+        units += write_units(item_bytes(entry))
+    return units
+
+
+def _updated_bytes(update: Update) -> int:
+    """What the request names of the item; what it leaves alone or removes is not known here."""
+    table, key = update.table, update.key
+    return item_bytes({table.hash_key: key.hash, table.sort_key: key.sort, **update.set})

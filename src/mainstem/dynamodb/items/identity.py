@@ -1,0 +1,82 @@
+"""Whether the tables are still those that were opened: looked at now and then, beside everything else.
+
+What `trust` does needs no such look. This one is for what is used longer than it allows, as long as nothing
+speaks against it (what a reader fetched ahead, a head that every append renews), and to tell whoever reads
+the log of the process. On an emulator, where tables are exchanged within milliseconds, it is what ends the
+time in which a batch may land above a hole.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+from mainstem.dynamodb.client.attempts import Attempts
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.requests import Aside, Control
+from mainstem.dynamodb.items.layout import Layout
+from mainstem.errors import StoreClosed, StoreError
+from mainstem.port import Op
+
+_log = logging.getLogger("mainstem")
+
+EVERY_S: Final = 10.0
+"""Seconds. Two requests by each process that is active. An account may ask 2,500 a second of DynamoDB's
+control plane, for everything: a thousand processes take 200 of them. They are not billed."""
+
+_LOOK_S: Final = 5.0
+"""Seconds that one look may take. A failed one is not repeated before its time."""
+
+TableIds: TypeAlias = tuple[str, ...]
+
+
+def ids_of(descriptions: Sequence[Mapping[str, Any]]) -> TableIds:
+    """What tells tables of one name apart, of what DescribeTable says of them."""
+    return tuple(str(each.get("TableId", each.get("CreationDateTime"))) for each in descriptions)
+
+
+class Identity:
+    """Which tables they are."""
+
+    def __init__(self, layout: Layout, context: Context, opened: TableIds | None = None) -> None:
+        """``opened``: those that were found when the store was opened. None: they are never looked at."""
+        self._layout = layout
+        self._context = context
+        self._known = opened
+        self._next_s = context.monotonic() + EVERY_S
+
+    def look_aside(self) -> Op[None]:
+        """Have them looked at beside, if it is time to. To be called behind whatever was asked for."""
+        if self._known is None:
+            return
+        now = self._context.monotonic()
+        if now >= self._next_s:
+            self._next_s = now + EVERY_S
+            yield Aside(self._look())
+
+    def _look(self) -> Op[None]:
+        """Forget everything if they are others. Nothing depends on it, so that a failure is only noted."""
+        attempts = Attempts(self._context, _LOOK_S)
+        found = []
+        try:
+            for table in (self._layout.events, self._layout.log):
+                answer = yield from attempts.call(
+                    Control("DescribeTable", {"TableName": table.name})
+                )
+                found.append(answer["Table"])
+        except StoreClosed:
+            raise
+        except StoreError as error:
+            # Whoever may not ask, or has no such table, is told so by what it does next.
+            _log.debug("The tables of %r could not be looked at: %s", self._layout.name, error)
+            return
+        ids = ids_of(found)
+        if ids != self._known:
+            self._known = ids
+            self._context.trust.forget()
+            _log.warning(
+                "The tables of %r are others than before: they were made again or restored. What was known "
+                "of the old ones is forgotten.",
+                self._layout.name,
+            )

@@ -1,0 +1,179 @@
+"""The repair as one call: in threads, which can be interrupted."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from contextvars import copy_context
+from typing import Any, Final, NamedTuple
+
+from mainstem.dynamodb.client.attempts import Attempts
+from mainstem.dynamodb.client.requests import Control
+from mainstem.dynamodb.maintenance import Maintenance
+from mainstem.dynamodb.repair.run import Progress, RepairOptions, RepairRun
+from mainstem.errors import InvalidInput
+from mainstem.port import Op
+from mainstem.printable import quoted
+
+WORKERS: Final = 4
+MAX_WORKERS: Final = 64
+_TOLD_EVERY: Final = 0.2
+"""Seconds between two looks at the progress."""
+_PATIENCE: Final = 2.0
+"""Seconds that threads have to end their request once they are to stop. They hold nothing up then."""
+
+
+class RepairResult(NamedTuple):
+    """What a repair found and did, also before it was broken off."""
+
+    items: int
+    """Event items that were looked at."""
+    events: int
+    """So many were missing from the log, and are in it now."""
+    holes: Mapping[str, int]
+    """Streams that lack an event although they have later ones, by its id. Their events from there on
+    are not in the log: the events table is damaged."""
+    read_units: float
+    """Of both tables."""
+    seconds: float
+    """Since this call."""
+    began_us: int
+    """Every event that was written before is in the log, except of streams with a hole. In microseconds
+    since 1970-01-01 UTC."""
+    resumed: bool
+    """Whether it went on with a repair that had been broken off."""
+    unreadable: Mapping[str, str] = {}
+    """Of the streams with holes, those with an item that is not understood, and what is to be said of it."""
+    rebuilt: int = 0
+    """So many cursors, marks and positions of items said what the log does not, and were put right."""
+    put_back: int = 0
+    """So many events were only in the log, and are in the events table again."""
+    problems: tuple[str, ...] = ()
+    """What can't be put right: the log can't be read, or a stream is another in the table than in the log."""
+    markers: int = 0
+    """So many commits lacked the marker by which a repeat of them is recognised, and have it now."""
+
+
+def repair_log(
+    url: str,
+    *,
+    segments: int = 4,
+    workers: int = WORKERS,
+    read_units: float | None = None,
+    restart: bool = False,
+    client: Any = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> RepairResult:
+    """Put right whatever the tables can tell: afterwards the log has all that the events table has.
+
+    It believes only what it reads. First it reads the log, all of it, and makes cursors and marks again
+    from it where they say otherwise. Then it scans the events table, appends to the log what that lacks,
+    whatever its items say of their positions, finishes large commits that were left half written, and gives
+    commits the markers that they lack, by which repeats are recognised. Last it puts events back into the
+    events table that only the log has, as after a restore.
+
+    ``workers`` threads read ``segments`` parts of a table at the same time, and use at most
+    ``read_units`` a second. How far it has got is kept in the log table: a repair that was broken off,
+    even by SIGKILL, reads the log again and goes on with the events where it stopped when it is called
+    with as many segments again, unless with ``restart``. ``progress`` is called some times a second.
+    Others may write, sequence and repair meanwhile, and a repeat does no harm.
+
+    Raises `InvalidInput`, `StoreBusy` and whatever `mainstem.connect` raises. Holes and problems raise
+    nothing.
+    """
+    options = RepairOptions(segments, read_units, restart, rebuild=True)
+    with Maintenance(url, client=client) as place:
+        return repair_in_threads(place, options, workers, progress)
+
+
+def repair_in_threads(
+    place: Maintenance,
+    options: RepairOptions,
+    workers: int = WORKERS,
+    progress: Callable[[Progress], None] | None = None,
+) -> RepairResult:
+    """`repair_log` of a store that is open."""
+    if type(workers) is not int or not 1 <= workers <= MAX_WORKERS:
+        raise InvalidInput(
+            f"workers={quoted(workers)}: give a whole number from 1 to {MAX_WORKERS}."
+        )
+    started = place.context.monotonic()
+    run = RepairRun(place.adapter, place.layout, place.context, options)
+    hands = min(workers, options.segments)
+    try:
+        place.run(run.begin())
+        if options.rebuild:
+            _work(place, run, run.read_log, hands, progress)
+            place.run(run.rebuild())
+        _work(place, run, run.work, hands, progress)
+        done = place.run(run.finish())
+    finally:
+        run.close()
+    if progress is not None:
+        progress(done)
+    seconds = place.context.monotonic() - started
+    return RepairResult(
+        *done[:4],
+        seconds,
+        done.began_us,
+        done.resumed,
+        done.unreadable,
+        done.rebuilt,
+        done.put_back,
+        done.problems,
+        done.markers,
+    )
+
+
+def item_count(place: Maintenance) -> int | None:
+    """About how many items the events table has: DynamoDB counts them every six hours."""
+
+    def describe() -> Op[Any]:
+        request = Control("DescribeTable", {"TableName": place.layout.events.name})
+        return (yield from Attempts(place.context).call(request))
+
+    count = place.run(describe())["Table"].get("ItemCount")
+    return count if isinstance(count, int) and count > 0 else None
+
+
+def _work(
+    place: Maintenance,
+    run: RepairRun,
+    hand: Callable[[], Op[None]],
+    workers: int,
+    progress: Callable[[Progress], None] | None,
+) -> None:
+    """All that hands have to do, or none goes on."""
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            place.run(hand())
+        except BaseException as error:  # the caller's thread raises it
+            failures.append(error)
+            run.stop()
+
+    # In the context of the caller's thread, where `mainstem.dynamodb.metered` counts.
+    threads = [
+        threading.Thread(
+            target=copy_context().run, args=(work,), name="mainstem-repair", daemon=True
+        )
+        for _ in range(workers)
+    ]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(_TOLD_EVERY)
+                if progress is not None:
+                    progress(run.progress())
+    except BaseException:
+        run.stop()
+        deadline = place.context.monotonic() + _PATIENCE
+        for thread in threads:
+            if thread.is_alive():
+                thread.join(max(0.0, deadline - place.context.monotonic()))
+        raise
+    if failures:
+        raise failures[0]

@@ -1,0 +1,364 @@
+"""The full verification: every event of the log against every event of the events table.
+
+The order makes it sound beside writers: the log first, then both tables as they lie there, then what the
+log got meanwhile. So whatever the log had is in the table by then. What the table had is looked for in
+the log until it has come, or a grace has passed: what counts is what was seen, never what a clock says.
+Streams whose sums differ are looked at one by one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final
+
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.paced import Paced, waits
+from mainstem.dynamodb.client.requests import Item, Key, Query, Scan
+from mainstem.dynamodb.items.event_items import Entry, EventItems
+from mainstem.dynamodb.items.layout import Layout
+from mainstem.dynamodb.items.log_items import EMPTY, Marks
+from mainstem.dynamodb.items.packing import Packed
+from mainstem.dynamodb.log.cursors import Cursors
+from mainstem.dynamodb.verify.findings import Findings
+from mainstem.dynamodb.verify.log_walk import LogWalk, Stretch, marks_of
+from mainstem.dynamodb.verify.places import Places
+from mainstem.dynamodb.verify.strays import Strays
+from mainstem.dynamodb.verify.stream_look import StreamLook
+from mainstem.dynamodb.verify.tally import Account, Later, Tally, digest, sums, sums_of_items
+from mainstem.errors import StoreDamaged
+from mainstem.port import Op
+
+_LOOKS: Final = 8
+"""At what is odd about a stream: a query may see a part of a transaction only."""
+_MOST_COMPARED: Final = 1_000
+"""Damaged streams whose events are compared one by one."""
+
+
+class FullCheck:
+    """One full verification. Its parts come in order; those of one kind may run at the same time."""
+
+    def __init__(
+        self, layout: Layout, items: EventItems, context: Context, paced: Paced, findings: Findings
+    ) -> None:
+        self._layout = layout
+        self._items = items
+        self._context = context
+        self._paced = paced
+        self._findings = findings
+        self._walks = [
+            LogWalk(layout, paced, findings, number) for number in range(layout.partitions)
+        ]
+        self._altered: set[str] = set()
+        """Streams whose events differ, to be compared one by one."""
+        self.tally = Tally()
+        self._places = Places()
+        self._cursors = Cursors(layout)
+        self._strays = Strays(layout, paced, findings, self.tally)
+
+    def close(self) -> None:
+        """Give back what it has on disk."""
+        self.tally.close()
+        self._places.close()
+
+    @property
+    def blocks(self) -> tuple[int, int]:
+        """Batches and segments that were read."""
+        return sum(walk.batches for walk in self._walks), sum(walk.segments for walk in self._walks)
+
+    def read_log(self, partition: int) -> Op[None]:
+        """First: all of one partition's log."""
+        try:
+            marks = yield from marks_of(self._layout, self._paced, partition)
+        except StoreDamaged as error:
+            self._findings.damaged(str(error), partition=partition)
+            marks = Marks(EMPTY, 0, 0)
+        walk = self._walks[partition]
+        yield from self._walk(walk, marks.settled.position)
+        if walk.head.position < marks.settled.position:
+            self._mark_is_wrong(partition, "settled", marks.settled.position, walk.head.position)
+        if walk.segmented < marks.segmented:
+            self._mark_is_wrong(partition, "in segments", marks.segmented, walk.segmented)
+
+    def scan(self, segment: int, segments: int) -> Op[None]:
+        """Second: a part of the events table."""
+        after: Key | None = None
+        table = self._layout.events
+        while True:
+            page = yield from self._paced.page(Scan(table, segment, segments, after))
+            entries: list[Entry] = []
+            for item in page.items:
+                entry = self._entry(item)
+                if entry is not None:
+                    entries.append(entry)
+                    self._check_place(item, entry.event)
+            self.tally.add_table(sums_of_items(entries))
+            if page.last is None:
+                return
+            after = Key.of(table, page.last)
+
+    def scan_log(self, segment: int, segments: int) -> Op[None]:
+        """Beside it: a part of the log table, for what nobody has asked for by its key."""
+        yield from self._strays.scan(segment, segments)
+
+    def wait(self, grace_s: float) -> Op[None]:
+        """Third: what the log got meanwhile, until nothing that was seen elsewhere is missing from it, or
+        so many seconds have passed.
+        """
+        for pause in waits(self._context, grace_s):
+            for walk in self._walks:
+                yield from self._walk(walk, None)
+            later = [each for each in self.tally.take_later() if self._is_elsewhere(each)]
+            for each in later:
+                self.tally.add_later(each)
+            if not later and not self.tally.is_late():
+                return
+            yield pause
+        for each in self.tally.take_later():
+            self._misplaced(each.stream_id, each.event_id, each.position)
+
+    def check_end(self, partition: int) -> Op[None]:
+        """Fourth: that nothing lies beside the log or beyond its end."""
+        walk = self._walks[partition]
+        yield from self._strays.check(partition, walk.head.position)
+        try:
+            marks = yield from marks_of(self._layout, self._paced, partition)
+        except StoreDamaged:
+            return  # told before
+        if walk.segmented > marks.settled.position:
+            self._findings.damaged(
+                f"Partition {partition} has segments up to position {walk.segmented}, and is settled only "
+                f"up to {marks.settled.position}. `mainstem repair` puts that right.",
+                partition=partition,
+                position=marks.settled.position,
+            )
+
+    def judge(self, account: Account) -> Op[None]:
+        """Fifth: a stream of which the two sides differ."""
+        stream_id = account.stream_id
+        yield from self._judge_cursor(account)
+        looks = 0
+        while True:
+            seen = yield from self._look_at(account)
+            # What is missing may just be being written.
+            if not seen.is_odd or looks == _LOOKS:
+                break
+            looks += 1
+            yield from self._paced.attempts().pause(f"stream {stream_id!r} has a hole")
+        self._say(account, seen)
+
+    def compare(self, partition: int) -> Op[None]:
+        """Last: the events of streams that differ, one by one."""
+        wanted = {each for each in self._altered if self._layout.partition(each) == partition}
+        if not wanted:
+            return
+        in_log: dict[str, dict[int, Packed]] = defaultdict(dict)
+        walk = LogWalk(self._layout, self._paced, Findings(), partition)
+        while (page := (yield from walk.next_page())) is not None:
+            for event in (event for stretch in page for event in stretch.rows):
+                if event.stream_id in wanted:
+                    in_log[event.stream_id][event.event_id] = event
+        for stream_id in sorted(wanted):
+            altered = yield from self._altered_events(stream_id, in_log[stream_id])
+            for event_id in altered:
+                self._findings.damaged(
+                    f"Event {event_id} of stream {stream_id!r} is another in the events table than in the "
+                    "log: one of them was changed. Restore that table from a backup.",
+                    stream_id=stream_id,
+                    event_id=event_id,
+                )
+
+    def altered(self) -> bool:
+        """Whether `compare` has anything to do."""
+        return bool(self._altered)
+
+    # The log
+
+    def _walk(self, walk: LogWalk, settled: int | None) -> Op[None]:
+        while (page := (yield from walk.next_page())) is not None:
+            for stretch in page:
+                self._add(walk.partition, stretch, settled)
+
+    def _add(self, partition: int, stretch: Stretch, settled: int | None) -> None:
+        """Events of the log: those of each stream have to go on where it stopped."""
+        found = sums(stretch.rows)
+        before: dict[str, int] = {}
+        names = list(found)
+        for start in range(0, len(names), 500):
+            before |= self.tally.counts(names[start : start + 500])
+        due = {stream_id: before.get(stream_id, 0) for stream_id in names}
+        for position, event in enumerate(stretch.rows, stretch.first):
+            if event.event_id != due[event.stream_id]:
+                self._findings.damaged(
+                    f"Position {position} of partition {partition} holds event {event.event_id} of stream "
+                    f"{event.stream_id!r}, where event {due[event.stream_id]} is due. Restore the log table "
+                    "from a backup.",
+                    stream_id=event.stream_id,
+                    event_id=event.event_id,
+                    partition=partition,
+                    position=position,
+                )
+            due[event.stream_id] += 1
+        for stream_id in names:
+            if self._layout.partition(stream_id) != partition:
+                self._findings.damaged(
+                    f"Partition {partition} has events of stream {stream_id!r}, which belongs into "
+                    f"{self._layout.partition(stream_id)}. Restore the log table from a backup.",
+                    stream_id=stream_id,
+                    partition=partition,
+                    position=stretch.first,
+                )
+        self._places.note(partition, stretch.first, (row[:2] for row in stretch.rows))
+        end = stretch.first + len(stretch.rows)
+        # An append brings the cursor with it; a sequencer raises it before it moves the mark. Of what
+        # came later the cursors that were read need not tell.
+        told = settled is not None and (end <= settled or not stretch.sequenced)
+        self.tally.add_log(found, with_cursors=told)
+
+    # The events table
+
+    def _entry(self, item: Item) -> Entry | None:
+        try:
+            return self._items.entry(item)
+        except StoreDamaged as error:
+            self._findings.damaged(str(error), stream_id=str(item[self._layout.events.hash_key]))
+            return None
+
+    def _check_place(self, item: Item, event: Packed) -> None:
+        """What an item says of its position."""
+        position = self._items.position(item)
+        if position is None:
+            return
+        stream_id, event_id = event.stream_id, event.event_id
+        partition = self._layout.partition(stream_id)
+        holds = self._places.holds(partition, position, stream_id, event_id)
+        if holds is None:
+            self.tally.add_later(Later(partition, position, stream_id, event_id))
+        elif not holds:
+            self._misplaced(stream_id, event_id, position)
+
+    def _is_elsewhere(self, later: Later) -> bool:
+        partition, position, stream_id, event_id = later
+        return not self._places.holds(partition, position, stream_id, event_id)
+
+    def _misplaced(self, stream_id: str, event_id: int, position: int) -> None:
+        self._findings.damaged(
+            f"Event {event_id} of stream {stream_id!r} says that the log has it at position {position}, "
+            "and it is not there. `mainstem repair` puts that right.",
+            stream_id=stream_id,
+            event_id=event_id,
+        )
+
+    # One stream
+
+    def _judge_cursor(self, account: Account) -> Op[None]:
+        stream_id, cursor = account.stream_id, account.cursor
+        looks = 0
+        while cursor < account.least and looks < _LOOKS:
+            # The scan may have seen a part of a transaction; cursors only rise.
+            attempts = self._paced.attempts()
+            yield from attempts.pause(f"the cursor of stream {stream_id!r} is behind")
+            try:
+                cursor = (yield from self._cursors.counts(attempts, [stream_id]))[stream_id]
+            except StoreDamaged:
+                return  # told before
+            looks += 1
+        if account.least <= cursor and (looks or cursor <= account.in_log):
+            return
+        said = f"says that the log has {cursor} of its events" if cursor else "is missing"
+        self._findings.damaged(
+            f"The cursor of stream {stream_id!r} {said}; the log has {account.in_log}. `mainstem repair` "
+            "puts that right.",
+            stream_id=stream_id,
+        )
+
+    def _look_at(self, account: Account) -> Op[StreamLook]:
+        """The stream, as the events table has it now."""
+        seen = StreamLook(account.in_log)
+        first = 0
+        while True:
+            page = yield from self._paced.page(
+                Query(self._layout.events, account.stream_id, first=first)
+            )
+            for item in page.items:
+                try:
+                    seen.add(self._items.entry(item))
+                except StoreDamaged:  # told by the scan
+                    try:
+                        seen.add_unread(self._items.key(item)[1])
+                    except StoreDamaged:
+                        continue
+            if page.last is None:
+                seen.end()
+                return seen
+            first = int(page.last[self._layout.events.sort_key]) + 1
+
+    def _say(self, account: Account, seen: StreamLook) -> None:
+        stream_id, missing, in_log = account.stream_id, seen.missing, account.in_log
+        if missing is not None and missing < in_log:
+            if seen.is_unfinished(missing):
+                self._findings.note_unfinished()
+            else:
+                self._findings.damaged(
+                    f"Event {missing} of stream {stream_id!r} is in the log and not in the events table. "
+                    "`mainstem repair` puts it back from the log.",
+                    stream_id=stream_id,
+                    event_id=missing,
+                )
+        elif seen.digest != account.log_sum and (seen.unread is None or seen.unread >= in_log):
+            if len(self._altered) < _MOST_COMPARED:
+                self._altered.add(stream_id)
+            else:
+                self._findings.damaged(
+                    f"Stream {stream_id!r} is another in the events table than in the log: one of them was "
+                    "changed. Restore that table from a backup.",
+                    stream_id=stream_id,
+                )
+        if missing is not None and missing >= in_log:
+            self._findings.damaged(
+                f"Stream {stream_id!r} has no event {missing}, although it has later ones. Restore the "
+                "events table from a backup.",
+                stream_id=stream_id,
+                event_id=missing,
+            )
+        if seen.torn is not None and seen.torn < account.top:
+            names = self._layout.attributes
+            self._findings.damaged(
+                f"Event {seen.torn} of stream {stream_id!r} or one behind it says with {names.commit_first} "
+                f"and {names.commit_last} that it is of a commit which does not fit the events beside it. "
+                "Mend these items, or restore the events table from a backup.",
+                stream_id=stream_id,
+                event_id=seen.torn,
+            )
+        # What comes behind an item that is missing or not understood waits for it.
+        ends = [each for each in (missing, seen.unread) if each is not None and each >= in_log]
+        reach = min([account.top, *ends])
+        if in_log < reach:
+            self._findings.behind(stream_id, in_log, reach - 1)
+        elif seen.top > max(account.top, in_log) and not ends:
+            self._findings.note_under_way()
+
+    def _altered_events(self, stream_id: str, in_log: dict[int, Packed]) -> Op[Sequence[int]]:
+        altered: list[int] = []
+        first = 0
+        while True:
+            page = yield from self._paced.page(Query(self._layout.events, stream_id, first=first))
+            for item in page.items:
+                try:
+                    event = self._items.entry(item).event
+                except StoreDamaged:
+                    continue  # told by the scan
+                there = in_log.get(event.event_id)
+                if there is not None and digest(there) != digest(event):
+                    altered.append(event.event_id)
+            if page.last is None:
+                return altered
+            first = int(page.last[self._layout.events.sort_key]) + 1
+
+    def _mark_is_wrong(self, partition: int, what: str, mark: int, end: int) -> None:
+        self._findings.damaged(
+            f"Partition {partition} is marked as {what} up to position {mark}, and its log ends at {end}. "
+            "`mainstem repair` puts the mark right; if the log has lost events, it appends them again.",
+            partition=partition,
+            position=end,
+        )

@@ -1,0 +1,265 @@
+"""The verification as one call: quick or full, in threads, which can be interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextvars import copy_context
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
+
+from mainstem.dynamodb.adapter import DynamoAdapter
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.paced import Paced
+from mainstem.dynamodb.items.layout import Layout
+from mainstem.dynamodb.maintenance import Maintenance
+from mainstem.dynamodb.streams import listing
+from mainstem.dynamodb.verify.findings import Findings, Verification
+from mainstem.dynamodb.verify.full import FullCheck
+from mainstem.dynamodb.verify.quick import QuickCheck
+from mainstem.errors import InvalidInput
+from mainstem.events import StreamInfo
+from mainstem.port import Op
+from mainstem.printable import quoted
+
+T = TypeVar("T")
+
+WORKERS: Final = 4
+MAX_WORKERS: Final = 64
+_LISTED: Final = 1_000
+_TOGETHER: Final = 50
+"""Streams that one thread looks at before it takes others."""
+GRACE_SECONDS: Final = 10.0
+"""A worker or a function needs a second or two; see `verify_log`."""
+
+
+class Stage(NamedTuple):
+    """How far a verification has got."""
+
+    what: str
+    done: int
+    of: int | None
+    """None: not known."""
+
+
+def verify_log(
+    url: str,
+    *,
+    full: bool = False,
+    workers: int = WORKERS,
+    read_units: float | None = None,
+    grace_seconds: float = GRACE_SECONDS,
+    client: Any = None,
+    progress: Callable[[Stage], None] | None = None,
+) -> Verification:
+    """Compare the log with the events table, stream by stream.
+
+    The quick form compares what the cursors say with the last event of each stream that is listed. It
+    can't see events that were changed, nor which streams have no event in the log; where DynamoDB, which
+    counts items every six hours, has counted more than the log has events, it says so. The ``full`` form
+    reads all of both tables, and the log once more in its order, and proves that they have the same
+    events: it takes about as many read units as both have 4 KB and the log again, and disk for some 100
+    bytes for each stream and 8 for each event.
+
+    What is missing from the log is looked for again until it has come, or ``grace_seconds`` have passed:
+    so a log that is being sequenced is not behind, and no clock decides what is. Where nothing is
+    missing, it does not wait. ``workers`` threads read at the same time, and use at most ``read_units`` a
+    second. ``progress`` is told how far it has got. Nothing is written. Others may write, sequence and
+    repair meanwhile: what they do makes neither form find damage, and what is written after it began need
+    not be in the log.
+
+    Raises `InvalidInput`, `StoreBusy` and whatever `mainstem.connect` raises. Findings raise nothing.
+    """
+    if type(workers) is not int or not 1 <= workers <= MAX_WORKERS:
+        raise InvalidInput(
+            f"workers={quoted(workers)}: give a whole number from 1 to {MAX_WORKERS}."
+        )
+    if read_units is not None and not 0 < read_units < float("inf"):
+        raise InvalidInput(f"read_units={quoted(read_units)}: give a number above 0, or None.")
+    if not 0 <= grace_seconds < float("inf"):
+        raise InvalidInput(f"grace_seconds={quoted(grace_seconds)}: give a number from 0 on.")
+    with Maintenance(url, client=client) as place:
+        verifying = _Verifying(place, workers, read_units, progress)
+        verifying.grace_s = grace_seconds
+        return verifying.run(full=full)
+
+
+class Place(Protocol):
+    """A store's tables, opened: a `Maintenance`, or what looks like one."""
+
+    adapter: DynamoAdapter
+    layout: Layout
+    context: Context
+
+    def run(self, operation: Op[T]) -> T: ...
+
+
+class Part(NamedTuple):
+    """A quick verification that was to end in time."""
+
+    result: Verification
+    after: str | None
+    """The last stream that it has looked at, to go on behind it; None: it came to the end."""
+
+
+def verify_part(
+    place: Place,
+    after: str | None,
+    out_of_time: Callable[[], bool],
+    *,
+    workers: int = WORKERS,
+    read_units: float | None = None,
+    grace_s: float = GRACE_SECONDS,
+) -> Part:
+    """The quick verification of the streams behind ``after`` in the order of the list, as many as there
+    is time for. ``out_of_time`` is asked now and then whether to stop listing. What is missing is looked
+    for again for ``grace_s`` seconds after that.
+    """
+    verifying = _Verifying(place, workers, read_units, None)
+    verifying.after, verifying.out_of_time, verifying.grace_s = after, out_of_time, grace_s
+    return Part(verifying.run(full=False), verifying.after)
+
+
+class _Verifying:
+    """One verification of a store that is open."""
+
+    def __init__(
+        self,
+        place: Place,
+        workers: int,
+        read_units: float | None,
+        progress: Callable[[Stage], None] | None,
+    ) -> None:
+        self.after: str | None = None
+        """Where the list of streams is begun, and then how far it was gone through."""
+        self.out_of_time: Callable[[], bool] = lambda: False
+        self.grace_s = GRACE_SECONDS
+        self._place = place
+        self._workers = workers
+        self._paced = Paced(place.context, read_units)
+        self._findings = Findings()
+        self._progress = progress
+
+    def run(self, *, full: bool) -> Verification:
+        started = self._place.context.monotonic()
+        with ThreadPoolExecutor(self._workers, "mainstem-verify") as pool:
+            try:
+                streams, events, blocks = self._full(pool) if full else self._quick(pool)
+            except BaseException:
+                self._paced.stop()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        found = self._findings
+        return Verification(
+            found.verdict,
+            full,
+            tuple(found.kept),
+            found.count,
+            streams,
+            events,
+            *blocks,
+            found.under_way,
+            found.unfinished,
+            self._paced.read_units,
+            self._place.context.monotonic() - started,
+            found.unlisted,
+        )
+
+    def _full(self, pool: ThreadPoolExecutor) -> tuple[int, int, tuple[int, int]]:
+        place = self._place
+        check = FullCheck(
+            place.layout, place.adapter.items, place.context, self._paced, self._findings
+        )
+        partitions = range(place.layout.partitions)
+        segments = self._workers
+        try:
+            self._all(pool, "log", map(check.read_log, partitions), len(partitions))
+            scans = (check.scan(number, segments) for number in range(segments))
+            self._all(pool, "events", scans, segments)
+            scans = (check.scan_log(number, segments) for number in range(segments))
+            self._all(pool, "log table", scans, segments)
+            self._all(pool, "what came meanwhile", [check.wait(self.grace_s)], 1)
+            self._all(pool, "end of the log", map(check.check_end, partitions), len(partitions))
+            self._all(pool, "differences", map(check.judge, check.tally.differing()), None)
+            if check.altered():
+                self._all(pool, "changes", map(check.compare, partitions), len(partitions))
+            streams, events = check.tally.totals()
+            return streams, events, check.blocks
+        finally:
+            check.close()
+
+    def _quick(self, pool: ThreadPoolExecutor) -> tuple[int, int, tuple[int, int]]:
+        place = self._place
+        check = QuickCheck(
+            place.layout, place.adapter.items, place.context, self._paced, self._findings
+        )
+        partitions = range(place.layout.partitions)
+        self._all(pool, "log", map(check.read_window, partitions), len(partitions))
+        self._all(pool, "events counted", [check.count_items()], 1)
+        streams = 0
+
+        def looks() -> Iterator[Op[None]]:
+            nonlocal streams
+            for some in self._listed(check):
+                streams += len(some)
+                yield check.look_at(some)
+
+        self._all(pool, "streams", looks(), None)
+        self._all(pool, "what came meanwhile", [check.wait(self.grace_s)], 1)
+        self._all(pool, "differences", [check.judge()], 1)
+        return streams, sum(check.heads.values()), check.blocks
+
+    def _listed(self, check: QuickCheck) -> Iterator[list[StreamInfo]]:
+        """All streams that are listed, and those that are not yet."""
+        place = self._place
+        others = place.run(self._paced.counted(check.unlisted()))
+        unlisted = {info.stream_id: info for info in others}
+        known = bool(unlisted) or self.after is not None
+        while True:
+            attempts = self._paced.attempts()
+            operation = listing.names(place.layout, attempts, None, None, self.after, _LISTED)
+            names = place.run(self._paced.counted(operation))
+            found = place.run(self._paced.counted(check.with_cursors(names)))
+            known = known or bool(names)
+            for stream_id in names:
+                unlisted.pop(stream_id, None)
+            for start in range(0, len(found), _TOGETHER):
+                yield found[start : start + _TOGETHER]
+            if len(names) < _LISTED:
+                self.after = None
+                break
+            self.after = names[-1]
+            if self.out_of_time():
+                break
+        yield list(unlisted.values())
+        if not known:
+            yield place.run(self._paced.counted(check.sample()))
+
+    def _all(
+        self,
+        pool: ThreadPoolExecutor,
+        what: str,
+        operations: Iterable[Op[None]],
+        count: int | None,
+    ) -> None:
+        """Carry them all out, some at the same time, and no more of them begun than threads."""
+        waiting = set()
+        done = 0
+        self._tell(what, 0, count)
+        for operation in operations:
+            # In the context of the caller's thread, where `mainstem.dynamodb.metered` counts.
+            counted = self._paced.counted(operation)
+            waiting.add(pool.submit(copy_context().run, self._place.run, counted))
+            if len(waiting) >= 2 * self._workers:
+                finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for each in finished:
+                    each.result()
+                done += len(finished)
+                self._tell(what, done, count)
+        for each in waiting:
+            each.result()
+            done += 1
+            self._tell(what, done, count)
+
+    def _tell(self, what: str, done: int, count: int | None) -> None:
+        if self._progress is not None:
+            self._progress(Stage(what, done, count))
