@@ -16,8 +16,8 @@ from collections import Counter
 
 import mainstem
 from mainstem import ANY, AppendOutcomeUnknown, NewEvent, Store, VersionConflict
-from mainstem.positions import Expected
 from mainstem.testing.invariants import check_invariants
+from mainstem.values.positions import Expected
 
 PATIENCE = 100
 WRITERS = 4

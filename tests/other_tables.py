@@ -17,10 +17,10 @@ from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.log.segments import SegmentSize
 from mainstem.dynamodb.log.view import Hint, Window
 from mainstem.errors import StoreDenied, StoreNotFound
-from mainstem.events import EncodedEvent
 from mainstem.port import LogPage, Op, Sleep, StreamWrite
-from mainstem.positions import Expected, Partition, Version
-from mainstem.streams import LogFilter
+from mainstem.values.events import EncodedEvent
+from mainstem.values.filters import LogFilter
+from mainstem.values.positions import Expected, Partition, Version
 from simulation.database import Database
 
 NEW = Version(0)

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple, cast
 from msgspec.structs import replace
 
 from mainstem.errors import StoreClosed
-from mainstem.events import NewEvent, RecordedEvent
 from mainstem.port import Adapter, LogPage, Op, Result
-from mainstem.positions import Partition, Position
 from mainstem.testing import recorded
+from mainstem.values.events import NewEvent, RecordedEvent
+from mainstem.values.positions import Partition, Position
 from sqlite_help import PATIENCE
 
 PAGE = 2

@@ -13,9 +13,9 @@ from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.requests import Acquire, Key, Page, Scan
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.repair.run import Progress, RepairOptions, RepairRun
-from mainstem.events import EncodedEvent
 from mainstem.port import Op, Result, Sleep, StreamWrite
-from mainstem.positions import Version
+from mainstem.values.events import EncodedEvent
+from mainstem.values.positions import Version
 from simulation.checks import Truth, check_tables, watch
 from simulation.database import Database
 from simulation.driver import CALM, Simulation, Weather

@@ -21,11 +21,11 @@ from mainstem import (
     Snapshots,
     Store,
 )
-from mainstem.events import EncodedEvent
-from mainstem.jsonlines import encode_line
 from mainstem.port import ImportedEvent
-from mainstem.positions import EventId
 from mainstem.sqlite.verification import verify_file
+from mainstem.transfer.jsonlines import encode_line
+from mainstem.values.events import EncodedEvent
+from mainstem.values.positions import EventId
 from sqlite_help import new, url_of
 
 EARLY: Final = datetime(2020, 1, 1, tzinfo=UTC)

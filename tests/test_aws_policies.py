@@ -50,9 +50,9 @@ from mainstem.dynamodb.items.tables import TableOptions, check, note
 from mainstem.dynamodb.log.segments import Segmenter, SegmentSize
 from mainstem.dynamodb.log.sequencer import Sequencer
 from mainstem.dynamodb.log.view import Window
-from mainstem.events import EncodedEvent
 from mainstem.port import ImportedEvent, Op, StoredSnapshot, StreamWrite
-from mainstem.streams import LogFilter
+from mainstem.values.events import EncodedEvent
+from mainstem.values.filters import LogFilter
 from repair_help import Shop
 from simulation.stream import Nature, SimulatedStream
 

@@ -22,7 +22,7 @@ from mainstem.aws import projection_handler
 from mainstem.aws.reading import Reading, Subscribed
 from mainstem.aws.sequencing import Sequencing
 from mainstem.dynamodb.client.requests import Get, Update
-from mainstem.streams import LogFilter
+from mainstem.values.filters import LogFilter
 from repair_help import Shop
 
 

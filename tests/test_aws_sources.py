@@ -15,7 +15,7 @@ from mainstem.aws.reading import Reading, Subscribed
 from mainstem.aws.redriving import redrive
 from mainstem.aws.sequencing import Sequencing
 from mainstem.codec import JsonCodec
-from mainstem.streams import LogFilter
+from mainstem.values.filters import LogFilter
 from repair_help import Shop
 
 

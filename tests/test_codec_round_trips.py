@@ -34,11 +34,11 @@ from mainstem import (
     RecordedEvent,
     TypedCodec,
 )
-from mainstem.equality import lost, same
-from mainstem.events import EncodedEvent
-from mainstem.restoring import own_commit_id
 from mainstem.testing import recorded
 from mainstem.transfer import export_events, import_events
+from mainstem.values.equality import lost, same
+from mainstem.values.events import EncodedEvent
+from mainstem.verbs.importing import own_commit_id
 from transfer_help import MEMORY
 
 Item = TypeVar("Item")

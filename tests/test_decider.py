@@ -30,10 +30,10 @@ from mainstem import (
     VersionConflict,
 )
 from mainstem.codec import JsonCodec
-from mainstem.decider import handle
 from mainstem.port import Op, Sleep, StoredSnapshot, StreamPage
 from mainstem.sqlite.adapter import SqliteAdapter
 from mainstem.sqlite.tickets import Write
+from mainstem.verbs.handle import handle
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 import mainstem.dynamodb
+from mainstem.blocking.store import Store
 from mainstem.codec import JsonCodec
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
 from mainstem.dynamodb.client.context import Context
@@ -27,9 +28,8 @@ from mainstem.dynamodb.client.drivers import BlockingDriver
 from mainstem.dynamodb.client.requests import Transact
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.errors import AppendOutcomeUnknown, StoreBusy
-from mainstem.events import NewEvent
-from mainstem.positions import ANY
-from mainstem.store import Store
+from mainstem.values.events import NewEvent
+from mainstem.values.positions import ANY
 from simulation.database import Database
 from thrown import thrown
 

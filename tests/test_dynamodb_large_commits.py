@@ -17,9 +17,9 @@ from mainstem import ANY, Append, NewEvent, Store, VersionConflict
 from mainstem.dynamodb.client.context import system_clock
 from mainstem.dynamodb.client.requests import PutNew, Query
 from mainstem.errors import TooLarge
-from mainstem.events import EncodedEvent
 from mainstem.port import StreamWrite
-from mainstem.positions import Version
+from mainstem.values.events import EncodedEvent
+from mainstem.values.positions import Version
 
 COUNT = 300
 

@@ -14,9 +14,9 @@ from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.requests import Acquire, Transact
 from mainstem.dynamodb.items.layout import Layout
-from mainstem.events import AppendResult, EncodedEvent
 from mainstem.port import Op, Sleep, StreamWrite
-from mainstem.positions import ANY, EXISTS, Expected, Version
+from mainstem.values.events import AppendResult, EncodedEvent
+from mainstem.values.positions import ANY, EXISTS, Expected, Version
 from simulation.checks import Truth, results
 from simulation.database import Database
 from simulation.history import History

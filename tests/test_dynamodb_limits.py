@@ -17,9 +17,9 @@ from mainstem.dynamodb.client.requests import Query
 from mainstem.dynamodb.client.sizes import MAX_ITEM_BYTES, MAX_TRANSACTION_ITEMS, item_bytes
 from mainstem.dynamodb.items.layout import AttributeNames, log_hash, snapshot_key
 from mainstem.errors import TooLarge
-from mainstem.events import EncodedEvent
 from mainstem.port import StoredSnapshot
-from mainstem.positions import Version
+from mainstem.values.events import EncodedEvent
+from mainstem.values.positions import Version
 
 EVENT_BYTES = 400_000
 LONG_STREAM = "s" * 1024

@@ -36,10 +36,10 @@ from mainstem.errors import (
     StoreNotFound,
     VersionConflict,
 )
-from mainstem.events import AppendResult, EncodedEvent
 from mainstem.port import Op, Sleep, StreamWrite
-from mainstem.positions import ANY, Expected, Partition, Version
-from mainstem.streams import LogFilter
+from mainstem.values.events import AppendResult, EncodedEvent
+from mainstem.values.filters import LogFilter
+from mainstem.values.positions import ANY, Expected, Partition, Version
 from simulation.database import Database
 
 BOTH: list[Sequencing] = ["transactional", "stream"]

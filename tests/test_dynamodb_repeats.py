@@ -23,9 +23,9 @@ from mainstem.dynamodb.items.packing import Packed
 from mainstem.dynamodb.items.tables import TableOptions, check, note
 from mainstem.dynamodb.repair.run import Progress
 from mainstem.errors import AppendOutcomeUnknown, CommitMismatch, TooLarge, VersionConflict
-from mainstem.events import AppendResult, EncodedEvent
 from mainstem.port import ImportedEvent, Op, Sleep, StreamWrite
-from mainstem.positions import ANY, EXISTS, EventId, Expected, Version
+from mainstem.values.events import AppendResult, EncodedEvent
+from mainstem.values.positions import ANY, EXISTS, EventId, Expected, Version
 from repair_help import Shop
 from simulation.driver import START_US, Process
 

@@ -11,9 +11,9 @@ from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.metering import Cost, counted
 from mainstem.dynamodb.items.layout import Layout
-from mainstem.events import EncodedEvent
 from mainstem.port import Op, StreamWrite
-from mainstem.positions import Version
+from mainstem.values.events import EncodedEvent
+from mainstem.values.positions import Version
 from simulation.database import Database
 from simulation.driver import CALM, Process, Simulation
 

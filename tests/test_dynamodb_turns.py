@@ -11,9 +11,9 @@ from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.requests import Transact
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.errors import VersionConflict
-from mainstem.events import AppendResult, EncodedEvent
 from mainstem.port import StreamWrite
-from mainstem.positions import Version
+from mainstem.values.events import AppendResult, EncodedEvent
+from mainstem.values.positions import Version
 from simulation.database import Database
 from simulation.driver import CALM, Process, Simulation
 

@@ -18,7 +18,7 @@ import msgspec
 import pydantic
 import pytest
 
-from mainstem.equality import lost, same, same_by_class
+from mainstem.values.equality import lost, same, same_by_class
 
 
 class Colour(IntEnum):

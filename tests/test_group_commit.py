@@ -25,9 +25,9 @@ from mainstem import (
     StoreFull,
 )
 from mainstem.errors import StoreError
-from mainstem.interrupts import Fate
 from mainstem.sqlite import group_commit
 from mainstem.sqlite.engine import Engine
+from mainstem.sqlite.fate import Fate
 from mainstem.sqlite.group_commit import GroupCommit
 from mainstem.sqlite.settings import Settings
 from mainstem.sqlite.tickets import Outcome, Ticket, Write, answer_all

@@ -18,8 +18,8 @@ import pytest
 from fork_help import in_child
 from mainstem.aws.place import Once
 from mainstem.dynamodb.log.reading import _Recent
-from mainstem.guard import Guard
 from mainstem.telemetry import EmbeddedMetrics, OpenTelemetry
+from mainstem.telemetry.guard import Guard
 from mainstem.telemetry.metrics import APPEND_EVENTS
 
 Within = Callable[[], object]

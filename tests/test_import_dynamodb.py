@@ -26,9 +26,9 @@ from mainstem.dynamodb.client.requests import Page, Put, Query, Value
 from mainstem.dynamodb.items.layout import log_hash
 from mainstem.dynamodb.items.log_items import columns_of
 from mainstem.dynamodb.items.packing import Packed
-from mainstem.jsonlines import commit_by
-from mainstem.restoring import own_commit_id
 from mainstem.transfer import ImportSummary, export_events, import_events
+from mainstem.transfer.jsonlines import commit_by
+from mainstem.verbs.importing import own_commit_id
 
 DATA = Path(__file__).parent.parent / "benchmarks" / "data"
 INCIDENTS = Path(demo_data.__file__).parent / "incidents-small.jsonl.gz"

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 import mainstem
 from jsonlines_help import line
 from mainstem import Append, ImportConflict, InvalidLine, NewEvent
-from mainstem.jsonlines import commit_by, decode_line
 from mainstem.port import ImportedEvent, Limits
 from mainstem.transfer import ImportSummary, export_events, import_events
 from mainstem.transfer.compression import Compression, compress
 from mainstem.transfer.importing import CHUNK_SIZE, _chunks
+from mainstem.transfer.jsonlines import commit_by, decode_line
 from process_help import kill_when, mainstem_process
 from transfer_help import COMPRESSIONS, MEMORY, exported, fill_shop
 

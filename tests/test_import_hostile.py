@@ -17,12 +17,12 @@ import pytest
 import mainstem
 from jsonlines_help import line
 from mainstem import EncodeError, InvalidLine, NewEvent
-from mainstem.jsonlines import decode_line
 from mainstem.port import Limits
 from mainstem.transfer import ImportSummary, import_events
 from mainstem.transfer.compression import Compression, compress
 from mainstem.transfer.contents import LONGEST_LINE, lines
 from mainstem.transfer.importing import CHUNK_SIZE, _chunks
+from mainstem.transfer.jsonlines import decode_line
 from transfer_help import COMPRESSIONS, MEMORY, exported
 
 if sys.version_info >= (3, 14):

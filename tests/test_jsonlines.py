@@ -14,8 +14,8 @@ import mainstem
 from jsonlines_help import line
 from mainstem import InvalidInput, InvalidLine, RecordedEvent
 from mainstem.codec import JsonCodec
-from mainstem.events import EncodedEvent
-from mainstem.jsonlines import BEGINNING_OF_LINE, commit_by, decode_line, encode_line
+from mainstem.transfer.jsonlines import BEGINNING_OF_LINE, commit_by, decode_line, encode_line
+from mainstem.values.events import EncodedEvent
 
 text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 

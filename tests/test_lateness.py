@@ -13,7 +13,7 @@ from mainstem.dynamodb.changes.lateness import Lateness, Looked
 from mainstem.dynamodb.client.requests import Control, GetRecords, Put
 from mainstem.dynamodb.items.layout import LATENESS_KEY
 from mainstem.errors import StoreBusy, StoreFormatError
-from mainstem.streams import LogFilter
+from mainstem.values.filters import LogFilter
 from repair_help import Shop
 from simulation.lateness import Watched, run_seed
 from simulation.lateness_mutants import MUTANTS, SCENARIO

@@ -15,7 +15,7 @@ from mainstem.dynamodb.client import faults
 from mainstem.dynamodb.client.requests import Key
 from mainstem.dynamodb.client.trust import TRUST_S
 from mainstem.errors import AppendOutcomeUnknown, StoreBusy, StoreDamaged, VersionConflict
-from mainstem.positions import ANY, Expected, Partition, Version
+from mainstem.values.positions import ANY, Expected, Partition, Version
 from other_tables import OtherTables
 
 STREAMS = ("a", "b", "c", "d")

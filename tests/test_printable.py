@@ -23,8 +23,8 @@ from mainstem.dynamodb import repair_log, verify_log
 from mainstem.dynamodb.open import parse
 from mainstem.dynamodb.repair.run import RepairOptions
 from mainstem.errors import MainstemError
-from mainstem.printable import printable, printable_json, quoted
 from mainstem.telemetry import EmbeddedMetrics
+from mainstem.text.printable import printable, printable_json, quoted
 
 HOSTILE = "a\nERROR forged\r\x1b[2J\x9b31m\x7f\u202e\u2028\u2066z\ufeff"
 """A line break, escape sequences of both kinds, DEL, right-to-left marks, a line separator."""
@@ -211,9 +211,7 @@ def test_whatever_is_given_the_message_is_short_and_one_line(
 
 
 def test_an_event_name_stands_in_quotes() -> None:
-    error = errors.DecodeError(
-        "order-1", mainstem.positions.EventId(0), "Paid, and all is well", "no"
-    )
+    error = errors.DecodeError("order-1", mainstem.EventId(0), "Paid, and all is well", "no")
     assert "'Paid, and all is well'" in str(error)
     with (
         mainstem.connect("sqlite://:memory:") as store,

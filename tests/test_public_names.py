@@ -14,17 +14,9 @@ from types import ModuleType
 import pytest
 
 import mainstem
-from mainstem import (
-    AsyncStore,
-    AsyncSubscription,
-    Store,
-    Subscription,
-    aws,
-    errors,
-    positions,
-    telemetry,
-)
+from mainstem import AsyncStore, AsyncSubscription, Store, Subscription, aws, errors, telemetry
 from mainstem.errors import MainstemError
+from mainstem.values import positions
 
 PACKAGE = Path(mainstem.__file__).parent
 

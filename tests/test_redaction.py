@@ -22,7 +22,7 @@ from mainstem.dynamodb.client.requests import Get, Key, Table
 from mainstem.dynamodb.client.session import Settings, open_session
 from mainstem.dynamodb.open import parse
 from mainstem.errors import InvalidInput, MainstemError
-from mainstem.redaction import redacted, shown
+from mainstem.text.redaction import redacted, shown
 
 pytestmark = pytest.mark.usefixtures("this_machine_only")
 

@@ -8,8 +8,8 @@ from mainstem.dynamodb.client.requests import Item, Key
 from mainstem.dynamodb.items.layout import Layout, log_hash, partition_key, segment_hash
 from mainstem.dynamodb.items.log_items import columns_of, head_behind, is_emptied
 from mainstem.dynamodb.log.segments import Segmenter, SegmentSize
-from mainstem.positions import Partition
-from mainstem.streams import LogFilter
+from mainstem.values.filters import LogFilter
+from mainstem.values.positions import Partition
 from repair_help import Shop
 
 SMALL = SegmentSize(least=100, most=3_000, events=6)

@@ -20,7 +20,7 @@ from mainstem.dynamodb.items.event_items import Entry
 from mainstem.dynamodb.items.packing import Packed
 from mainstem.dynamodb.log.view import Hint
 from mainstem.dynamodb.maintenance import Maintenance
-from mainstem.events import microseconds
+from mainstem.values.events import microseconds
 
 pytestmark = pytest.mark.usefixtures("no_time_passes")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mainstem import OutcomeUnknown
-from mainstem.interrupts import Fate
+from mainstem.sqlite.fate import Fate
 from mainstem.sqlite.tickets import Write
 from sqlite_help import new, opened
 

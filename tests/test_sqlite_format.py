@@ -11,15 +11,15 @@ import pytest
 
 import mainstem
 from mainstem import ANY, Append, JsonCodec, NewEvent, Store, TooLarge
-from mainstem.events import EncodedEvent
-from mainstem.operations import encode_commit
 from mainstem.port import ImportedEvent, Limits, StoredSnapshot
-from mainstem.positions import EventId, Version
 from mainstem.sqlite.adapter import SqliteAdapter
 from mainstem.sqlite.drivers import BlockingDriver
 from mainstem.sqlite.engine import Engine
 from mainstem.sqlite.open import parse
 from mainstem.sqlite.verification import verify_file
+from mainstem.values.events import EncodedEvent
+from mainstem.values.positions import EventId, Version
+from mainstem.verbs.append import encode_commit
 from sqlite_help import new, url_of
 
 TABLES = {

@@ -13,14 +13,14 @@ import pytest
 import mainstem
 from mainstem import ANY, EXISTS, Append, Decider, NewEvent, Snapshots
 from mainstem.codec import JsonCodec
-from mainstem.decider import handle
-from mainstem.events import is_made, new_commit_id
-from mainstem.operations import append_many
 from mainstem.port import Op, Result
 from mainstem.sqlite import schema
 from mainstem.sqlite.adapter import SqliteAdapter
 from mainstem.sqlite.tickets import Read, Write
 from mainstem.testing.invariants import check_invariants
+from mainstem.values.events import is_made, new_commit_id
+from mainstem.verbs.append import append_many
+from mainstem.verbs.handle import handle
 from sqlite_help import new, url_of
 
 LENGTHS = (100, 4_000)

@@ -13,14 +13,14 @@ import pytest
 
 import mainstem
 from mainstem import ANY, Store, StoreClosed
-from mainstem.operations import read
 from mainstem.port import Op, Polling, Result
-from mainstem.readers import Interval
 from mainstem.sqlite.adapter import SqliteAdapter
 from mainstem.sqlite.drivers import BlockingDriver
 from mainstem.sqlite.engine import Engine
 from mainstem.sqlite.open import parse
 from mainstem.sqlite.tickets import Read
+from mainstem.verbs.append import read
+from mainstem.verbs.options import Interval
 from sqlite_help import PATIENCE, new, opened, run_script, url_of
 
 

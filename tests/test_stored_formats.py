@@ -24,11 +24,11 @@ from mainstem.dynamodb.items.layout import Layout, hash_of, marker_key, snapshot
 from mainstem.dynamodb.items.packing import SEGMENT_LEVEL, Packed, pack, unpack
 from mainstem.dynamodb.items.tables import FORMAT_VERSION, TableOptions, _table_item
 from mainstem.dynamodb.log.segments import Segmenter, SegmentSize
-from mainstem.events import EncodedEvent, RecordedEvent
-from mainstem.jsonlines import decode_line, encode_line
 from mainstem.port import StoredSnapshot, StreamWrite
-from mainstem.positions import EventId, Partition, Position, Version
-from mainstem.restoring import own_commit_id
+from mainstem.transfer.jsonlines import decode_line, encode_line
+from mainstem.values.events import EncodedEvent, RecordedEvent
+from mainstem.values.positions import EventId, Partition, Position, Version
+from mainstem.verbs.importing import own_commit_id
 from repair_help import Shop
 
 if sys.version_info >= (3, 14):

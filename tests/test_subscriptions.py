@@ -30,16 +30,17 @@ from mainstem import (
     StoreReadOnly,
     Subscription,
 )
-from mainstem.outages import LONGEST_PAUSE, NotWanted, Outage, while_wanted
 from mainstem.port import Op, Polling, Sleep
 from mainstem.sqlite import read
 from mainstem.sqlite.adapter import SqliteAdapter
-from mainstem.subscriptions import Follower
 from mainstem.telemetry.metrics import SUBSCRIPTION_RETRIES
 from mainstem.testing.contract.base import fill, values
 from mainstem.testing.contract.following import PATIENCE, Following
 from mainstem.testing.contract.restoring import imported
 from mainstem.testing.portal import Portal
+from mainstem.values.filters import LogFilter
+from mainstem.verbs.follower import Follower
+from mainstem.verbs.outages import LONGEST_PAUSE, NotWanted, Outage, while_wanted
 from sqlite_help import locked, url_of
 from telemetry_help import Told
 
@@ -178,7 +179,7 @@ def test_one_look_through_a_filter_is_bounded(
             store._adapter.read_log(
                 mainstem.Partition(0),
                 position,
-                mainstem.streams.LogFilter.of(category="wanted"),
+                LogFilter.of(category="wanted"),
                 store.codec,
                 max_count=10,
             )

@@ -27,7 +27,6 @@ from mainstem.dynamodb.client.metering import Cost, counted
 from mainstem.dynamodb.client.requests import Get, Got, Key, Transact
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.errors import CheckpointLost, InvalidInput, TooManyConflicts
-from mainstem.positions import Partition, Position
 from mainstem.sqlite.adapter import SqliteAdapter
 from mainstem.telemetry import NoTelemetry
 from mainstem.telemetry import follower as following
@@ -50,6 +49,7 @@ from mainstem.telemetry.metrics import (
     SUBSCRIPTION_LAG,
     WRITE_UNITS,
 )
+from mainstem.values.positions import Partition, Position
 from telemetry_help import Failing, Told
 
 pytestmark = pytest.mark.usefixtures("no_time_passes")
@@ -509,7 +509,7 @@ def test_by_default_nothing_stands_between_the_store_and_its_adapter(
     with mainstem.connect(f"sqlite:///{tmp_path}/ward.db", telemetry=telemetry) as store:
         assert type(store._adapter) is SqliteAdapter
         subscription = store.subscribe("wards", live=False)
-        assert type(subscription._follower) is mainstem.subscriptions.Follower
+        assert type(subscription._follower) is mainstem.verbs.follower.Follower
 
 
 def test_by_default_nobody_is_told(

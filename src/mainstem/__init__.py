@@ -1,11 +1,11 @@
 """Mainstem: an event store. Streams are the tributaries, the log is the main stem."""
 
-from mainstem.async_store import AsyncStore
-from mainstem.async_subscription import AsyncSubscription
-from mainstem.blocking_subscription import Subscription
+from mainstem.aio.store import AsyncStore
+from mainstem.aio.subscription import AsyncSubscription
+from mainstem.blocking.store import Store
+from mainstem.blocking.subscription import Subscription
 from mainstem.codec import Codec, JsonCodec, TypedCodec
 from mainstem.connect import connect, connect_async
-from mainstem.decider import Decider, Handled
 from mainstem.errors import (
     AppendOutcomeUnknown,
     CheckpointLost,
@@ -35,10 +35,10 @@ from mainstem.errors import (
     TooManyConflicts,
     VersionConflict,
 )
-from mainstem.events import Append, AppendResult, NewEvent, RecordedEvent, Stream, StreamInfo
-from mainstem.gaps import SubscriptionInfo
 from mainstem.port import StoredCheckpoint, StoreStatus, Worker
-from mainstem.positions import (
+from mainstem.values.events import Append, AppendResult, NewEvent, RecordedEvent, Stream, StreamInfo
+from mainstem.values.filters import category
+from mainstem.values.positions import (
     ANY,
     BEGINNING,
     END,
@@ -49,10 +49,10 @@ from mainstem.positions import (
     Position,
     Version,
 )
-from mainstem.readers import Batch, ReaderStatus
-from mainstem.snapshots import Snapshots
-from mainstem.store import Store
-from mainstem.streams import category
+from mainstem.verbs.handle import Decider, Handled
+from mainstem.verbs.options import Batch, ReaderStatus
+from mainstem.verbs.snapshots import Snapshots
+from mainstem.verbs.subscriptions import SubscriptionInfo
 
 __all__ = [
     "ANY",

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from mainstem.async_store import AsyncStore
+from mainstem.aio.store import AsyncStore
+from mainstem.blocking.store import Store
 from mainstem.codec import Codec, JsonCodec
 from mainstem.errors import InvalidInput
-from mainstem.printable import quoted
-from mainstem.redaction import shown
 from mainstem.sqlite.open import open_async as open_sqlite_async
 from mainstem.sqlite.open import open_blocking as open_sqlite
-from mainstem.store import Store
 from mainstem.telemetry.port import Telemetry
+from mainstem.text.printable import quoted
+from mainstem.text.redaction import shown
 
 _EXAMPLES: Final = (
     "sqlite:///shop.db, sqlite:////var/lib/shop.db, sqlite://:memory: or "

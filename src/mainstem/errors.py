@@ -46,11 +46,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mainstem.positions import EXISTS
-from mainstem.printable import printable, quoted
+from mainstem.text.printable import printable, quoted
+from mainstem.values.positions import EXISTS
 
 if TYPE_CHECKING:
-    from mainstem.positions import EventId, Expected, Position, Version
+    from mainstem.values.positions import EventId, Expected, Position, Version
 
 
 class MainstemError(Exception):

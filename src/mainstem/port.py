@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from mainstem.codec import Codec
-from mainstem.events import AppendResult, EncodedEvent, RecordedEvent, StreamInfo
-from mainstem.positions import EventId, Expected, Partition, Position, Version
-from mainstem.streams import LogFilter
+from mainstem.values.events import AppendResult, EncodedEvent, RecordedEvent, StreamInfo
+from mainstem.values.filters import LogFilter
+from mainstem.values.positions import EventId, Expected, Partition, Position, Version
 
 Result = TypeVar("Result")
 Op: TypeAlias = Generator[Any, Any, Result]
@@ -216,7 +216,7 @@ class Adapter(Protocol):
     def find_commit(self, stream_id: str, commit_id: str) -> Op[AppendResult | None]:
         """What that commit did to the stream, or None. A caller's own id is found, and found
         missing, at a cost that does not grow with the stream; one that was made here
-        (`mainstem.events.is_made`) may be searched for, from the stream's end.
+        (`mainstem.values.events.is_made`) may be searched for, from the stream's end.
         """
         ...
 

@@ -11,8 +11,8 @@ from mainstem.dynamodb.items.layout import MARKER, Layout, cursor_key, partition
 from mainstem.dynamodb.items.log_items import columns_of, head_behind, is_emptied, is_sequenced
 from mainstem.dynamodb.items.markers import is_marked, marker_item
 from mainstem.dynamodb.items.packing import Packed
-from mainstem.events import AppendResult
-from mainstem.positions import EXISTS
+from mainstem.values.events import AppendResult
+from mainstem.values.positions import EXISTS
 from simulation.database import Database
 from simulation.history import Commit, History, LogRead, StreamRead, TimeSearch
 

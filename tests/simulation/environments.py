@@ -21,9 +21,9 @@ from mainstem.codec import JsonCodec
 from mainstem.dynamodb.client.requests import Key, Update
 from mainstem.dynamodb.items.layout import checkpoint_hash
 from mainstem.port import Op
-from mainstem.positions import BEGINNING, Partition, Position
-from mainstem.readers import Batch
-from mainstem.streams import LogFilter
+from mainstem.values.filters import LogFilter
+from mainstem.values.positions import BEGINNING, Partition, Position
+from mainstem.verbs.options import Batch
 from repair_help import Shop
 from simulation.history import History, Violation
 

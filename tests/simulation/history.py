@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from mainstem.events import AppendResult, RecordedEvent
 from mainstem.port import Claim, ImportedEvent, LogPage, StreamPage, StreamWrite
-from mainstem.streams import LogFilter
+from mainstem.values.events import AppendResult, RecordedEvent
+from mainstem.values.filters import LogFilter
 
 
 class Violation(AssertionError):

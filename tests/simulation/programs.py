@@ -19,10 +19,10 @@ from mainstem.errors import (
     TooLarge,
     VersionConflict,
 )
-from mainstem.events import EncodedEvent
 from mainstem.port import Claim, ImportedEvent, Op, Sleep, StoredSnapshot, StreamWrite
-from mainstem.positions import ANY, EXISTS, EventId, Expected, Partition, Position, Version
-from mainstem.streams import LogFilter
+from mainstem.values.events import EncodedEvent
+from mainstem.values.filters import LogFilter
+from mainstem.values.positions import ANY, EXISTS, EventId, Expected, Partition, Position, Version
 from simulation.checks import RESTORED
 from simulation.driver import START_US, Broken
 from simulation.history import Commit, LogRead, Lookup, StreamRead, TimeSearch

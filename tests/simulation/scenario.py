@@ -19,10 +19,10 @@ from mainstem.dynamodb.log.segments import SegmentSize
 from mainstem.dynamodb.log.view import Hint, Window
 from mainstem.dynamodb.verify.findings import Verdict
 from mainstem.errors import StoreDenied
-from mainstem.events import EncodedEvent
 from mainstem.port import Op, Sleep, StreamWrite
-from mainstem.positions import Partition
-from mainstem.streams import LogFilter
+from mainstem.values.events import EncodedEvent
+from mainstem.values.filters import LogFilter
+from mainstem.values.positions import Partition
 from simulation.changes import Changes, repair_all
 from simulation.checks import Truth, check_answers, check_tables, watch
 from simulation.database import Database

@@ -15,7 +15,7 @@ from mainstem.aws.own_buckets import only_own
 from mainstem.aws.refusals import in_words
 from mainstem.dynamodb.open import Place, parse
 from mainstem.errors import DeploymentFailed, InvalidInput
-from mainstem.printable import quoted
+from mainstem.text.printable import quoted
 
 STORE_TAG: Final = "mainstem:store"
 """Of a stack and of what it makes: the store's name."""

@@ -26,7 +26,7 @@ from typing import Final, NamedTuple
 
 import mainstem
 from mainstem.errors import DeploymentFailed, InvalidInput
-from mainstem.printable import quoted
+from mainstem.text.printable import quoted
 
 PYTHON: Final = "3.14"
 ARCHITECTURES: Final = {"arm64": "aarch64", "x86_64": "x86_64"}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from mainstem.extras import needs
-from mainstem.printable import quoted
+from mainstem.text.printable import quoted
 
 with needs("cdk", "mainstem.aws.cdk"):
     from aws_cdk import Duration, Token

@@ -23,7 +23,7 @@ from mainstem.dynamodb.client.drivers import connect_blocking
 from mainstem.dynamodb.items.layout import AttributeNames
 from mainstem.dynamodb.items.tables import check
 from mainstem.errors import DeploymentFailed, InvalidInput, StoreFormatError
-from mainstem.printable import quoted
+from mainstem.text.printable import quoted
 
 _ESTABLISHED: Final = (
     "CREATE_COMPLETE",

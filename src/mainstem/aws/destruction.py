@@ -11,7 +11,7 @@ from mainstem.aws.account import Account
 from mainstem.aws.progress import Event, event_ids, follow
 from mainstem.aws.refusals import in_words
 from mainstem.errors import DeploymentFailed, InvalidInput
-from mainstem.printable import quoted
+from mainstem.text.printable import quoted
 
 
 class Remains(NamedTuple):

@@ -28,9 +28,9 @@ import botocore.session
 from mainstem.aws.dead_letters import DeadLetters
 from mainstem.aws.own_buckets import only_own
 from mainstem.errors import InvalidInput
-from mainstem.printable import quoted
 from mainstem.telemetry import EmbeddedMetrics, NoTelemetry, Telemetry
 from mainstem.telemetry.metrics import OF_FUNCTIONS
+from mainstem.text.printable import quoted
 
 
 def required(name: str) -> str:

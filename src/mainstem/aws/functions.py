@@ -20,17 +20,17 @@ from mainstem.aws.sequencing import Sequencing
 from mainstem.codec import Codec, JsonCodec
 from mainstem.dynamodb.maintenance import Maintenance
 from mainstem.errors import PublicationFailed
-from mainstem.positions import BEGINNING, Position
-from mainstem.readers import (
+from mainstem.telemetry import Telemetry
+from mainstem.values.filters import LogFilter
+from mainstem.values.positions import BEGINNING, Position
+from mainstem.verbs.options import (
     DEFAULT_BATCH,
     Batch,
     Options,
     check_subscription_name,
     checked_options,
 )
-from mainstem.starts import Start
-from mainstem.streams import LogFilter
-from mainstem.telemetry import Telemetry
+from mainstem.verbs.starts import Start
 
 
 class Handler(Protocol):

@@ -23,8 +23,8 @@ from mainstem.dynamodb.verify.findings import Verdict, Verification
 from mainstem.dynamodb.verify.running import verify_part
 from mainstem.errors import InvalidInput, StoreBusy, StoreError
 from mainstem.port import Op
-from mainstem.printable import printable, quoted
 from mainstem.telemetry import Telemetry, metrics
+from mainstem.text.printable import printable, quoted
 
 _log = logging.getLogger("mainstem")
 

@@ -9,9 +9,9 @@ from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.observed import cost_told
-from mainstem.guard import Guard
 from mainstem.port import Op
 from mainstem.telemetry import Telemetry
+from mainstem.telemetry.guard import Guard
 from mainstem.telemetry.observer import Observer
 
 T = TypeVar("T")

@@ -23,11 +23,11 @@ from mainstem.aws.records import Received, check_source, failures, is_of_stream,
 from mainstem.codec import Codec
 from mainstem.errors import CheckpointLost, StoreError
 from mainstem.port import Claim
-from mainstem.positions import Partition, Position
-from mainstem.readers import Batch
-from mainstem.starts import Start, checked_start, resolve_start
-from mainstem.streams import LogFilter
 from mainstem.telemetry import Metric, Telemetry, metrics
+from mainstem.values.filters import LogFilter
+from mainstem.values.positions import Partition, Position
+from mainstem.verbs.options import Batch
+from mainstem.verbs.starts import Start, checked_start, resolve_start
 
 _log = logging.getLogger("mainstem")
 

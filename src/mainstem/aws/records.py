@@ -11,7 +11,7 @@ import msgspec
 from mainstem.dynamodb.client.decoding import change_record
 from mainstem.dynamodb.client.requests import ChangeRecord, Table
 from mainstem.errors import InvalidInput
-from mainstem.printable import quoted
+from mainstem.text.printable import quoted
 
 _TABLE_OF_STREAM: Final = re.compile(r"arn:[^:]*:dynamodb:[^:]*:[^:]*:table/([^/]+)/stream/")
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import botocore.exceptions
 
 from mainstem.errors import DeploymentFailed, MainstemError, StoreBusy, StoreDenied, StoreError
-from mainstem.redaction import redacted
+from mainstem.text.redaction import redacted
 
 _NO_CREDENTIALS: Final = (
     "There are no AWS credentials. Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "

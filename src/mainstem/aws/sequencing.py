@@ -21,8 +21,8 @@ from mainstem.dynamodb.client.requests import ChangeRecord
 from mainstem.dynamodb.log.sequencer import Sequenced
 from mainstem.dynamodb.log.view import Hint, hint_of
 from mainstem.errors import StoreDamaged, StoreError
-from mainstem.printable import printable
 from mainstem.telemetry import Telemetry, metrics
+from mainstem.text.printable import printable
 
 _log = logging.getLogger("mainstem")
 

@@ -11,9 +11,9 @@ from mainstem.aws.deadline import Deadline
 from mainstem.aws.place import Watched
 from mainstem.codec import JsonCodec
 from mainstem.dynamodb.changes.lateness import Lateness
-from mainstem.positions import Partition
-from mainstem.streams import LogFilter
 from mainstem.telemetry import metrics
+from mainstem.values.filters import LogFilter
+from mainstem.values.positions import Partition
 
 _SECONDS: Final = 40.0
 """A look is over before the next one begins."""

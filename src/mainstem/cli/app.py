@@ -49,7 +49,7 @@ from mainstem.errors import (
     StoreError,
     VersionConflict,
 )
-from mainstem.printable import printable
+from mainstem.text.printable import printable
 
 FAILED: Final = 1
 INTERRUPTED: Final = 130

@@ -22,7 +22,7 @@ from mainstem.demo.data import EVENTS
 from mainstem.demo.display import Bars, Lines, Quiet
 from mainstem.demo.run import Outcome, run
 from mainstem.errors import DemoFailed
-from mainstem.printable import printable
+from mainstem.text.printable import printable
 
 QUICK: Final = 2_000
 """Events of a quick run."""

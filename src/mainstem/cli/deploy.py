@@ -16,7 +16,7 @@ from mainstem.cli.output import bytes_shown, console, print_json, report_of, say
 from mainstem.cli.store import Place, pass_place
 from mainstem.cli.tables import attributes_of
 from mainstem.connect import is_dynamodb
-from mainstem.printable import printable, quoted
+from mainstem.text.printable import printable, quoted
 
 if TYPE_CHECKING:
     from mainstem.aws.deployment import Plan

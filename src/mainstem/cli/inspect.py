@@ -12,7 +12,7 @@ import mainstem
 from mainstem.cli.options import COUNT, json_wanted, table_option
 from mainstem.cli.output import bytes_shown, console, duration, print_json, say
 from mainstem.cli.store import Place, pass_place
-from mainstem.printable import printable
+from mainstem.text.printable import printable
 
 
 @click.command(epilog="Example: mainstem streams --category order --max-count 20")

@@ -10,9 +10,9 @@ from typing import Any, Final, NoReturn, TypedDict, TypeVar
 
 import click
 
-from mainstem.positions import BEGINNING, END
-from mainstem.printable import quoted
-from mainstem.starts import Start
+from mainstem.text.printable import quoted
+from mainstem.values.positions import BEGINNING, END
+from mainstem.verbs.starts import Start
 
 F = TypeVar("F", bound=Callable[..., Any])
 

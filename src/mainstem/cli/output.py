@@ -20,9 +20,9 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from mainstem.events import RecordedEvent
-from mainstem.jsonlines import encode_line
-from mainstem.printable import printable, printable_json
+from mainstem.text.printable import printable, printable_json
+from mainstem.transfer.jsonlines import encode_line
+from mainstem.values.events import RecordedEvent
 
 _TOGETHER: Final = 500
 _UNBOUNDED: Final = 1_000_000

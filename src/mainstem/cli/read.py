@@ -7,7 +7,7 @@ import click
 from mainstem.cli.options import COUNT, json_wanted, table_option
 from mainstem.cli.output import console, event_table, print_lines, say
 from mainstem.cli.store import Place, pass_place
-from mainstem.printable import printable
+from mainstem.text.printable import printable
 
 
 @click.command(epilog="Example: mainstem read order-1 --backwards --max-count 5")

@@ -7,7 +7,7 @@ import click
 from mainstem.cli.options import json_option
 from mainstem.cli.output import print_json, report_of, say
 from mainstem.cli.store import Place, pass_place
-from mainstem.printable import printable
+from mainstem.text.printable import printable
 
 
 @click.command(epilog="Example: mainstem redrive")

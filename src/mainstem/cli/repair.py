@@ -22,7 +22,7 @@ from mainstem.cli.output import (
     tell,
 )
 from mainstem.cli.store import Place, pass_place
-from mainstem.printable import printable
+from mainstem.text.printable import printable
 
 if TYPE_CHECKING:
     from mainstem.dynamodb.maintenance import Maintenance

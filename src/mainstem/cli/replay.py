@@ -11,7 +11,7 @@ from rich.table import Table
 from mainstem.cli.options import json_wanted, log_options, table_option
 from mainstem.cli.output import console, print_json, print_lines, say
 from mainstem.cli.store import Place, pass_place
-from mainstem.printable import printable
+from mainstem.text.printable import printable
 
 
 @click.command(epilog="Example: mainstem replay --category order --name OrderPlaced --from 1000")

@@ -8,7 +8,7 @@ import click
 
 import mainstem
 from mainstem.connect import is_dynamodb
-from mainstem.printable import printable
+from mainstem.text.printable import printable
 
 if TYPE_CHECKING:
     from mainstem.dynamodb.maintenance import Maintenance

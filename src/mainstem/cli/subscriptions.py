@@ -13,8 +13,8 @@ from mainstem.cli.options import Filters, Moment, filter_options, json_wanted, t
 from mainstem.cli.output import console, print_json, say
 from mainstem.cli.store import Place, pass_place
 from mainstem.cli.tail import print_from
-from mainstem.printable import quoted
-from mainstem.starts import Start
+from mainstem.text.printable import quoted
+from mainstem.verbs.starts import Start
 
 _YES = click.option("--yes", is_flag=True, help="Do not ask, do it.")
 

@@ -10,7 +10,7 @@ from mainstem.cli.options import json_option
 from mainstem.cli.output import print_json, report_of, say
 from mainstem.cli.store import Place, pass_place
 from mainstem.connect import is_dynamodb
-from mainstem.printable import quoted
+from mainstem.text.printable import quoted
 
 
 @click.command(

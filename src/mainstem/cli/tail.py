@@ -13,8 +13,8 @@ import mainstem
 from mainstem.cli.options import COUNT, Filters, Places, filter_options
 from mainstem.cli.output import print_lines
 from mainstem.cli.store import Place, pass_place
-from mainstem.events import RecordedEvent
-from mainstem.positions import END
+from mainstem.values.events import RecordedEvent
+from mainstem.values.positions import END
 
 
 @click.command(epilog="Example: mainstem tail -n 10 --category order")

@@ -32,11 +32,11 @@ from mainstem.cli.output import (
     standard_output,
 )
 from mainstem.cli.store import Place, pass_place
-from mainstem.jsonlines import commit_by
-from mainstem.printable import printable, quoted
+from mainstem.text.printable import printable, quoted
 from mainstem.transfer import ImportSummary, export_events, import_events
 from mainstem.transfer.compression import COMPRESSIONS, Compression, by_name
 from mainstem.transfer.exporting import open_for_export
+from mainstem.transfer.jsonlines import commit_by
 
 
 @click.command("import", epilog="Example: mainstem import orders.jsonl.gz more.jsonl.zst")

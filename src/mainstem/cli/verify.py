@@ -11,7 +11,7 @@ from mainstem.cli.options import json_option
 from mainstem.cli.output import print_json, progress_console, say
 from mainstem.cli.store import Place, pass_place
 from mainstem.connect import is_dynamodb
-from mainstem.printable import printable
+from mainstem.text.printable import printable
 
 if TYPE_CHECKING:
     from mainstem.dynamodb import Verification

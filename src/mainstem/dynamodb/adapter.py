@@ -32,7 +32,6 @@ from mainstem.dynamodb.streams.reading import StreamReader
 from mainstem.dynamodb.streams.stream_end import Streams
 from mainstem.dynamodb.streams.versions import KnownVersions
 from mainstem.errors import StoreDamaged
-from mainstem.events import AppendResult, StreamInfo
 from mainstem.port import (
     Claim,
     ImportCounts,
@@ -48,8 +47,9 @@ from mainstem.port import (
     StreamPage,
     StreamWrite,
 )
-from mainstem.positions import Partition, Position, Version
-from mainstem.streams import LogFilter
+from mainstem.values.events import AppendResult, StreamInfo
+from mainstem.values.filters import LogFilter
+from mainstem.values.positions import Partition, Position, Version
 
 Sequencing = Literal["transactional", "stream"]
 """How appends get into the log: in their own transaction, or by the change stream and a sequencer."""

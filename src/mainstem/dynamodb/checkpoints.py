@@ -28,7 +28,7 @@ from mainstem.dynamodb.items.layout import (
 )
 from mainstem.errors import CheckpointLost
 from mainstem.port import Claim, Op, StoredCheckpoint
-from mainstem.positions import Partition, Position
+from mainstem.values.positions import Partition, Position
 
 _PREFIX: Final = checkpoint_hash("")
 

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from mainstem.dynamodb.client.context import system_clock
 from mainstem.dynamodb.open import connect_place, parse
-from mainstem.operations import check_partition
 from mainstem.port import Op
-from mainstem.positions import Partition
+from mainstem.values.positions import Partition
+from mainstem.verbs.append import check_partition
 
 T = TypeVar("T")
 

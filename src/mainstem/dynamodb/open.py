@@ -10,7 +10,8 @@ from dataclasses import fields
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-from mainstem.async_store import AsyncStore
+from mainstem.aio.store import AsyncStore
+from mainstem.blocking.store import Store
 from mainstem.codec import Codec
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
 from mainstem.dynamodb.client.botocore import is_of_aiobotocore
@@ -33,11 +34,10 @@ from mainstem.dynamodb.items.tables import (
 )
 from mainstem.dynamodb.observed import observed
 from mainstem.errors import InvalidInput, StoreFormatError
-from mainstem.printable import quoted
-from mainstem.redaction import has_credentials, shown
-from mainstem.store import Store
 from mainstem.telemetry.observer import Observer
 from mainstem.telemetry.port import Telemetry
+from mainstem.text.printable import quoted
+from mainstem.text.redaction import has_credentials, shown
 
 _OPTIONS: Final = (
     "region",

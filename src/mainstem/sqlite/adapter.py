@@ -10,8 +10,6 @@ from typing import Final
 
 from mainstem.codec import Codec
 from mainstem.errors import AppendOutcomeUnknown, OutcomeUnknown
-from mainstem.events import AppendResult, StreamInfo
-from mainstem.interrupts import tell_fate
 from mainstem.port import (
     Claim,
     ImportCounts,
@@ -26,10 +24,12 @@ from mainstem.port import (
     StreamPage,
     StreamWrite,
 )
-from mainstem.positions import Partition, Position, Version
 from mainstem.sqlite import append, checkpoints, read, repeats, restore, schema, snapshots
+from mainstem.sqlite.fate import tell_fate
 from mainstem.sqlite.tickets import Read, Write
-from mainstem.streams import LogFilter
+from mainstem.values.events import AppendResult, StreamInfo
+from mainstem.values.filters import LogFilter
+from mainstem.values.positions import Partition, Position, Version
 
 _LIMITS: Final = Limits(event_bytes=16 * 1024 * 1024, commit_events=100_000, commit_streams=100_000)
 _POLLING: Final = Polling(shortest=0.001, longest=0.04)

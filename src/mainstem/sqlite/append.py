@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from mainstem.errors import CommitMismatch, VersionConflict
-from mainstem.events import AppendResult
 from mainstem.port import StreamWrite
-from mainstem.positions import EXISTS, EventId, Position, Version
 from mainstem.sqlite.repeats import commit_at, find_commit
 from mainstem.sqlite.schema import PARTITION
 from mainstem.sqlite.values import time, whole
+from mainstem.values.events import AppendResult
+from mainstem.values.positions import EXISTS, EventId, Position, Version
 
 _COLUMNS: Final = (
     "position",

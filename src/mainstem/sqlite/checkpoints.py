@@ -6,9 +6,9 @@ import sqlite3
 
 from mainstem.errors import CheckpointLost
 from mainstem.port import Claim, StoredCheckpoint
-from mainstem.positions import Partition, Position
-from mainstem.printable import quoted
 from mainstem.sqlite.values import text, time, whole
+from mainstem.text.printable import quoted
+from mainstem.values.positions import Partition, Position
 
 
 def claim(connection: sqlite3.Connection, subscription: str, partition: Partition) -> Claim:

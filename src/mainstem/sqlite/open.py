@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Final, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from mainstem.async_store import AsyncStore
+from mainstem.aio.store import AsyncStore
+from mainstem.blocking.store import Store
 from mainstem.codec import Codec
 from mainstem.errors import InvalidInput
-from mainstem.printable import printable, quoted
 from mainstem.sqlite.adapter import SqliteAdapter
 from mainstem.sqlite.drivers import AsyncDriver, BlockingDriver
 from mainstem.sqlite.engine import Engine
 from mainstem.sqlite.settings import Mode, Settings, Synchronous
-from mainstem.store import Store
 from mainstem.telemetry.adapter import observed
 from mainstem.telemetry.observer import Observer
 from mainstem.telemetry.port import Telemetry
+from mainstem.text.printable import printable, quoted
 
 _LONGEST_PATH: Final = 4096
 

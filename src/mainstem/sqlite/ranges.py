@@ -5,7 +5,7 @@ SQLite compares text by its UTF-8 bytes, which is the order of the characters' c
 
 from __future__ import annotations
 
-from mainstem.streams import LogFilter
+from mainstem.values.filters import LogFilter
 
 _LAST_CHARACTER = "\U0010ffff"
 _SURROGATES = range(0xD800, 0xE000)

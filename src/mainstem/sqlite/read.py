@@ -11,14 +11,14 @@ from typing import Any, Final
 
 from mainstem.codec import Codec
 from mainstem.errors import StoreDamaged
-from mainstem.events import RecordedEvent, StreamInfo
 from mainstem.port import LogPage, StreamPage
-from mainstem.positions import Position, Version
-from mainstem.printable import quoted
 from mainstem.sqlite.append import log_end, stream_version
 from mainstem.sqlite.ranges import log_conditions, stream_conditions
 from mainstem.sqlite.values import EARLIEST_US, LATEST_US, RESTORE, text, time
-from mainstem.streams import LogFilter
+from mainstem.text.printable import quoted
+from mainstem.values.events import RecordedEvent, StreamInfo
+from mainstem.values.filters import LogFilter
+from mainstem.values.positions import Position, Version
 
 _EVENT = "stream_id, event_id, position, 0, name, payload, metadata, recorded_us, commit_id"
 """The columns in the order of `RecordedEvent`'s fields."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-from mainstem.events import AppendResult, is_made
-from mainstem.positions import EventId, Position, Version
 from mainstem.sqlite.schema import INDEXED_COMMITS, PARTITION
 from mainstem.sqlite.values import whole
+from mainstem.values.events import AppendResult, is_made
+from mainstem.values.positions import EventId, Position, Version
 
 _LOOK_UP: Final = f"""
     SELECT event_id FROM events WHERE commit_id = ? AND stream_id = ? AND {INDEXED_COMMITS}

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Final
 
-from mainstem.events import EncodedEvent
 from mainstem.port import ImportCounts, ImportedEvent
-from mainstem.positions import EventId
-from mainstem.restoring import check_due, compare
 from mainstem.sqlite.append import Row, insert, log_end
 from mainstem.sqlite.values import stored, text, time, whole
+from mainstem.values.events import EncodedEvent
+from mainstem.values.positions import EventId
+from mainstem.verbs.importing import check_due, compare
 
 _TOGETHER: Final = 500
 """Streams looked up in one statement: older SQLite takes 999 parameters."""

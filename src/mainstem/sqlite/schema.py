@@ -12,8 +12,8 @@ from contextlib import closing
 from typing import Final
 
 from mainstem.errors import StoreFormatError, StoreNotFound
-from mainstem.events import MADE
-from mainstem.positions import Partition
+from mainstem.values.events import MADE
+from mainstem.values.positions import Partition
 
 PARTITION: Final = Partition(0)
 """The embedded store's log has one partition."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 
 from mainstem.port import StoredSnapshot
-from mainstem.positions import Version
 from mainstem.sqlite.values import stored, whole
+from mainstem.values.positions import Version
 
 
 def save(connection: sqlite3.Connection, snapshot: StoredSnapshot) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from mainstem.errors import MainstemError, OutcomeUnknown
-from mainstem.interrupts import Fate
+from mainstem.sqlite.fate import Fate
 
 Work: TypeAlias = Callable[[sqlite3.Connection], Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from mainstem.errors import StoreDamaged
-from mainstem.printable import quoted
+from mainstem.text.printable import quoted
 
 EARLIEST_US: Final = -62_135_596_800_000_000
 LATEST_US: Final = 253_402_300_799_999_999

@@ -15,14 +15,14 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from mainstem.errors import StoreDamaged
-from mainstem.events import MAX_COMMIT_ID_BYTES, MAX_EVENT_NAME_BYTES, utf8_length
-from mainstem.printable import quoted
 from mainstem.sqlite.connections import connect
 from mainstem.sqlite.faults import FAULTS, translate
 from mainstem.sqlite.files import StoreFile
 from mainstem.sqlite.open import parse
 from mainstem.sqlite.values import EARLIEST_US, LATEST_US
-from mainstem.streams import MAX_STREAM_ID_BYTES
+from mainstem.text.printable import quoted
+from mainstem.values.events import MAX_COMMIT_ID_BYTES, MAX_EVENT_NAME_BYTES, utf8_length
+from mainstem.values.filters import MAX_STREAM_ID_BYTES
 
 _MOST_FINDINGS: Final = 1_000
 _FETCH: Final = 500

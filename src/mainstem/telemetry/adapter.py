@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from mainstem.codec import Codec
 from mainstem.errors import VersionConflict
-from mainstem.events import AppendResult, StreamInfo
 from mainstem.port import (
     Adapter,
     Claim,
@@ -24,8 +23,6 @@ from mainstem.port import (
     StreamPage,
     StreamWrite,
 )
-from mainstem.positions import Partition, Position, Version
-from mainstem.streams import LogFilter
 from mainstem.telemetry.metrics import (
     APPEND_COMMITS,
     APPEND_CONFLICTS,
@@ -33,6 +30,9 @@ from mainstem.telemetry.metrics import (
     APPEND_EVENTS,
 )
 from mainstem.telemetry.observer import Observer
+from mainstem.values.events import AppendResult, StreamInfo
+from mainstem.values.filters import LogFilter
+from mainstem.values.positions import Partition, Position, Version
 
 
 class ObservedAdapter:

@@ -19,10 +19,10 @@ from types import TracebackType
 from typing import Any, Final, Protocol, TypeAlias
 
 from mainstem.errors import InvalidInput
-from mainstem.guard import Guard
-from mainstem.printable import quoted
+from mainstem.telemetry.guard import Guard
 from mainstem.telemetry.metrics import ALL, SPAN_DURATION
 from mainstem.telemetry.port import Attributes, Metric
+from mainstem.text.printable import quoted
 
 _log = logging.getLogger("mainstem")
 

@@ -7,11 +7,7 @@ from typing import Final
 
 from mainstem.codec import Codec
 from mainstem.errors import StoreBusy, StoreError
-from mainstem.events import RecordedEvent
 from mainstem.port import Adapter, Op
-from mainstem.positions import Partition, Position
-from mainstem.readers import Batch, Options
-from mainstem.subscriptions import Follower
 from mainstem.telemetry.metrics import (
     SUBSCRIPTION_EVENTS,
     SUBSCRIPTION_GAP,
@@ -19,6 +15,10 @@ from mainstem.telemetry.metrics import (
     SUBSCRIPTION_RETRIES,
 )
 from mainstem.telemetry.observer import Apart, Observer
+from mainstem.values.events import RecordedEvent
+from mainstem.values.positions import Partition, Position
+from mainstem.verbs.follower import Follower
+from mainstem.verbs.options import Batch, Options
 
 _LOOK_SECONDS: Final = 10.0
 """Between two looks at a partition's head, which may cost a request."""

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from mainstem.errors import InvalidInput
-from mainstem.guard import Guard
+from mainstem.telemetry.guard import Guard
 from mainstem.telemetry.port import Attributes, Failure, Metric
 
 if TYPE_CHECKING:

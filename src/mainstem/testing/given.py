@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from mainstem.codec import Codec, JsonCodec
-from mainstem.decider import Decider
-from mainstem.equality import same, same_by_class
-from mainstem.events import RecordedEvent, microseconds
-from mainstem.positions import EventId, Partition, Position
+from mainstem.values.equality import same, same_by_class
+from mainstem.values.events import RecordedEvent, microseconds
+from mainstem.values.positions import EventId, Partition, Position
+from mainstem.verbs.handle import Decider
 
 State = TypeVar("State")
 Command = TypeVar("Command")

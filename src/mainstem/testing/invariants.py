@@ -13,9 +13,9 @@ from hashlib import blake2b
 from itertools import islice
 from typing import Final
 
+from mainstem.blocking.store import Store
 from mainstem.errors import StoreDamaged
-from mainstem.events import RecordedEvent
-from mainstem.store import Store
+from mainstem.values.events import RecordedEvent
 
 _MOST_REPORTED: Final = 20
 _RANGES: Final = 16

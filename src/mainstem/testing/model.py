@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from mainstem.errors import CommitMismatch, ImportConflict, VersionConflict
-from mainstem.events import Append
 from mainstem.port import ImportedEvent
-from mainstem.positions import ANY, EXISTS, EventId, Version
-from mainstem.streams import LogFilter
+from mainstem.values.events import Append
+from mainstem.values.filters import LogFilter
+from mainstem.values.positions import ANY, EXISTS, EventId, Version
 
 
 class Kept(NamedTuple):

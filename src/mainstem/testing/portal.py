@@ -18,13 +18,11 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, TypeVar
 
-from mainstem.async_store import AsyncStore
-from mainstem.async_subscription import AsyncSubscription
-from mainstem.blocking_subscription import Subscription
+from mainstem.aio.store import AsyncStore
+from mainstem.aio.subscription import AsyncSubscription
+from mainstem.blocking.store import Store
+from mainstem.blocking.subscription import Subscription
 from mainstem.codec import Codec
-from mainstem.decider import DEFAULT_ATTEMPTS, Decider, Handled
-from mainstem.events import Append, AppendResult, RecordedEvent, Stream, StreamInfo
-from mainstem.gaps import SubscriptionInfo
 from mainstem.port import (
     AsyncDriver,
     ImportCounts,
@@ -34,11 +32,13 @@ from mainstem.port import (
     StoredCheckpoint,
     StoreStatus,
 )
-from mainstem.positions import BEGINNING, END, Expected, Position, Version
-from mainstem.readers import DEFAULT_BATCH, Batch, CheckpointMode, ReaderStatus
-from mainstem.starts import Start
-from mainstem.store import Store
 from mainstem.testing.loop_thread import LoopThread
+from mainstem.values.events import Append, AppendResult, RecordedEvent, Stream, StreamInfo
+from mainstem.values.positions import BEGINNING, END, Expected, Position, Version
+from mainstem.verbs.handle import DEFAULT_ATTEMPTS, Decider, Handled
+from mainstem.verbs.options import DEFAULT_BATCH, Batch, CheckpointMode, ReaderStatus
+from mainstem.verbs.starts import Start
+from mainstem.verbs.subscriptions import SubscriptionInfo
 
 State = TypeVar("State")
 Command = TypeVar("Command")

@@ -11,13 +11,13 @@ from typing import IO, Final, NamedTuple, TypedDict, Unpack, cast
 
 import msgspec
 
+from mainstem.blocking.store import Store
 from mainstem.errors import InvalidInput
-from mainstem.events import RecordedEvent
-from mainstem.jsonlines import BEGINNING_OF_LINE, encode_line
-from mainstem.printable import quoted
-from mainstem.store import Store
+from mainstem.text.printable import quoted
 from mainstem.transfer.compression import Compression, compress, may_be
 from mainstem.transfer.contents import Unreadable, check_mode, contents, whole_pieces
+from mainstem.transfer.jsonlines import BEGINNING_OF_LINE, encode_line
+from mainstem.values.events import RecordedEvent
 
 PIECE: Final = 10_000
 """Events in one piece of a compressed file: a gzip member or a zstd frame."""

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import IO, Any, Final
 
+from mainstem.blocking.store import Store
 from mainstem.errors import ImportConflict, InvalidInput, InvalidLine
-from mainstem.jsonlines import decode_line
 from mainstem.port import ImportedEvent, Limits
-from mainstem.printable import quoted
-from mainstem.restoring import check_imported
-from mainstem.store import Store
+from mainstem.text.printable import quoted
 from mainstem.transfer.contents import CutOff, Unreadable, check_mode, lines
+from mainstem.transfer.jsonlines import decode_line
+from mainstem.verbs.importing import check_imported
 
 CHUNK: Final = 2000
 """Events that are written in one transaction, unless a single commit has more."""

@@ -6,7 +6,7 @@ import re
 from typing import Final, Literal, NamedTuple, TypeAlias, cast
 
 from mainstem.errors import InvalidInput
-from mainstem.printable import quoted
+from mainstem.text.printable import quoted
 
 _FORM: Final = re.compile(
     r"arn:aws(?:-[a-z]+)*:(?P<service>[a-z]+):(?P<region>[a-z0-9-]+):(?P<account>\d{12})"

@@ -28,8 +28,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from mainstem.dynamodb.items.event_items import iso_time
-from mainstem.events import RecordedEvent, utf8_length
-from mainstem.streams import category
+from mainstem.values.events import RecordedEvent, utf8_length
+from mainstem.values.filters import category
 
 LONGEST_ID: Final = 128
 """Characters of a message group or deduplication id, of SQS and SNS."""

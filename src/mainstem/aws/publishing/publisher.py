@@ -22,9 +22,9 @@ from mainstem.aws.publishing.sns import Topic
 from mainstem.aws.publishing.sqs import Queue
 from mainstem.aws.publishing.target import Refusal, Target, is_passing
 from mainstem.errors import InvalidInput, PublicationFailed
-from mainstem.events import RecordedEvent
-from mainstem.positions import Partition, Position
-from mainstem.printable import quoted
+from mainstem.text.printable import quoted
+from mainstem.values.events import RecordedEvent
+from mainstem.values.positions import Partition, Position
 
 TooLargeChoice = Literal["reference", "fail"]
 

@@ -8,8 +8,8 @@ from typing import Any, Final, Protocol
 
 from mainstem.aws.publishing.envelope import Message
 from mainstem.errors import InvalidInput
-from mainstem.events import utf8_length
-from mainstem.printable import quoted
+from mainstem.text.printable import quoted
+from mainstem.values.events import utf8_length
 
 _LEAST_BYTES: Final = 16 * 1024
 """What an event takes without payload and metadata, if every character of its ids has to be escaped."""

@@ -29,10 +29,10 @@ from mainstem.errors import (
     StoreDamaged,
     VersionConflict,
 )
-from mainstem.events import AppendResult
 from mainstem.port import Op, StreamWrite
-from mainstem.positions import EXISTS, EventId, Expected, Position, Version
-from mainstem.printable import quoted
+from mainstem.text.printable import quoted
+from mainstem.values.events import AppendResult
+from mainstem.values.positions import EXISTS, EventId, Expected, Position, Version
 
 _log = logging.getLogger("mainstem")
 

@@ -27,9 +27,9 @@ from mainstem.dynamodb.items.packing import Packed
 from mainstem.dynamodb.log.sequencer import Sequencer
 from mainstem.dynamodb.log.upkeep import Upkeep
 from mainstem.dynamodb.streams.stream_end import Streams
-from mainstem.events import EncodedEvent
 from mainstem.port import ImportCounts, ImportedEvent, Op
-from mainstem.restoring import check_due, compare
+from mainstem.values.events import EncodedEvent
+from mainstem.verbs.importing import check_due, compare
 
 _NO_CODEC = JsonCodec()
 """Nothing is decoded here."""

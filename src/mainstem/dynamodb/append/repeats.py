@@ -16,9 +16,9 @@ from mainstem.dynamodb.items.layout import Layout, marker_key
 from mainstem.dynamodb.items.markers import first_in, is_marked
 from mainstem.dynamodb.streams.stream_end import Streams
 from mainstem.errors import CommitMismatch
-from mainstem.events import AppendResult
 from mainstem.port import Op, StreamWrite
-from mainstem.positions import EventId, Position, Version
+from mainstem.values.events import AppendResult
+from mainstem.values.positions import EventId, Position, Version
 
 
 class Repeats:

@@ -37,7 +37,7 @@ from mainstem.dynamodb.log.sequencer import Sequencer
 from mainstem.dynamodb.log.view import hint_of
 from mainstem.errors import StoreDamaged
 from mainstem.port import Op
-from mainstem.positions import Partition
+from mainstem.values.positions import Partition
 
 _log = logging.getLogger("mainstem")
 

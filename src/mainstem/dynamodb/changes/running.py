@@ -21,9 +21,9 @@ from mainstem.dynamodb.maintenance import Maintenance
 from mainstem.dynamodb.observed import WorkerReport, cost_told
 from mainstem.errors import InvalidInput, StoreBusy
 from mainstem.port import Op, Polling, Result
-from mainstem.printable import quoted
 from mainstem.telemetry.observer import Observer
 from mainstem.telemetry.port import Telemetry
+from mainstem.text.printable import quoted
 
 _log = logging.getLogger("mainstem")
 

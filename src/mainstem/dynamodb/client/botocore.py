@@ -27,8 +27,8 @@ from mainstem.dynamodb.client.failures import answer_or_raise, place_of
 from mainstem.dynamodb.client.faults import Fault, NoReply, Unreachable
 from mainstem.dynamodb.client.requests import CHANGE_READS, Control, GetRecords, Request
 from mainstem.errors import StoreClosed, StoreDenied, StoreError, StoreRejected
-from mainstem.guard import Guard
-from mainstem.redaction import redacted
+from mainstem.telemetry.guard import Guard
+from mainstem.text.redaction import redacted
 
 _to_json = msgspec.json.Encoder().encode
 

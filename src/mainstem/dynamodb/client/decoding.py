@@ -42,7 +42,7 @@ from mainstem.dynamodb.client.requests import (
     UpdateEach,
     Value,
 )
-from mainstem.redaction import redacted
+from mainstem.text.redaction import redacted
 
 
 class Attribute(msgspec.Struct, gc=False):

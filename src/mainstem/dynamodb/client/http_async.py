@@ -19,7 +19,7 @@ from mainstem.dynamodb.client.left_behind import close_sockets
 from mainstem.dynamodb.client.requests import CHANGE_READS, Request
 from mainstem.dynamodb.client.session import Session
 from mainstem.errors import StoreClosed
-from mainstem.redaction import redacted
+from mainstem.text.redaction import redacted
 
 _UNWANTED: Final = ("Accept", "Accept-Encoding", "User-Agent")
 """Headers that aiohttp adds by itself. DynamoDB compresses replies only where asked to, and the CRC

@@ -21,7 +21,7 @@ from mainstem.dynamodb.client.requests import CHANGE_READS, Request
 from mainstem.dynamodb.client.session import Session
 from mainstem.dynamodb.client.sockets import Incoming, Route, connect, is_open, message
 from mainstem.errors import StoreClosed
-from mainstem.guard import Guard
+from mainstem.telemetry.guard import Guard
 
 
 class BlockingClient:

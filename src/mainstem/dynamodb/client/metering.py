@@ -38,8 +38,8 @@ from mainstem.dynamodb.client.requests import (
 )
 from mainstem.dynamodb.client.sizes import item_bytes, write_units
 from mainstem.dynamodb.items.layout import LISTING
-from mainstem.guard import Guard
 from mainstem.port import Op, Result
+from mainstem.telemetry.guard import Guard
 
 
 @dataclass(slots=True)

@@ -26,9 +26,9 @@ import botocore.utils
 
 from mainstem.dynamodb.client.signing import FrozenCredentials, Signer
 from mainstem.errors import InvalidInput, MainstemError, StoreDenied, StoreError
-from mainstem.guard import Guard
-from mainstem.printable import quoted
-from mainstem.redaction import has_credentials, redacted, shown
+from mainstem.telemetry.guard import Guard
+from mainstem.text.printable import quoted
+from mainstem.text.redaction import has_credentials, redacted, shown
 
 _URL: Final = re.compile(r"https?://[!-~]+")
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")

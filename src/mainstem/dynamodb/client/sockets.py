@@ -17,8 +17,8 @@ from urllib3.util.wait import wait_for_read
 
 from mainstem.dynamodb.client.deadline import Limit
 from mainstem.dynamodb.client.faults import Unreachable
-from mainstem.printable import quoted
-from mainstem.redaction import redacted
+from mainstem.text.printable import quoted
+from mainstem.text.redaction import redacted
 
 PORTS: Final = {"http": 80, "https": 443}
 

@@ -16,8 +16,8 @@ from mainstem.dynamodb.client.requests import Item, NotWhole, PartItem, Value
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.items.packing import Packed
 from mainstem.errors import InvalidStreamId, StoreDamaged
-from mainstem.printable import quoted
-from mainstem.streams import check_stream_id
+from mainstem.text.printable import quoted
+from mainstem.values.filters import check_stream_id
 
 COMMIT_EVENTS: Final = 5_000
 """A commit has at most so many events of one stream."""

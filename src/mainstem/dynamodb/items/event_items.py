@@ -15,8 +15,8 @@ from mainstem.dynamodb.items.border import (
 )
 from mainstem.dynamodb.items.layout import AttributeNames, Layout
 from mainstem.dynamodb.items.packing import Packed
-from mainstem.events import RecordedEvent
-from mainstem.positions import EventId, Position
+from mainstem.values.events import RecordedEvent
+from mainstem.values.positions import EventId, Position
 
 __all__ = ["COMMIT_EVENTS", "Entry", "EventItems", "Placed", "from_iso_time", "iso_time"]
 

@@ -29,7 +29,7 @@ from typing import Final
 from urllib.parse import quote
 
 from mainstem.dynamodb.client.requests import Index, Item, Key, Table
-from mainstem.positions import Partition
+from mainstem.values.positions import Partition
 
 EPOCH_BITS: Final = 20
 """``epoch = position >> 20``: the log moves on to a new partition key each 1,048,576 positions, so

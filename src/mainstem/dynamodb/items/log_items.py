@@ -16,7 +16,7 @@ from mainstem.dynamodb.items.layout import (
 )
 from mainstem.dynamodb.items.packing import Columns, Packed, pack, unpack
 from mainstem.errors import StoreDamaged
-from mainstem.printable import quoted
+from mainstem.text.printable import quoted
 
 BATCH_PLACE: Final = ("sk", "Count", "Latest")
 """The attributes that tell where a batch stands, without its events."""

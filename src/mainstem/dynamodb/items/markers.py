@@ -13,7 +13,7 @@ from typing import Final
 from mainstem.dynamodb.client.requests import Item, Value
 from mainstem.dynamodb.items.event_items import Entry
 from mainstem.dynamodb.items.layout import marker_key
-from mainstem.events import is_made
+from mainstem.values.events import is_made
 
 _LARGEST: Final = 2**63
 """Event ids that large are none of ours."""

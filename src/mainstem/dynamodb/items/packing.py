@@ -21,9 +21,9 @@ import msgspec
 
 from mainstem.codec import Codec
 from mainstem.errors import StoreDamaged
-from mainstem.events import EncodedEvent, RecordedEvent, utf8_length
-from mainstem.positions import Partition
-from mainstem.streams import LogFilter
+from mainstem.values.events import EncodedEvent, RecordedEvent, utf8_length
+from mainstem.values.filters import LogFilter
+from mainstem.values.positions import Partition
 
 if sys.version_info >= (3, 14):
     from compression import zstd

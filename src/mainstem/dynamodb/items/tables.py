@@ -29,7 +29,7 @@ from mainstem.dynamodb.items.identity import TableIds, ids_of
 from mainstem.dynamodb.items.layout import LISTING, TABLE_KEY, AttributeNames, Layout
 from mainstem.errors import InvalidInput, StoreFormatError, StoreNotFound, StoreRejected
 from mainstem.port import Op
-from mainstem.printable import quoted
+from mainstem.text.printable import quoted
 
 FORMAT_VERSION: Final = 1
 MAX_PARTITIONS: Final = 1024

@@ -36,11 +36,11 @@ from mainstem.dynamodb.log.blocks import (
 )
 from mainstem.dynamodb.log.heads import Heads
 from mainstem.errors import StoreDamaged
-from mainstem.events import RecordedEvent
-from mainstem.guard import Guard
 from mainstem.port import LogPage, Op
-from mainstem.positions import Partition, Position
-from mainstem.streams import LogFilter
+from mainstem.telemetry.guard import Guard
+from mainstem.values.events import RecordedEvent
+from mainstem.values.filters import LogFilter
+from mainstem.values.positions import Partition, Position
 
 T = TypeVar("T")
 

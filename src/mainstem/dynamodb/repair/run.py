@@ -38,7 +38,7 @@ from mainstem.dynamodb.repair.rebuild import Rebuilder
 from mainstem.dynamodb.repair.scanning import Repaired
 from mainstem.errors import InvalidInput
 from mainstem.port import Op, Result, Sleep
-from mainstem.printable import quoted
+from mainstem.text.printable import quoted
 
 MAX_SEGMENTS: Final = 1_000
 _LONGEST_SLEEP: Final = 0.5

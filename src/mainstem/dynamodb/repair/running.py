@@ -13,7 +13,7 @@ from mainstem.dynamodb.maintenance import Maintenance
 from mainstem.dynamodb.repair.run import Progress, RepairOptions, RepairRun
 from mainstem.errors import InvalidInput
 from mainstem.port import Op
-from mainstem.printable import quoted
+from mainstem.text.printable import quoted
 
 WORKERS: Final = 4
 MAX_WORKERS: Final = 64

@@ -17,9 +17,9 @@ from mainstem.dynamodb.items.layout import (
     stream_listings,
 )
 from mainstem.dynamodb.items.log_items import cursor_count
-from mainstem.events import StreamInfo
 from mainstem.port import Op
-from mainstem.positions import Version
+from mainstem.values.events import StreamInfo
+from mainstem.values.positions import Version
 
 
 class _Range(NamedTuple):

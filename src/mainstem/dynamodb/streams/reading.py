@@ -23,9 +23,9 @@ from mainstem.dynamodb.log.blocks import events_of_commit
 from mainstem.dynamodb.streams.stream_end import Streams
 from mainstem.dynamodb.streams.versions import KnownVersions
 from mainstem.errors import StoreError
-from mainstem.events import RecordedEvent
 from mainstem.port import Op, StreamPage
-from mainstem.positions import EventId, Partition, Position, Version
+from mainstem.values.events import RecordedEvent
+from mainstem.values.positions import EventId, Partition, Position, Version
 
 _log = logging.getLogger("mainstem")
 

@@ -9,7 +9,7 @@ from mainstem.dynamodb.client.sizes import MAX_ITEM_BYTES, item_bytes
 from mainstem.dynamodb.items.layout import Layout, snapshot_key
 from mainstem.errors import TooLarge
 from mainstem.port import Op, StoredSnapshot
-from mainstem.positions import Version
+from mainstem.values.positions import Version
 
 
 def save(layout: Layout, context: Context, snapshot: StoredSnapshot) -> Op[None]:

@@ -15,7 +15,7 @@ from mainstem.dynamodb.log.blocks import events_of_commit
 from mainstem.dynamodb.streams.versions import Known
 from mainstem.errors import StoreDamaged
 from mainstem.port import Op
-from mainstem.printable import quoted
+from mainstem.text.printable import quoted
 
 _TOGETHER_BYTES: Final = 1024 * 1024
 """Of items written by one request, so that a slow line does not run into the timeout."""

@@ -23,9 +23,9 @@ from mainstem.dynamodb.log.heads import Heads
 from mainstem.dynamodb.verify.findings import Finding, Findings, Verdict
 from mainstem.dynamodb.verify.log_walk import LogWalk, marks_of
 from mainstem.errors import StoreDamaged
-from mainstem.events import StreamInfo
 from mainstem.port import Op
-from mainstem.positions import Version
+from mainstem.values.events import StreamInfo
+from mainstem.values.positions import Version
 
 _SAMPLE: Final = 100
 """Items of the events table."""

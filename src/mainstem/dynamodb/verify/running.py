@@ -17,9 +17,9 @@ from mainstem.dynamodb.verify.findings import Findings, Verification
 from mainstem.dynamodb.verify.full import FullCheck
 from mainstem.dynamodb.verify.quick import QuickCheck
 from mainstem.errors import InvalidInput
-from mainstem.events import StreamInfo
 from mainstem.port import Op
-from mainstem.printable import quoted
+from mainstem.text.printable import quoted
+from mainstem.values.events import StreamInfo
 
 T = TypeVar("T")
 

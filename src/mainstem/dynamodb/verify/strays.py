@@ -17,7 +17,7 @@ from mainstem.dynamodb.verify.findings import Findings
 from mainstem.dynamodb.verify.tally import Tally
 from mainstem.errors import StoreDamaged
 from mainstem.port import Op
-from mainstem.printable import quoted
+from mainstem.text.printable import quoted
 
 _LOOKED_AT: Final = ("Count", "Latest")
 

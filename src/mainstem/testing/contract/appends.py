@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from mainstem.blocking.store import Store
 from mainstem.errors import VersionConflict
-from mainstem.events import Append, NewEvent
-from mainstem.positions import ANY, EXISTS, Expected
-from mainstem.store import Store
 from mainstem.testing.contract.backend import Backend
 from mainstem.testing.contract.base import (
     Base,
@@ -20,6 +18,8 @@ from mainstem.testing.contract.base import (
     values,
     whole_log,
 )
+from mainstem.values.events import Append, NewEvent
+from mainstem.values.positions import ANY, EXISTS, Expected
 
 
 class AppendContract(Base):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import ClassVar, TypeAlias
 
-from mainstem.store import Store
+from mainstem.blocking.store import Store
 
 Clock: TypeAlias = Callable[[], int]
 """Answers microseconds since 1970-01-01 UTC."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from mainstem.blocking.store import Store
 from mainstem.errors import TooLarge
-from mainstem.events import Append, NewEvent
-from mainstem.store import Store
 from mainstem.testing.contract.backend import MakeBackend
 from mainstem.testing.contract.base import Base, Unchanged, fill, kept, new
 from mainstem.testing.contract.wrong_calls import Case
 from mainstem.testing.contract.wrong_reads import WRONG_READS
 from mainstem.testing.contract.wrong_writes import WRONG_WRITES, encoded_with, imported_with
+from mainstem.values.events import Append, NewEvent
 
 
 class BadInputContract(Base):

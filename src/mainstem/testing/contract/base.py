@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from mainstem.events import NewEvent, RecordedEvent
+from mainstem.blocking.store import Store
 from mainstem.port import Adapter, Op
-from mainstem.positions import ANY
-from mainstem.store import Store
 from mainstem.testing.contract.backend import Backend, MakeBackend
+from mainstem.values.events import NewEvent, RecordedEvent
+from mainstem.values.positions import ANY
 
 Answer = TypeVar("Answer")
 

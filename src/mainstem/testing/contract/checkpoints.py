@@ -6,10 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from mainstem.blocking.store import Store
 from mainstem.errors import CheckpointLost, InvalidInput
 from mainstem.port import Claim, StoredCheckpoint
-from mainstem.positions import BEGINNING, END, Partition, Position
-from mainstem.store import Store
 from mainstem.testing.contract.backend import Backend
 from mainstem.testing.contract.base import (
     Base,
@@ -21,6 +20,7 @@ from mainstem.testing.contract.base import (
     values,
 )
 from mainstem.testing.contract.log import HandClock
+from mainstem.values.positions import BEGINNING, END, Partition, Position
 
 
 def claim(store: Store, name: str = "s", partition: int = 0) -> Claim:

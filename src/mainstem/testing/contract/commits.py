@@ -6,12 +6,12 @@ from itertools import product
 
 import pytest
 
+from mainstem.blocking.store import Store
 from mainstem.errors import CommitMismatch, VersionConflict
-from mainstem.events import Append, AppendResult
-from mainstem.positions import ANY, EXISTS, Expected
-from mainstem.store import Store
 from mainstem.testing.contract.backend import Backend
 from mainstem.testing.contract.base import Base, Unchanged, fill, new, values
+from mainstem.values.events import Append, AppendResult
+from mainstem.values.positions import ANY, EXISTS, Expected
 
 
 def assert_repeat(repeat: AppendResult, first: AppendResult) -> None:

@@ -9,11 +9,9 @@ from typing import Any
 
 import pytest
 
-from mainstem.blocking_subscription import Subscription
+from mainstem.blocking.store import Store
+from mainstem.blocking.subscription import Subscription
 from mainstem.errors import InvalidInput, StoreClosed
-from mainstem.events import Append, RecordedEvent
-from mainstem.positions import ANY, BEGINNING, END, Partition
-from mainstem.store import Store
 from mainstem.testing.contract.backend import Backend
 from mainstem.testing.contract.base import (
     Base,
@@ -26,6 +24,8 @@ from mainstem.testing.contract.base import (
     whole_log,
 )
 from mainstem.testing.contract.restoring import imported
+from mainstem.values.events import Append, RecordedEvent
+from mainstem.values.positions import ANY, BEGINNING, END, Partition
 
 PATIENCE = 60
 """Seconds until a wait counts as failed: far more than anything here takes."""

@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 
+from mainstem.blocking.store import Store
 from mainstem.errors import CheckpointLost, InvalidInput
-from mainstem.events import RecordedEvent
-from mainstem.positions import BEGINNING, Partition, Position
-from mainstem.store import Store
 from mainstem.testing.contract.backend import Backend, MakeBackend
 from mainstem.testing.contract.base import (
     Base,
@@ -21,6 +19,8 @@ from mainstem.testing.contract.base import (
     values,
 )
 from mainstem.testing.contract.subscriptions import position_of
+from mainstem.values.events import RecordedEvent
+from mainstem.values.positions import BEGINNING, Partition, Position
 
 
 def feed(items: Iterable[Any], handler: Callable[[Any], object]) -> None:

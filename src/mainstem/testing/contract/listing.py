@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from mainstem.events import Append
-from mainstem.positions import ANY
-from mainstem.store import Store
-from mainstem.streams import category
+from mainstem.blocking.store import Store
 from mainstem.testing.contract.base import Base, fill, new
 from mainstem.testing.contract.log import NASTY_IDS, PREFIXES
+from mainstem.values.events import Append
+from mainstem.values.filters import category
+from mainstem.values.positions import ANY
 
 
 class ListingContract(Base):

@@ -8,10 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from mainstem.events import NewEvent
-from mainstem.positions import ANY
-from mainstem.store import Store
-from mainstem.streams import category
+from mainstem.blocking.store import Store
 from mainstem.testing.contract.backend import Backend, MakeBackend
 from mainstem.testing.contract.base import (
     Base,
@@ -26,6 +23,9 @@ from mainstem.testing.contract.base import (
     values,
     whole_log,
 )
+from mainstem.values.events import NewEvent
+from mainstem.values.filters import category
+from mainstem.values.positions import ANY
 
 NASTY_IDS = (
     "order", "order-", "order-1", "order-10", "order-1-2", "order.", "order,1", "order--1",

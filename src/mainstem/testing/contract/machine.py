@@ -17,10 +17,7 @@ from mainstem.errors import (
     ImportConflict,
     VersionConflict,
 )
-from mainstem.events import Append, NewEvent, RecordedEvent
 from mainstem.port import Claim, ImportedEvent, StoredSnapshot
-from mainstem.positions import ANY, EXISTS, Position, Version
-from mainstem.streams import LogFilter
 from mainstem.testing.contract.backend import MakeBackend
 from mainstem.testing.contract.base import Base, run
 from mainstem.testing.contract.checkpoints import claim as claim_checkpoint
@@ -28,6 +25,9 @@ from mainstem.testing.contract.log import HandClock
 from mainstem.testing.contract.restoring import exported, imported
 from mainstem.testing.invariants import check_invariants
 from mainstem.testing.model import Kept, Model, Outcome
+from mainstem.values.events import Append, NewEvent, RecordedEvent
+from mainstem.values.filters import LogFilter
+from mainstem.values.positions import ANY, EXISTS, Position, Version
 
 EXAMPLES = "MAINSTEM_CONTRACT_EXAMPLES"
 """An environment variable: so many sequences, each time others. Unset: few, always the same."""

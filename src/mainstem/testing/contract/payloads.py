@@ -10,10 +10,10 @@ from uuid import UUID
 
 import pytest
 
-from mainstem.equality import same
-from mainstem.events import NewEvent
-from mainstem.store import Store
+from mainstem.blocking.store import Store
 from mainstem.testing.contract.base import Base, whole_log
+from mainstem.values.equality import same
+from mainstem.values.events import NewEvent
 
 
 class Colour(Enum):

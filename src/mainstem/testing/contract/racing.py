@@ -11,14 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
+from mainstem.blocking.store import Store
 from mainstem.errors import VersionConflict
-from mainstem.events import Append, AppendResult
-from mainstem.positions import ANY
-from mainstem.store import Store
 from mainstem.testing.contract.backend import Backend
 from mainstem.testing.contract.base import Base, keys, new, values, whole_log
 from mainstem.testing.contract.following import PATIENCE
 from mainstem.testing.invariants import check_invariants
+from mainstem.values.events import Append, AppendResult
+from mainstem.values.positions import ANY
 
 Answer = TypeVar("Answer")
 

@@ -7,10 +7,10 @@ from itertools import islice, product
 
 import pytest
 
-from mainstem.events import RecordedEvent
-from mainstem.positions import ANY
-from mainstem.store import Store
+from mainstem.blocking.store import Store
 from mainstem.testing.contract.base import Base, fill, keys, new, values
+from mainstem.values.events import RecordedEvent
+from mainstem.values.positions import ANY
 
 _BORDERS = (0, 1, 3, 7, 8, 2**70)
 

@@ -7,11 +7,9 @@ from typing import Any
 
 import pytest
 
+from mainstem.blocking.store import Store
 from mainstem.errors import ImportConflict, VersionConflict
-from mainstem.events import Append, EncodedEvent, RecordedEvent
 from mainstem.port import ImportCounts, ImportedEvent
-from mainstem.positions import ANY, EventId
-from mainstem.store import Store
 from mainstem.testing.contract.backend import Backend, MakeBackend
 from mainstem.testing.contract.base import (
     Base,
@@ -23,6 +21,8 @@ from mainstem.testing.contract.base import (
     values,
     whole_log,
 )
+from mainstem.values.events import Append, EncodedEvent, RecordedEvent
+from mainstem.values.positions import ANY, EventId
 
 
 def exported(event: RecordedEvent) -> ImportedEvent:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from mainstem.blocking.store import Store
 from mainstem.port import StoredSnapshot
-from mainstem.positions import Version
-from mainstem.store import Store
 from mainstem.testing.contract.backend import Backend
 from mainstem.testing.contract.base import Base, run
+from mainstem.values.positions import Version
 
 
 def save(store: Store, schema: str, version: int, data: str | bytes, stream_id: str = "a") -> None:

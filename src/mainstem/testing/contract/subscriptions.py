@@ -9,10 +9,8 @@ from typing import Any
 
 import pytest
 
+from mainstem.blocking.store import Store
 from mainstem.errors import InvalidInput
-from mainstem.positions import ANY, BEGINNING, END, LogEnd
-from mainstem.starts import Start
-from mainstem.store import Store
 from mainstem.testing.contract.backend import Backend
 from mainstem.testing.contract.base import (
     Base,
@@ -25,6 +23,8 @@ from mainstem.testing.contract.base import (
     values,
 )
 from mainstem.testing.contract.log import NASTY_IDS, HandClock
+from mainstem.values.positions import ANY, BEGINNING, END, LogEnd
+from mainstem.verbs.starts import Start
 
 
 def position_of(store: Store, name: str, partition: int) -> int | None:

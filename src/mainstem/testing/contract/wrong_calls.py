@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from mainstem.blocking.store import Store
 from mainstem.errors import InvalidInput
-from mainstem.store import Store
 
 
 class Case(NamedTuple):

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from mainstem.blocking.store import Store
 from mainstem.errors import InvalidInput, InvalidStreamId
-from mainstem.store import Store
 from mainstem.testing.contract.wrong_calls import NO_STREAM_IDS, Case, call_of
 
 _NO_COUNTS: tuple[tuple[str, Any], ...] = (

@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 
+from mainstem.blocking.store import Store
 from mainstem.errors import EncodeError, InvalidInput, InvalidStreamId
-from mainstem.events import Append, EncodedEvent, NewEvent
 from mainstem.port import ImportedEvent
-from mainstem.positions import ANY, EventId
-from mainstem.store import Store
 from mainstem.testing.contract.base import new
 from mainstem.testing.contract.wrong_calls import NO_STREAM_IDS, Case, call_of
+from mainstem.values.events import Append, EncodedEvent, NewEvent
+from mainstem.values.positions import ANY, EventId
 
 
 class Unknown:

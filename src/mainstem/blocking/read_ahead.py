@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextvars import copy_context
 
 from mainstem.errors import StoreError
-from mainstem.events import RecordedEvent
-from mainstem.log_scan import Fetch, LogScan
-from mainstem.outages import while_wanted
 from mainstem.port import Driver
+from mainstem.values.events import RecordedEvent
+from mainstem.verbs.outages import while_wanted
+from mainstem.verbs.replay import Fetch, LogScan
 
 
 class ReadAhead:

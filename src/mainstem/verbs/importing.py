@@ -14,18 +14,18 @@ from typing import Any, Final
 import msgspec
 
 from mainstem.codec import TOO_DEEP, is_too_deep
-from mainstem.equality import same
 from mainstem.errors import EncodeError, ImportConflict, InvalidInput, TooLarge
-from mainstem.events import (
+from mainstem.port import Adapter, ImportCounts, ImportedEvent, Limits, Op
+from mainstem.text.printable import quoted
+from mainstem.values.equality import same
+from mainstem.values.events import (
     EncodedEvent,
     check_commit_id,
     check_event_name,
     microseconds,
     utf8_length,
 )
-from mainstem.port import Adapter, ImportCounts, ImportedEvent, Limits, Op
-from mainstem.printable import quoted
-from mainstem.streams import check_stream_id
+from mainstem.values.filters import check_stream_id
 
 _FIRST_US: Final = microseconds(datetime.min.replace(tzinfo=UTC))
 _LAST_US: Final = microseconds(datetime.max.replace(tzinfo=UTC))

@@ -11,12 +11,12 @@ from types import TracebackType
 from typing import Final
 
 from mainstem.errors import CheckpointLost, StoreBusy, StoreClosed, StoreError
-from mainstem.events import RecordedEvent
-from mainstem.outages import NotWanted, while_wanted
 from mainstem.port import Driver, Op, Result
-from mainstem.positions import Position
-from mainstem.readers import Batch, ReaderStatus
-from mainstem.subscriptions import Follower
+from mainstem.values.events import RecordedEvent
+from mainstem.values.positions import Position
+from mainstem.verbs.follower import Follower
+from mainstem.verbs.options import Batch, ReaderStatus
+from mainstem.verbs.outages import NotWanted, while_wanted
 
 _log = logging.getLogger("mainstem")
 

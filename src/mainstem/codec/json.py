@@ -14,14 +14,14 @@ from uuid import UUID
 
 import msgspec
 
-from mainstem.codec._nesting import TOO_DEEP, is_too_deep
-from mainstem.codec._numbers import WrittenNumber, decode_exactly, encode_exactly
+from mainstem.codec.nesting import TOO_DEEP, is_too_deep
+from mainstem.codec.numbers import WrittenNumber, decode_exactly, encode_exactly
 from mainstem.errors import DecodeError, EncodeError, InvalidInput
-from mainstem.events import EncodedEvent, NewEvent, check_event_name
-from mainstem.printable import quoted
+from mainstem.text.printable import quoted
+from mainstem.values.events import EncodedEvent, NewEvent, check_event_name
 
 if TYPE_CHECKING:
-    from mainstem.events import RecordedEvent
+    from mainstem.values.events import RecordedEvent
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from mainstem.errors import StoreError
-from mainstem.events import RecordedEvent
-from mainstem.log_scan import Fetch, LogScan
 from mainstem.port import AsyncDriver
+from mainstem.values.events import RecordedEvent
+from mainstem.verbs.replay import Fetch, LogScan
 
 
 class AsyncReadAhead:

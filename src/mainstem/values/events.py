@@ -15,11 +15,11 @@ from msgspec import UNSET
 from msgspec.structs import force_setattr
 
 from mainstem.errors import DecodeError, InvalidInput
-from mainstem.printable import quoted
+from mainstem.text.printable import quoted
 
 if TYPE_CHECKING:
     from mainstem.codec import Codec
-    from mainstem.positions import EventId, Expected, Partition, Position, Version
+    from mainstem.values.positions import EventId, Expected, Partition, Position, Version
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

@@ -14,14 +14,14 @@ from typing import Final
 
 from mainstem.codec import Codec
 from mainstem.errors import InvalidInput, StoreBusy
-from mainstem.events import RecordedEvent
-from mainstem.outages import Outage
 from mainstem.port import Adapter, Claim, Op
-from mainstem.positions import Partition, Position
-from mainstem.printable import quoted
-from mainstem.readers import Batch, Interval, Options, ReaderStatus
-from mainstem.starts import check_not_beyond, resolve_start
-from mainstem.streams import LogFilter
+from mainstem.text.printable import quoted
+from mainstem.values.events import RecordedEvent
+from mainstem.values.filters import LogFilter
+from mainstem.values.positions import Partition, Position
+from mainstem.verbs.options import Batch, Interval, Options, ReaderStatus
+from mainstem.verbs.outages import Outage
+from mainstem.verbs.starts import check_not_beyond, resolve_start
 
 _log = logging.getLogger("mainstem")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from mainstem.codec._json import NOT_FINITE, is_finite
+from mainstem.codec.json import NOT_FINITE, is_finite
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from mainstem.codec import Codec
-from mainstem.events import RecordedEvent, StreamInfo
-from mainstem.operations import (
+from mainstem.port import Adapter, Op
+from mainstem.values.events import RecordedEvent, StreamInfo
+from mainstem.verbs.append import (
     PAGE,
     check_limit,
     read_page,
 )
-from mainstem.port import Adapter, Op
 
 
 class StreamScan:

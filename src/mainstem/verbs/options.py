@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
 from mainstem.errors import InvalidInput
-from mainstem.events import RecordedEvent, utf8_length
 from mainstem.port import Polling
-from mainstem.positions import Partition, Position
-from mainstem.printable import quoted
-from mainstem.starts import Start, checked_start
-from mainstem.streams import LogFilter
+from mainstem.text.printable import quoted
+from mainstem.values.events import RecordedEvent, utf8_length
+from mainstem.values.filters import LogFilter
+from mainstem.values.positions import Partition, Position
+from mainstem.verbs.starts import Start, checked_start
 
 CheckpointMode = Literal["auto", "manual"]
 

@@ -8,21 +8,9 @@ from types import TracebackType
 from typing import Any, TypeVar
 from weakref import ref
 
-from mainstem import decider as deciders
-from mainstem import gaps
-from mainstem.async_read_ahead import AsyncReadAhead
-from mainstem.async_subscription import AsyncSubscription
+from mainstem.aio.read_ahead import AsyncReadAhead
+from mainstem.aio.subscription import AsyncSubscription
 from mainstem.codec import Codec
-from mainstem.decider import Decider, Handled
-from mainstem.events import Append, AppendResult, RecordedEvent, Stream, StreamInfo
-from mainstem.gaps import SubscriptionInfo
-from mainstem.log_scan import LogScan
-from mainstem.operations import (
-    append_many,
-    check_partition,
-    check_read,
-    read,
-)
 from mainstem.port import (
     Adapter,
     AsyncDriver,
@@ -32,20 +20,32 @@ from mainstem.port import (
     StoredCheckpoint,
     StoreStatus,
 )
-from mainstem.positions import BEGINNING, END, Expected, Position, Version
-from mainstem.readers import (
+from mainstem.telemetry.follower import follower
+from mainstem.telemetry.observer import SILENT, Observer
+from mainstem.values.events import Append, AppendResult, RecordedEvent, Stream, StreamInfo
+from mainstem.values.filters import LogFilter, check_stream_filter, check_stream_id
+from mainstem.values.positions import BEGINNING, END, Expected, Position, Version
+from mainstem.verbs import handle as deciders
+from mainstem.verbs import subscriptions as gaps
+from mainstem.verbs.append import (
+    append_many,
+    check_partition,
+    check_read,
+    read,
+)
+from mainstem.verbs.handle import Decider, Handled
+from mainstem.verbs.importing import restore
+from mainstem.verbs.options import (
     DEFAULT_BATCH,
     CheckpointMode,
     Options,
     check_subscription_name,
     checked_options,
 )
-from mainstem.restoring import restore
-from mainstem.scan import StreamListScan, StreamScan
-from mainstem.starts import Start
-from mainstem.streams import LogFilter, check_stream_filter, check_stream_id
-from mainstem.telemetry.follower import follower
-from mainstem.telemetry.observer import SILENT, Observer
+from mainstem.verbs.read import StreamListScan, StreamScan
+from mainstem.verbs.replay import LogScan
+from mainstem.verbs.starts import Start
+from mainstem.verbs.subscriptions import SubscriptionInfo
 
 State = TypeVar("State")
 Command = TypeVar("Command")

@@ -7,12 +7,12 @@ from typing import Final, NamedTuple
 
 from mainstem.codec import Codec
 from mainstem.errors import InvalidInput
-from mainstem.events import microseconds
 from mainstem.port import Adapter, Op, StoredCheckpoint
-from mainstem.positions import Partition, Position
-from mainstem.printable import quoted
-from mainstem.starts import Start, checked_start, resolve_start
-from mainstem.streams import LogFilter
+from mainstem.text.printable import quoted
+from mainstem.values.events import microseconds
+from mainstem.values.filters import LogFilter
+from mainstem.values.positions import Partition, Position
+from mainstem.verbs.starts import Start, checked_start, resolve_start
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

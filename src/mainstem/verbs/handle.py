@@ -26,7 +26,9 @@ from mainstem.errors import (
     TooManyConflicts,
     VersionConflict,
 )
-from mainstem.events import (
+from mainstem.port import Adapter, Op, Sleep, StreamWrite
+from mainstem.text.printable import printable, quoted
+from mainstem.values.events import (
     Append,
     AppendResult,
     RecordedEvent,
@@ -34,11 +36,9 @@ from mainstem.events import (
     microseconds,
     new_commit_id,
 )
-from mainstem.operations import encode_commit, read
-from mainstem.port import Adapter, Op, Sleep, StreamWrite
-from mainstem.positions import EventId, Version
-from mainstem.printable import printable, quoted
-from mainstem.snapshots import Snapshots, drop_state, keep_state, load_state
+from mainstem.values.positions import EventId, Version
+from mainstem.verbs.append import encode_commit, read
+from mainstem.verbs.snapshots import Snapshots, drop_state, keep_state, load_state
 
 State = TypeVar("State")
 Command = TypeVar("Command")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from mainstem.events import EncodedEvent, RecordedEvent
+    from mainstem.values.events import EncodedEvent, RecordedEvent
 
 
 class Codec(Protocol):

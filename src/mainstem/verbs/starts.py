@@ -11,11 +11,11 @@ from datetime import datetime
 from typing import Final, TypeAlias
 
 from mainstem.errors import InvalidInput
-from mainstem.events import microseconds
-from mainstem.operations import check_count
 from mainstem.port import Adapter, Op
-from mainstem.positions import BEGINNING, END, LogEnd, Partition, Position
-from mainstem.printable import quoted
+from mainstem.text.printable import quoted
+from mainstem.values.events import microseconds
+from mainstem.values.positions import BEGINNING, END, LogEnd, Partition, Position
+from mainstem.verbs.append import check_count
 
 Start: TypeAlias = LogEnd | int | datetime | Mapping[int, int]
 """`BEGINNING`, `END`, an aware datetime, a position (where there is one partition only), or a mapping

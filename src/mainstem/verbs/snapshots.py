@@ -11,13 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from mainstem.codec._shape import Shape, shape_of
-from mainstem.equality import lost
+from mainstem.codec.shape import Shape, shape_of
 from mainstem.errors import InvalidInput, StoreError
-from mainstem.events import utf8_length
 from mainstem.port import Adapter, Op, StoredSnapshot
-from mainstem.positions import Version
-from mainstem.printable import printable, quoted
+from mainstem.text.printable import printable, quoted
+from mainstem.values.equality import lost
+from mainstem.values.events import utf8_length
+from mainstem.values.positions import Version
 
 _log = logging.getLogger("mainstem")
 

@@ -11,7 +11,9 @@ from typing import Any, Final
 
 from mainstem.codec import Codec, JsonCodec, TypedCodec, add_metadata
 from mainstem.errors import InvalidInput, TooLarge
-from mainstem.events import (
+from mainstem.port import Adapter, Limits, Op, StreamWrite
+from mainstem.text.printable import quoted
+from mainstem.values.events import (
     MAX_EVENT_NAME_BYTES,
     Append,
     AppendResult,
@@ -20,11 +22,9 @@ from mainstem.events import (
     check_commit_id,
     new_commit_id,
 )
-from mainstem.port import Adapter, Limits, Op, StreamWrite
-from mainstem.positions import Expected, ExpectedState, Partition
-from mainstem.printable import quoted
-from mainstem.restoring import check_encoded
-from mainstem.streams import check_stream_id
+from mainstem.values.filters import check_stream_id
+from mainstem.values.positions import Expected, ExpectedState, Partition
+from mainstem.verbs.importing import check_encoded
 
 _CHECKED_CODECS: Final = (JsonCodec, TypedCodec)
 """These never make what can't be stored."""

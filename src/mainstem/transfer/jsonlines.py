@@ -29,11 +29,11 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from mainstem.errors import InvalidInput, InvalidLine
-from mainstem.events import EncodedEvent, RecordedEvent, microseconds
 from mainstem.port import ImportedEvent
-from mainstem.positions import EventId
-from mainstem.printable import quoted
-from mainstem.restoring import metadata_to_export, own_commit_id, payload_problem
+from mainstem.text.printable import quoted
+from mainstem.values.events import EncodedEvent, RecordedEvent, microseconds
+from mainstem.values.positions import EventId
+from mainstem.verbs.importing import metadata_to_export, own_commit_id, payload_problem
 
 BEGINNING_OF_LINE: Final = b'{"stream_id":"'
 """What each line that `encode_line` makes begins with."""
@@ -90,7 +90,7 @@ def decode_line(text: bytes, commit_of: Callable[[Any], str] | None = None) -> I
     A line without a commit id gets one from ``commit_of``, which is given the decoded payload, or
     one that follows from its stream and event id, so that it is the same each time. Raises
     `InvalidLine` for what is not of this format; whether a store takes the event is checked by
-    `mainstem.restoring`.
+    `mainstem.verbs.importing`.
     """
     try:
         line = _decode(text)

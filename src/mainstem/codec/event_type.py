@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import msgspec
 
-from mainstem.codec._shape import Shape, shape_of
-from mainstem.equality import is_record
-from mainstem.events import NewEvent
+from mainstem.codec.shape import Shape, shape_of
+from mainstem.values.equality import is_record
+from mainstem.values.events import NewEvent
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 

@@ -10,17 +10,17 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from mainstem.codec._event_type import VERSION_KEY, EventType, Upcaster, has_fields, payload_version
-from mainstem.codec._json import JsonCodec, encode_json, encode_metadata, undecodable
-from mainstem.codec._nesting import TOO_DEEP, is_too_deep
-from mainstem.codec._numbers import decode_exactly
-from mainstem.equality import lost
+from mainstem.codec.event_type import VERSION_KEY, EventType, Upcaster, has_fields, payload_version
+from mainstem.codec.json import JsonCodec, encode_json, encode_metadata, undecodable
+from mainstem.codec.nesting import TOO_DEEP, is_too_deep
+from mainstem.codec.numbers import decode_exactly
 from mainstem.errors import EncodeError, InvalidInput
-from mainstem.events import EncodedEvent, NewEvent, check_event_name
-from mainstem.printable import quoted
+from mainstem.text.printable import quoted
+from mainstem.values.equality import lost
+from mainstem.values.events import EncodedEvent, NewEvent, check_event_name
 
 if TYPE_CHECKING:
-    from mainstem.events import RecordedEvent
+    from mainstem.values.events import RecordedEvent
 
 Kind = TypeVar("Kind", bound=type)
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from mainstem.errors import InvalidInput, InvalidStreamId
-from mainstem.printable import quoted
+from mainstem.text.printable import quoted
 
 MAX_STREAM_ID_BYTES = 1024
 """Half of DynamoDB's longest partition key (2,048 bytes): a prefix of ours always fits before it."""

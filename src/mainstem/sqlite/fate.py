@@ -7,7 +7,7 @@ from __future__ import annotations
 from enum import Enum
 
 from mainstem.errors import AppendOutcomeUnknown
-from mainstem.printable import quoted
+from mainstem.text.printable import quoted
 
 
 class Fate(Enum):

@@ -10,13 +10,13 @@ from typing import Final, NamedTuple
 
 from mainstem.codec import Codec
 from mainstem.errors import InvalidInput
-from mainstem.events import RecordedEvent, microseconds
-from mainstem.operations import PAGE, check_count, check_limit, check_partition
 from mainstem.port import Adapter, LogPage, Op
-from mainstem.positions import Partition, Position
-from mainstem.printable import quoted
-from mainstem.starts import Start, checked_positions, resolve_start
-from mainstem.streams import LogFilter
+from mainstem.text.printable import quoted
+from mainstem.values.events import RecordedEvent, microseconds
+from mainstem.values.filters import LogFilter
+from mainstem.values.positions import Partition, Position
+from mainstem.verbs.append import PAGE, check_count, check_limit, check_partition
+from mainstem.verbs.starts import Start, checked_positions, resolve_start
 
 _AT_ONCE: Final = 8
 """Partitions that are read at the same time by a replay in parallel."""

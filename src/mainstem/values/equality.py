@@ -19,7 +19,7 @@ from uuid import UUID
 
 import msgspec
 
-from mainstem.printable import quoted
+from mainstem.text.printable import quoted
 
 _MISSING: Final = object()
 _Compare: TypeAlias = Callable[[Any, Any, "_Strictness"], str | None]
