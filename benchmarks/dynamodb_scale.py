@@ -20,8 +20,9 @@ from benchmarks.compare import timed
 from benchmarks.data import incidents
 from benchmarks.dynamodb_store import Place, new_place, server
 from mainstem import NewEvent
-from mainstem.dynamodb.append.commits import Bounds, plan
+from mainstem.dynamodb.append.commits import plan
 from mainstem.dynamodb.client.requests import Put
+from mainstem.dynamodb.items.batches import Bounds
 from mainstem.dynamodb.items.event_items import Entry, EventItems
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.items.log_items import EMPTY

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
-from mainstem.dynamodb.append.commits import Bounds
 from mainstem.dynamodb.client import faults
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.requests import Acquire, Key, Page, Scan
+from mainstem.dynamodb.items.batches import Bounds
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.repair.run import Progress, RepairOptions, RepairRun
 from mainstem.port import Op, Result, Sleep, StreamWrite

@@ -34,7 +34,7 @@ def items(store: Store, stream_id: str) -> list[int]:
     found: list[int] = []
     while True:
         first = found[-1] + 1 if found else 0
-        request = Query(adapter._layout.events, stream_id, first=first, attributes=("EventId",))
+        request = Query(adapter.layout.events, stream_id, first=first, attributes=("EventId",))
         page = driver.run(one(request))
         found += [int(item["EventId"]) for item in page.items]
         if page.last is None:

@@ -12,9 +12,10 @@ import dynamodb_local
 from dynamodb_help import one
 from dynamodb_stores import new_url, open_store, parts_of
 from mainstem import Append, NewEvent, RecordedEvent, Store
-from mainstem.dynamodb.append.commits import BATCH_BYTES, most_streams
+from mainstem.dynamodb.append.commits import most_streams
 from mainstem.dynamodb.client.requests import Query
 from mainstem.dynamodb.client.sizes import MAX_ITEM_BYTES, MAX_TRANSACTION_ITEMS, item_bytes
+from mainstem.dynamodb.items.batches import BATCH_BYTES
 from mainstem.dynamodb.items.layout import AttributeNames, log_hash, snapshot_key
 from mainstem.errors import TooLarge
 from mainstem.port import StoredSnapshot
@@ -55,7 +56,7 @@ def log_items(store: Store) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     first = 0
     while True:
-        page = driver.run(one(Query(adapter._layout.log, log_hash(0, 0), first=first)))
+        page = driver.run(one(Query(adapter.layout.log, log_hash(0, 0), first=first)))
         found += page.items
         if page.last is None:
             return found

@@ -13,9 +13,9 @@ import mainstem.dynamodb.append.repeats
 import mainstem.dynamodb.items.layout
 import mainstem.dynamodb.items.markers
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
-from mainstem.dynamodb.append.commits import Bounds
 from mainstem.dynamodb.client import faults
 from mainstem.dynamodb.client.requests import Acquire, Get, Item, Key, Put, Query, Transact
+from mainstem.dynamodb.items.batches import Bounds
 from mainstem.dynamodb.items.event_items import Entry, EventItems
 from mainstem.dynamodb.items.layout import MARKER, TABLE_KEY, Layout, marker_key
 from mainstem.dynamodb.items.markers import marker_item

@@ -41,7 +41,7 @@ def batches(store: Store) -> Iterator[list[Packed]]:
     adapter, driver = parts_of(store)
     position = 0
     while True:
-        request = Query(adapter._layout.log, log_hash(0, 0), first=position)
+        request = Query(adapter.layout.log, log_hash(0, 0), first=position)
         page: Page = driver.run(one(request))
         for batch in page.items:
             events = columns_of(batch).rows()
@@ -139,7 +139,7 @@ def test_what_other_programs_have_written_is_exported_and_can_be_imported(
     with open_store(url) as store:
         adapter, driver = parts_of(store)
         for item in items:
-            driver.run(one(Put(adapter._layout.events, item)))
+            driver.run(one(Put(adapter.layout.events, item)))
         repair_log(url)
         file = io.BytesIO()
         count = export_events(store, file).written

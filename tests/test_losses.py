@@ -11,13 +11,15 @@ import pytest
 
 from mainstem.dynamodb.changes.change_stream import ChangeStream, Loss, Pace, Status
 from mainstem.dynamodb.changes.leases import Leases
-from mainstem.dynamodb.changes.shards import Lease, plan
+from mainstem.dynamodb.changes.shards import plan
 from mainstem.dynamodb.changes.worker import Worker
 from mainstem.dynamodb.client import faults
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.requests import Put, Shard, Update
 from mainstem.dynamodb.items.layout import log_hash
+from mainstem.dynamodb.items.lease_item import Lease
+from mainstem.dynamodb.log import workers
 from mainstem.dynamodb.repair.progress import Kept
 from mainstem.errors import StoreBusy
 from mainstem.port import Op, Result, Sleep
@@ -147,6 +149,11 @@ def leases_of(shop: Shop, owner: str) -> Leases:
     return Leases(shop.layout, shop.context(), owner)
 
 
+def listed(shop: Shop, attempts: Attempts) -> dict[str, Lease]:
+    found: dict[str, Lease] = shop.run(workers.leases_of(shop.layout, attempts, ["shard"]))
+    return found
+
+
 def taken_twice(shop: Shop) -> tuple[Lease, Lease]:
     """As the first owner and the second know it."""
     attempts = Attempts(shop.context())
@@ -161,7 +168,7 @@ def test_a_shard_is_not_closed_once_somebody_else_reads_it() -> None:
     first, _ = taken_twice(shop)
     attempts = Attempts(shop.context())
     shop.run(leases_of(shop, "one").close(attempts, first))
-    assert not shop.run(leases_of(shop, "three").of(attempts, ["shard"]))["shard"].ended
+    assert not listed(shop, attempts)["shard"].ended
 
 
 def test_a_lease_is_not_renewed_by_a_former_owner() -> None:
@@ -170,10 +177,10 @@ def test_a_lease_is_not_renewed_by_a_former_owner() -> None:
     attempts = Attempts(shop.context())
     one = leases_of(shop, "one")
     assert shop.run(one.renew(attempts, first, sequence="9" * 21, ended=True)) is None
-    now = shop.run(one.of(attempts, ["shard"]))["shard"]
+    now = listed(shop, attempts)["shard"]
     assert (now.owner, now.sequence, now.ended, now.beat) == ("two", None, False, second.beat)
     shop.run(one.give_up(attempts, first))
-    assert shop.run(one.of(attempts, ["shard"]))["shard"].owner == "two"
+    assert listed(shop, attempts)["shard"].owner == "two"
 
 
 def test_a_shard_whose_parent_is_gone_may_have_lost_something() -> None:

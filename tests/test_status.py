@@ -6,9 +6,10 @@ import pytest
 
 from mainstem.cli.inspect import _workers
 from mainstem.dynamodb.adapter import Sequencing
-from mainstem.dynamodb.changes.leases import LEASE_SECONDS, Leases
-from mainstem.dynamodb.changes.shards import Lease
+from mainstem.dynamodb.changes.leases import Leases
 from mainstem.dynamodb.client.attempts import Attempts
+from mainstem.dynamodb.items.lease_item import Lease
+from mainstem.dynamodb.log.workers import LEASE_SECONDS
 from mainstem.port import Worker
 from repair_help import Shop
 

@@ -17,6 +17,7 @@ from mainstem.dynamodb.items.log_items import batch_item, columns_of, segment_it
 from mainstem.dynamodb.items.packing import SEGMENT_LEVEL, Packed, pack
 from mainstem.dynamodb.log.segments import Segmenter, SegmentSize
 from mainstem.dynamodb.log.view import Hint
+from mainstem.dynamodb.repair.scanning import Repairer
 from mainstem.dynamodb.verify.findings import Findings, Verdict
 from mainstem.port import Op, Sleep
 from repair_help import Shop
@@ -27,7 +28,7 @@ SMALL = SegmentSize(least=100, most=3_000, events=6)
 
 
 def sequenced(shop: Shop) -> None:
-    shop.run(shop.adapter().repairer.page(0, 1, None))
+    shop.run(Repairer(shop.adapter()).page(0, 1, None))
 
 
 def settled(shop: Shop) -> None:

@@ -10,6 +10,7 @@ from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.dynamodb.client.requests import Item, Key, Table
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.log.view import Hint, hint_of
+from mainstem.dynamodb.repair.scanning import Repairer
 from mainstem.errors import StoreBusy
 from mainstem.port import Op, Sleep
 from simulation.driver import Process
@@ -119,7 +120,7 @@ def repair_all(
         # One that a crash broke off has only what was there when it began.
         went_on = done.resumed
     while luck is None:
-        page = yield from adapter.repairer.page(0, 1, after)
+        page = yield from Repairer(adapter).page(0, 1, after)
         after = page.after
         if after is None:
             break

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mainstem.codec import JsonCodec
 from mainstem.dynamodb.adapter import DynamoAdapter
+from mainstem.dynamodb.repair.scanning import Repairer
 from mainstem.dynamodb.verify.findings import Verdict
 from mainstem.errors import (
     AppendOutcomeUnknown,
@@ -322,7 +323,7 @@ class Programs:
         segments = self._random.choice((1, 1, 3))
         segment, after = self._random.randrange(segments), None
         for _ in range(self._random.choice((1, 3, 20))):
-            page = yield from self._adapter.repairer.page(
+            page = yield from Repairer(self._adapter).page(
                 segment, segments, after, self._random.choice((None, 2, 10))
             )
             self._history.expect("S1", not page.holes, f"holes: {page.holes}")

@@ -10,9 +10,9 @@ from typing import Any
 
 from mainstem.codec import JsonCodec
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
-from mainstem.dynamodb.append.commits import Bounds
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.requests import Key
+from mainstem.dynamodb.items.batches import Bounds
 from mainstem.dynamodb.items.event_items import EventItems
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.log.segments import SegmentSize

@@ -7,15 +7,15 @@ from typing import Final, Literal
 
 from mainstem.codec import Codec
 from mainstem.dynamodb.append.appender import Appender
-from mainstem.dynamodb.append.commits import Bounds, most_streams
+from mainstem.dynamodb.append.commits import most_streams
 from mainstem.dynamodb.append.importing import Restorer
 from mainstem.dynamodb.append.repeats import Repeats
 from mainstem.dynamodb.append.with_log import Turns
 from mainstem.dynamodb.append.without_log import Puts
-from mainstem.dynamodb.changes.leases import workers
 from mainstem.dynamodb.checkpoints import Checkpoints
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.items.batches import Bounds
 from mainstem.dynamodb.items.event_items import COMMIT_EVENTS, EventItems
 from mainstem.dynamodb.items.identity import Identity, TableIds
 from mainstem.dynamodb.items.layout import Layout
@@ -26,7 +26,7 @@ from mainstem.dynamodb.log.segments import Segmenter, SegmentSize
 from mainstem.dynamodb.log.sequencer import Sequencer
 from mainstem.dynamodb.log.upkeep import EVERY, Upkeep
 from mainstem.dynamodb.log.view import Window
-from mainstem.dynamodb.repair.scanning import Repairer
+from mainstem.dynamodb.log.workers import workers
 from mainstem.dynamodb.streams import listing, snapshots
 from mainstem.dynamodb.streams.reading import StreamReader
 from mainstem.dynamodb.streams.stream_end import Streams
@@ -82,12 +82,12 @@ class DynamoAdapter:
         """``opened``: the tables that were found, to notice when they are others."""
         bounds = bounds or Bounds()
         self.items = items = EventItems(layout)
-        streams = Streams(layout, items)
+        self.stream_ends = streams = Streams(layout, items)
         versions = KnownVersions(context.trust)
         self._identity = Identity(layout, context, opened)
         self._url = url
         self._sequencing = sequencing
-        self._layout = layout
+        self.layout = layout
         self.context = context
         self._heads = Heads(layout, context.trust)
         self._repeats = Repeats(layout, items, streams)
@@ -112,7 +112,6 @@ class DynamoAdapter:
         self._restorer = Restorer(
             layout, items, streams, turns, self.sequencer, upkeep, context, bounds
         )
-        self.repairer = Repairer(layout, items, streams, self.sequencer, context)
         self._stream_reader = StreamReader(layout, items, streams, versions, context)
         self._log_reader = LogReader(layout, self._heads, context)
         self._checkpoints = Checkpoints(layout, context)
@@ -134,7 +133,7 @@ class DynamoAdapter:
 
     @property
     def partitions(self) -> int:
-        return self._layout.partitions
+        return self.layout.partitions
 
     @property
     def limits(self) -> Limits:
@@ -203,7 +202,7 @@ class DynamoAdapter:
     def streams(
         self, category: str | None, prefix: str | None, after: str | None, max_count: int
     ) -> Op[list[StreamInfo]]:
-        return listing.streams(self._layout, self.context, category, prefix, after, max_count)
+        return listing.streams(self.layout, self.context, category, prefix, after, max_count)
 
     def claim_checkpoint(self, subscription: str, partition: Partition) -> Op[Claim]:
         return self._checkpoints.claim(subscription, partition)
@@ -226,13 +225,13 @@ class DynamoAdapter:
         return self._checkpoints.delete(subscription)
 
     def save_snapshot(self, snapshot: StoredSnapshot) -> Op[None]:
-        return snapshots.save(self._layout, self.context, snapshot)
+        return snapshots.save(self.layout, self.context, snapshot)
 
     def load_snapshot(self, stream_id: str, schema: str) -> Op[StoredSnapshot | None]:
-        return snapshots.load(self._layout, self.context, stream_id, schema)
+        return snapshots.load(self.layout, self.context, stream_id, schema)
 
     def delete_snapshot(self, stream_id: str, schema: str, version: Version) -> Op[None]:
-        return snapshots.delete(self._layout, self.context, stream_id, schema, version)
+        return snapshots.delete(self.layout, self.context, stream_id, schema, version)
 
     def restore(self, events: Sequence[ImportedEvent]) -> Op[ImportCounts]:
         return self._watched(self._restorer.restore(events))
@@ -240,12 +239,12 @@ class DynamoAdapter:
     def status(self) -> Op[StoreStatus]:
         attempts = Attempts(self.context, long=True)
         heads = []
-        for partition in range(self._layout.partitions):
+        for partition in range(self.layout.partitions):
             head = yield from self._heads.find(attempts, partition)
             attempts.progressed()
             heads.append(Position(head.position))
-        streams = yield from listing.count(self._layout, attempts)
-        found = yield from workers(self._layout, self.context, attempts)
+        streams = yield from listing.count(self.layout, attempts)
+        found = yield from workers(self.layout, self.context, attempts)
         return StoreStatus(
             self._url,
             FORMAT_VERSION,

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from mainstem.dynamodb.append.commits import Bounds, check_fits_begun, fits, marker_puts
+from mainstem.dynamodb.append.commits import check_fits_begun, fits, marker_puts
 from mainstem.dynamodb.append.pending import InAir, Pending, Refusal
 from mainstem.dynamodb.append.repeats import Repeats, all_or_mismatch, is_first_of
 from mainstem.dynamodb.append.with_log import Turns
@@ -14,6 +14,7 @@ from mainstem.dynamodb.append.without_log import Puts
 from mainstem.dynamodb.client.attempts import Attempts, Outdated
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.trust import Moment
+from mainstem.dynamodb.items.batches import Bounds
 from mainstem.dynamodb.items.event_items import Entry, EventItems, Placed
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.items.markers import is_marked

@@ -14,12 +14,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mainstem.codec import JsonCodec
-from mainstem.dynamodb.append.commits import Bounds, fits, fits_begun, marker_puts
+from mainstem.dynamodb.append.commits import fits, fits_begun, marker_puts
 from mainstem.dynamodb.append.pending import Pending
 from mainstem.dynamodb.append.with_log import Turns
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.requests import BatchGet, Item, Key, Transact
+from mainstem.dynamodb.items.batches import Bounds
 from mainstem.dynamodb.items.event_items import Entry, EventItems, Placed
 from mainstem.dynamodb.items.layout import Layout, cursor_key
 from mainstem.dynamodb.items.log_items import cursor_count

@@ -17,13 +17,14 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from mainstem.dynamodb.append.commits import Bounds, Plan, plan, raw_size
+from mainstem.dynamodb.append.commits import Plan, plan
 from mainstem.dynamodb.append.pending import Pending, Refused
 from mainstem.dynamodb.client.attempts import Attempts, Outdated
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.holds import Hold, OfHome, Turn
 from mainstem.dynamodb.client.requests import Cancelled, Transact
 from mainstem.dynamodb.client.trust import Moment
+from mainstem.dynamodb.items.batches import Bounds, raw_size
 from mainstem.dynamodb.items.event_items import EventItems
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.items.log_items import Head

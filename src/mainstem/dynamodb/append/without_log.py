@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 
-from mainstem.dynamodb.append.commits import Bounds, raw_size
 from mainstem.dynamodb.append.pending import Pending, Refusal
 from mainstem.dynamodb.client.attempts import Attempts, Outdated
 from mainstem.dynamodb.client.context import Context
@@ -23,6 +22,7 @@ from mainstem.dynamodb.client.requests import (
     Transact,
 )
 from mainstem.dynamodb.client.sizes import item_bytes
+from mainstem.dynamodb.items.batches import Bounds, raw_size
 from mainstem.dynamodb.items.event_items import Entry, EventItems
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.items.markers import markers_of

@@ -11,15 +11,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from mainstem.dynamodb.changes.leases import LEASE_SECONDS, Beats, Leases
+from mainstem.dynamodb.changes.leases import Beats, Leases
 from mainstem.dynamodb.changes.shard_reader import ShardReader
-from mainstem.dynamodb.changes.shards import Lease, is_after, plan, to_take
+from mainstem.dynamodb.changes.shards import is_after, plan, to_take
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.requests import ChangeRecord, Control, DescribeStream, Shard
 from mainstem.dynamodb.client.requests import StreamDescription as Description
 from mainstem.dynamodb.items.layout import Layout
+from mainstem.dynamodb.items.lease_item import Lease
 from mainstem.dynamodb.items.tables import check_stream
+from mainstem.dynamodb.log.workers import LEASE_SECONDS, leases_of, listed_leases
 from mainstem.port import Op
 
 
@@ -204,10 +206,10 @@ class ChangeStream:
         Leases are looked at first: each is of a shard that was described before.
         """
         asked = self._context.monotonic()
-        leases = {**self._ended, **(yield from self._leases.listed(attempts, self._ended))}
+        leases = {**self._ended, **(yield from listed_leases(self._layout, attempts, self._ended))}
         shards = yield from self._describe(attempts)
         unknown = {shard.shard_id for shard in shards} - leases.keys()
-        leases |= yield from self._leases.of(attempts, unknown)
+        leases |= yield from leases_of(self._layout, attempts, unknown)
         if not leases:
             self.first_start = True
         found = plan(shards, leases)

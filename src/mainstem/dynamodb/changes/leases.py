@@ -11,28 +11,25 @@ seen, by its own clock, that nobody renewed it for long.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Final
+from collections.abc import Iterable, Mapping
 
-from mainstem.dynamodb.changes.shards import Lease
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.requests import (
     Absent,
     AtMost,
-    BatchGet,
     Condition,
     Equals,
     Item,
-    Page,
     Put,
-    QueryIndex,
     Refused,
     Update,
     Value,
 )
 from mainstem.dynamodb.items.layout import LISTING, SHARD_LISTING, Layout, listed, shard_key
-from mainstem.port import Op, Worker
+from mainstem.dynamodb.items.lease_item import Lease, lease_of
+from mainstem.dynamodb.log.workers import leases_of
+from mainstem.port import Op
 
 
 class Leases:
@@ -47,27 +44,6 @@ class Leases:
         self._layout = layout
         self._context = context
         self._owner = owner
-
-    def listed(self, attempts: Attempts, known: Collection[str]) -> Op[dict[str, Lease]]:
-        """All leases but the known ones, by shard. The list may lack those made a moment ago."""
-        shard_ids: list[str] = []
-        after: Item | None = None
-        while True:
-            page: Page = yield from attempts.call(
-                QueryIndex(self._layout.log, LISTING, SHARD_LISTING, after=after)
-            )
-            shard_ids += [str(item[LISTING.sort_key]) for item in page.items]
-            after = page.last
-            if after is None:
-                break
-        found = yield from self.of(attempts, set(shard_ids) - set(known))
-        return found
-
-    def of(self, attempts: Attempts, shard_ids: Iterable[str]) -> Op[dict[str, Lease]]:
-        """The leases of these shards, of those that have one."""
-        keys = {shard_key(shard_id): shard_id for shard_id in sorted(shard_ids)}
-        items = yield from attempts.batch_get(BatchGet(self._layout.log, tuple(keys)))
-        return {keys[key]: _lease(keys[key], item) for key, item in items.items()}
 
     def make(self, attempts: Attempts, shard_id: str, *, lost: bool) -> Op[Lease | None]:
         """A lease that is free. None: another worker has made one."""
@@ -99,14 +75,14 @@ class Leases:
         if isinstance(answer, Refused):
             # The reply to a first try may have been lost.
             if answer.item is None:
-                found = yield from self.of(attempts, [lease.shard_id])
+                found = yield from leases_of(self._layout, attempts, [lease.shard_id])
                 there = found.get(lease.shard_id)
             else:
-                there = _lease(lease.shard_id, answer.item)
+                there = lease_of(lease.shard_id, answer.item)
             if there is None or (there.owner, there.fence) != (taken.owner, taken.fence):
                 return None
             return there
-        return _lease(lease.shard_id, answer)
+        return lease_of(lease.shard_id, answer)
 
     def renew(
         self,
@@ -187,35 +163,7 @@ class Leases:
             condition,
         )
         answer = yield from attempts.call(update)
-        return None if isinstance(answer, Refused) else _lease(lease.shard_id, answer)
-
-
-LEASE_SECONDS: Final = 30.0
-"""How long a lease lasts that is not renewed, by default."""
-
-_LATE: Final = 3
-"""Leases' times. Clocks differ, and a worker may be busy; one not heard of for longer is not alive."""
-
-
-def workers(layout: Layout, context: Context, attempts: Attempts) -> Op[tuple[Worker, ...] | None]:
-    """Whoever holds leases, by name. None: nobody has ever made one."""
-    leases = yield from Leases(layout, context, "").listed(attempts, ())
-    if not leases:
-        return None
-    held: dict[str, list[int]] = {}
-    for lease in leases.values():
-        if lease.owner is not None and not lease.ended:
-            held.setdefault(lease.owner, []).append(lease.seen_s)
-    now_s = context.clock() / 1_000_000
-    return tuple(
-        Worker(
-            name,
-            len(seen),
-            max(seen) * 1_000_000,
-            alive=now_s - max(seen) <= _LATE * LEASE_SECONDS,
-        )
-        for name, seen in sorted(held.items())
-    )
+        return None if isinstance(answer, Refused) else lease_of(lease.shard_id, answer)
 
 
 class Beats:
@@ -240,18 +188,3 @@ class Beats:
             if lease.owner is not None and asked - since >= self._lease_seconds:
                 found.add(lease.shard_id)
         return found
-
-
-def _lease(shard_id: str, item: Item) -> Lease:
-    owner, sequence = item.get("Owner"), item.get("Sequence")
-    return Lease(
-        shard_id,
-        None if owner is None else str(owner),
-        int(item.get("Beat", 0)),
-        int(item.get("Fence", 0)),
-        None if sequence is None else str(sequence),
-        bool(item.get("Ended", 0)),
-        int(item.get("Losses", 0)),
-        int(item.get("Repaired", 0)),
-        int(item.get("Seen", 0)),
-    )

@@ -32,12 +32,12 @@ from mainstem.dynamodb.client.requests import (
     Put,
     PutNew,
     Request,
+    Table,
     Transact,
     Update,
     UpdateEach,
 )
 from mainstem.dynamodb.client.sizes import item_bytes, write_units
-from mainstem.dynamodb.items.layout import LISTING
 from mainstem.port import Op, Result
 from mainstem.telemetry.guard import Guard
 
@@ -133,10 +133,10 @@ def counted(operation: Op[Result], cost: Cost) -> Op[Result]:
 def units_written(request: Request) -> float:
     """The write units of one request."""
     match request:
-        case Put(_, item, condition):
-            return _units(item, 1, condition)
-        case PutNew(_, items):
-            return sum(_units(item, 1, Absent()) for item in items)
+        case Put(table, item, condition):
+            return _units(table, item, 1, condition)
+        case PutNew(table, items):
+            return sum(_units(table, item, 1, Absent()) for item in items)
         case Update():
             return write_units(_updated_bytes(request))
         case UpdateEach(_, updates):
@@ -149,20 +149,21 @@ def units_written(request: Request) -> float:
 
 def _units_of_action(action: Put | Update | Check) -> float:
     match action:
-        case Put(_, item, condition):
-            return _units(item, 2, condition)
+        case Put(table, item, condition):
+            return _units(table, item, 2, condition)
         case Update():
             return 2 * write_units(_updated_bytes(action))
         case Check():
             return 2
 
 
-def _units(item: Item, factor: int, condition: Condition | None) -> float:
+def _units(table: Table, item: Item, factor: int, condition: Condition | None) -> float:
     units = factor * write_units(item_bytes(item))
-    if LISTING.hash_key in item and isinstance(condition, (Absent, AtMost)):
+    index = table.listing
+    if index and index.hash_key in item and isinstance(condition, (Absent, AtMost)):
         # The entry is new. Later writes leave the index's keys, and so the index, as they are.
-        entry = {name: item[name] for name in ("pk", "sk", LISTING.hash_key, LISTING.sort_key)}
-        units += write_units(item_bytes(entry))
+        names = (table.hash_key, table.sort_key, index.hash_key, index.sort_key)
+        units += write_units(item_bytes({name: item[name] for name in names}))
     return units
 
 

@@ -49,20 +49,22 @@ class NotWhole(int):
     __repr__ = __str__
 
 
-class Table(NamedTuple):
-    """A table's name and the names of its key attributes: the first is text, the second a number."""
-
-    name: str
-    hash_key: str
-    sort_key: str
-
-
 class Index(NamedTuple):
     """A secondary index whose two key attributes are text."""
 
     name: str
     hash_key: str
     sort_key: str
+
+
+class Table(NamedTuple):
+    """A table's name and the names of its key attributes: the first is text, the second a number."""
+
+    name: str
+    hash_key: str
+    sort_key: str
+    listing: Index | None = None
+    """Only items that have its keys are in it."""
 
 
 class Key(NamedTuple):

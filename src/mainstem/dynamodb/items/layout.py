@@ -80,7 +80,7 @@ class Layout:
 
     @cached_property
     def log(self) -> Table:
-        return Table(f"{self.name}-log", "pk", "sk")
+        return Table(f"{self.name}-log", "pk", "sk", LISTING)
 
     def partition(self, stream_id: str) -> Partition:
         """The partition that all of a stream's events are in."""

@@ -21,6 +21,7 @@ from mainstem.dynamodb.client.requests import (
     Put,
     Refused,
     Scan,
+    Table,
     Update,
     Value,
 )
@@ -270,8 +271,8 @@ def _layout(name: str, item: Item) -> Layout:
 
 def events_table(layout: Layout, options: TableOptions) -> dict[str, Any]:
     table = {
-        **_table(layout.events.name, layout.events[1:], options),
-        "AttributeDefinitions": _attributes(layout.events[1], layout.events[2]),
+        **_table(layout.events, options),
+        "AttributeDefinitions": _attributes(layout.events),
     }
     if options.stream:
         table["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}
@@ -281,9 +282,9 @@ def events_table(layout: Layout, options: TableOptions) -> dict[str, Any]:
 def log_table(layout: Layout, options: TableOptions) -> dict[str, Any]:
     listing = [LISTING.hash_key, LISTING.sort_key]
     return {
-        **_table(layout.log.name, layout.log[1:], options),
+        **_table(layout.log, options),
         "AttributeDefinitions": [
-            *_attributes(layout.log[1], layout.log[2]),
+            *_attributes(layout.log),
             *({"AttributeName": name, "AttributeType": "S"} for name in listing),
         ],
         "GlobalSecondaryIndexes": [
@@ -296,11 +297,11 @@ def log_table(layout: Layout, options: TableOptions) -> dict[str, Any]:
     }
 
 
-def _table(name: str, keys: Sequence[str], options: TableOptions) -> dict[str, Any]:
+def _table(table: Table, options: TableOptions) -> dict[str, Any]:
     return {
-        "TableName": name,
+        "TableName": table.name,
         "BillingMode": "PAY_PER_REQUEST",
-        "KeySchema": _keys(keys),
+        "KeySchema": _keys((table.hash_key, table.sort_key)),
         "DeletionProtectionEnabled": options.deletion_protection,
     }
 
@@ -312,10 +313,10 @@ def _keys(names: Sequence[str]) -> list[dict[str, str]]:
     ]
 
 
-def _attributes(hash_key: str, sort_key: str) -> list[dict[str, str]]:
+def _attributes(table: Table) -> list[dict[str, str]]:
     return [
-        {"AttributeName": hash_key, "AttributeType": "S"},
-        {"AttributeName": sort_key, "AttributeType": "N"},
+        {"AttributeName": table.hash_key, "AttributeType": "S"},
+        {"AttributeName": table.sort_key, "AttributeType": "N"},
     ]
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, NamedTuple, TypeAlias
 
-from mainstem.dynamodb.append.commits import Bounds, batches_of, raw_size
 from mainstem.dynamodb.client.attempts import Attempts, Outdated
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.holds import Hold, OfHome, Turn
@@ -32,6 +31,7 @@ from mainstem.dynamodb.client.requests import (
 )
 from mainstem.dynamodb.client.requests import Get as GetItem
 from mainstem.dynamodb.client.trust import Moment
+from mainstem.dynamodb.items.batches import Bounds, batches_of, raw_size
 from mainstem.dynamodb.items.event_items import Entry, EventItems
 from mainstem.dynamodb.items.identity import Identity
 from mainstem.dynamodb.items.layout import Layout, log_hash, partition_key

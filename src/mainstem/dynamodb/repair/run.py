@@ -35,7 +35,7 @@ from mainstem.dynamodb.items.tables import note_marked
 from mainstem.dynamodb.repair.progress import Kept, Run, Scanned
 from mainstem.dynamodb.repair.put_back import PutBack, at_once
 from mainstem.dynamodb.repair.rebuild import Rebuilder
-from mainstem.dynamodb.repair.scanning import Repaired
+from mainstem.dynamodb.repair.scanning import Repaired, Repairer
 from mainstem.errors import InvalidInput
 from mainstem.port import Op, Result, Sleep
 from mainstem.text.printable import quoted
@@ -118,6 +118,7 @@ class RepairRun:
         self, adapter: DynamoAdapter, layout: Layout, context: Context, options: RepairOptions
     ) -> None:
         self._adapter = adapter
+        self._repairer = Repairer(adapter)
         self._context = context
         self._options = options
         self._budget = Budget(options.read_units)
@@ -283,7 +284,7 @@ class RepairRun:
         limits = [each for each in (grant.items, options.page_items) if each is not None]
         try:
             page = yield from self._watched(
-                self._adapter.repairer.page(
+                self._repairer.page(
                     scanned.segment,
                     options.segments,
                     scanned.after,

@@ -12,17 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.dynamodb.client.attempts import Attempts
-from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.paced import waits
 from mainstem.dynamodb.client.requests import Equals, Item, Key, Page, Scan, Update
 from mainstem.dynamodb.items.border import LARGEST_ID
-from mainstem.dynamodb.items.event_items import EventItems, Placed
-from mainstem.dynamodb.items.layout import Layout
-from mainstem.dynamodb.log.sequencer import Sequencer
+from mainstem.dynamodb.items.event_items import Placed
 from mainstem.dynamodb.log.view import Hint, any_hint_of
 from mainstem.dynamodb.repair.rebuild import Rebuilder
-from mainstem.dynamodb.streams.stream_end import Streams
 from mainstem.errors import StoreDamaged
 from mainstem.port import Op
 
@@ -78,19 +75,12 @@ class _Found:
 class Repairer:
     """Scans a part of the events table, page by page."""
 
-    def __init__(
-        self,
-        layout: Layout,
-        items: EventItems,
-        streams: Streams,
-        sequencer: Sequencer,
-        context: Context,
-    ) -> None:
-        self._layout = layout
-        self._items = items
-        self._streams = streams
-        self._sequencer = sequencer
-        self._context = context
+    def __init__(self, adapter: DynamoAdapter) -> None:
+        self._layout = adapter.layout
+        self._items = adapter.items
+        self._streams = adapter.stream_ends
+        self._sequencer = adapter.sequencer
+        self._context = adapter.context
 
     def page(
         self,
