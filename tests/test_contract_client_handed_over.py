@@ -18,7 +18,7 @@ from mainstem.testing import contract
 from mainstem.testing.contract.appends import AppendContract
 from mainstem.testing.contract.racing import RacingContract
 from mainstem.testing.contract.reads import ReadContract
-from mainstem.testing.portal import Portal
+from mainstem.testing.portal import portal
 from test_contract_dynamodb import Local, on
 
 
@@ -36,7 +36,7 @@ class HandedOver(Local):
 
 class InThreads(Local):
     def connect(self, clock: contract.Clock | None) -> Store:
-        return Portal(lambda: self.opened(clock))
+        return portal(lambda: self.opened(clock))
 
     def opened(self, clock: contract.Clock | None) -> AsyncStore:
         return open_async(

@@ -19,7 +19,7 @@ from mainstem.dynamodb.client.requests import Control
 from mainstem.dynamodb.open import open_async, open_blocking, parse
 from mainstem.port import Op
 from mainstem.testing import contract
-from mainstem.testing.portal import Portal
+from mainstem.testing.portal import portal
 
 
 @cache
@@ -65,7 +65,7 @@ class Local16(Local):
 
 class AsyncLocal(Local):
     def connect(self, clock: contract.Clock | None) -> Store:
-        return Portal(lambda: self.opened(clock))
+        return portal(lambda: self.opened(clock))
 
     def opened(self, clock: contract.Clock | None) -> AsyncStore:
         return open_async(self.url, JsonCodec(), client=session(), clock=clock or system_clock)

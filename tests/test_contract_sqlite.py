@@ -14,7 +14,7 @@ from mainstem.sqlite.drivers import AsyncDriver, BlockingDriver
 from mainstem.sqlite.engine import Engine
 from mainstem.sqlite.open import parse
 from mainstem.testing import contract
-from mainstem.testing.portal import Portal
+from mainstem.testing.portal import portal
 
 
 class File(contract.Backend):
@@ -30,7 +30,7 @@ class File(contract.Backend):
 class AsyncFile(File):
     def connect(self, clock: contract.Clock | None) -> Store:
         adapter = SqliteAdapter(self.url, clock or system_clock)
-        return Portal(
+        return portal(
             lambda: AsyncStore(adapter, AsyncDriver(Engine(parse(self.url))), JsonCodec())
         )
 

@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextvars import ContextVar
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -47,11 +47,11 @@ def asynchronous(*sizes: int) -> tuple[AsyncStore, Async]:
 
 
 def replay(store: Store, **wanted: Any) -> Events:
-    return cast("Events", store.read_all(**wanted))
+    return store.read_all(**wanted)
 
 
 def replay_async(store: AsyncStore, **wanted: Any) -> AsyncEvents:
-    return cast("AsyncEvents", store.read_all(**wanted))
+    return store.read_all(**wanted)
 
 
 async def rest_of(events: AsyncEvents, found: list[RecordedEvent]) -> None:

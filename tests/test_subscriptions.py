@@ -37,7 +37,7 @@ from mainstem.telemetry.metrics import SUBSCRIPTION_RETRIES
 from mainstem.testing.contract.base import fill, values
 from mainstem.testing.contract.following import PATIENCE, Following
 from mainstem.testing.contract.restoring import imported
-from mainstem.testing.portal import Portal
+from mainstem.testing.portal import portal
 from mainstem.values.filters import LogFilter
 from mainstem.verbs.follower import Follower
 from mainstem.verbs.outages import LONGEST_PAUSE, NotWanted, Outage, while_wanted
@@ -55,7 +55,7 @@ def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable
         if request.param == "blocking":
             opened.append(mainstem.connect(url, telemetry=telemetry))
         else:
-            opened.append(Portal(lambda: mainstem.connect_async(url, telemetry=telemetry)))
+            opened.append(portal(lambda: mainstem.connect_async(url, telemetry=telemetry)))
         return opened[-1]
 
     yield connect

@@ -170,7 +170,7 @@ def test_reads_have_one_span_for_each_call_however_many_pages(
 def test_a_replay_that_is_left_off_ends_its_span_without_an_error(store: Store, told: Told) -> None:
     store.append(STREAM, events(2), expected=0)
     told.spans.clear()
-    with closing(store.read_all()) as replay:  # type: ignore[type-var]
+    with closing(store.read_all()) as replay:
         next(replay)
     store.close()
     assert [(span.name, span.error) for span in told.spans] == [("read_all", None)]

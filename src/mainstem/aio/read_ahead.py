@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from mainstem.errors import StoreError
 from mainstem.port import AsyncDriver
@@ -22,7 +22,7 @@ class AsyncReadAhead:
         self._loop: asyncio.AbstractEventLoop | None = None
         """Whose tasks they are."""
 
-    async def events(self) -> AsyncIterator[RecordedEvent]:
+    async def events(self) -> AsyncGenerator[RecordedEvent]:
         """The events of the scan. What a fetch raised is raised behind the events before it."""
         try:
             while (page := await self._next_page()) is not None:

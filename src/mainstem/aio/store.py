@@ -1,8 +1,8 @@
-"""The event store as its users see it, for asyncio. `mainstem.connect_async` makes one."""
+"""The event store as its users see it. `mainstem.connect_async` makes one."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, TypeVar
@@ -66,11 +66,12 @@ class AsyncStore:
         self._driver = driver
         self._codec = codec
         self._observer = observer
+        # Without a lock: a signal handler may append while it interrupts an append.
         self._subscriptions: set[ref[AsyncSubscription]] = set()
 
     @property
     def partitions(self) -> int:
-        """As `Store.partitions`."""
+        """Into how many partitions the log is split: they are numbered from 0."""
         return self._adapter.partitions
 
     @property
@@ -80,7 +81,7 @@ class AsyncStore:
 
     @property
     def codec(self) -> Codec:
-        """As `Store.codec`."""
+        """What encodes and decodes the payloads."""
         return self._codec
 
     # Writing
@@ -93,7 +94,17 @@ class AsyncStore:
         expected: Expected,
         commit_id: str | None = None,
     ) -> AppendResult:
-        """As `Store.append`."""
+        """Append events to one stream, all of them or none.
+
+        ``events`` are `NewEvent`s, or objects of classes that the codec knows. ``expected`` is the
+        version that the stream must have (0: it must not exist yet), `ANY` or `EXISTS`. With a
+        ``commit_id`` of the caller's own, the same append may be sent any number of times: it takes
+        effect once, and every repeat gets the first result, even after others have appended. With
+        `ANY` and `EXISTS` a repeat is recognised wherever it stands in the stream.
+
+        Raises `VersionConflict` when the stream is at another version: read it again and decide
+        again. `AppendOutcomeUnknown` and `StoreBusy` may be repeated, with the same ``commit_id``.
+        """
         (result,) = await self.append_many(
             [Append(stream_id, events, expected)], commit_id=commit_id
         )
@@ -102,7 +113,10 @@ class AsyncStore:
     async def append_many(
         self, writes: Iterable[Append], *, commit_id: str | None = None
     ) -> list[AppendResult]:
-        """As `Store.append_many`."""
+        """Append to several streams in one commit, all or nothing, each with its own ``expected``.
+
+        Results are in the order of the writes. Raises as `append`, `CommitMismatch` besides.
+        """
         with self._observer.span("append"):
             results = await self._driver.run(
                 append_many(self._adapter, self._codec, writes, commit_id)
@@ -120,7 +134,14 @@ class AsyncStore:
         metadata: Mapping[str, Any] | None = None,
         attempts: int = deciders.DEFAULT_ATTEMPTS,
     ) -> Handled[State]:
-        """As `Store.handle`."""
+        """Load the stream, fold its state, decide, append; on a conflict load what is new and decide
+        again, at most ``attempts`` times in all with jittered pauses.
+
+        What ``decide`` raises comes through, and nothing is written then. With a ``commit_id`` a
+        command that was handled before is not decided again. Raises `TooManyConflicts` at last;
+        trying again is safe. `AppendOutcomeUnknown`: send the command again with the error's
+        ``commit_id``, and it takes effect once.
+        """
         check_stream_id(stream_id)
         handling = deciders.handle(
             self._adapter,
@@ -138,7 +159,11 @@ class AsyncStore:
         return handled
 
     async def restore(self, events: Sequence[ImportedEvent]) -> ImportCounts:
-        """As `Store.restore`."""
+        """Write events that have ids, times and commit ids already, all or nothing, in this order.
+
+        Those that are there already are compared and left alone, so that a repeat changes nothing.
+        Raises `ImportConflict` for an event that differs or whose predecessor is missing.
+        """
         counts = await self._driver.run(restore(self._adapter, events))
         self._wake_subscriptions()
         return counts
@@ -154,7 +179,12 @@ class AsyncStore:
         backwards: bool = False,
         max_count: int | None = None,
     ) -> Stream:
-        """As `Store.read`."""
+        """The events of one stream whose ids are ``from_version`` (inclusive) to ``to_version``
+        (exclusive), oldest first or ``backwards``, at most ``max_count``.
+
+        ``read(stream_id, to_version=v)`` is the stream as it was at version v. The answer's
+        ``version`` is the stream's own, whatever range was asked for; 0 for an unknown stream.
+        """
         check_read(stream_id, from_version, to_version, max_count)
         reading = read(
             self._adapter,
@@ -176,8 +206,8 @@ class AsyncStore:
         to_version: int | None = None,
         backwards: bool = False,
         max_count: int | None = None,
-    ) -> AsyncIterator[RecordedEvent]:
-        """As `Store.read_lazily`."""
+    ) -> AsyncGenerator[RecordedEvent]:
+        """As `read`, but page by page while it is iterated, for streams too long for memory."""
         check_read(stream_id, from_version, to_version, max_count)
         scan = StreamScan(
             self._adapter,
@@ -202,8 +232,21 @@ class AsyncStore:
         names: str | Collection[str] | None = None,
         max_count: int | None = None,
         parallel: bool = False,
-    ) -> AsyncIterator[RecordedEvent]:
-        """As `Store.read_all`."""
+    ) -> AsyncGenerator[RecordedEvent]:
+        """Every event of every stream, in the order of the log, up to its end.
+
+        From ``from_position`` (inclusive) to ``to_position`` (exclusive), or from the first event
+        recorded at ``from_time`` or later. Only of streams of a ``category`` or with an id that
+        begins with ``prefix``, and only events of these ``names``. Events appended while it is
+        iterated come too. With several partitions they come one after the other, and positions
+        need the ``partition`` they are meant for.
+
+        Where reading takes a while, the next pages are fetched while those before them are handled.
+        With ``parallel`` several partitions (at most 8) are read at the same time, and their events
+        come page by page as they arrive, those of each partition in order.
+
+        What was read once is read again by the next replay, at the same positions.
+        """
         scan = LogScan(
             self._adapter,
             self._codec,
@@ -228,24 +271,28 @@ class AsyncStore:
         prefix: str | None = None,
         after: str | None = None,
         max_count: int | None = None,
-    ) -> AsyncIterator[StreamInfo]:
-        """As `Store.streams`."""
+    ) -> AsyncGenerator[StreamInfo]:
+        """The store's streams with their versions, in an order that stays the same.
+
+        To go on later, give the last stream id seen as ``after``. A stream born meanwhile may come
+        before it: to lose nothing, follow the log instead.
+        """
         check_stream_filter(category, prefix)
         if after is not None:
             check_stream_id(after)
         return self._iterate(StreamListScan(self._adapter, category, prefix, after, max_count))
 
     async def head(self, partition: int = 0) -> Position:
-        """As `Store.head`."""
+        """The position that the partition's next event will get: how many events it has."""
         return await self._driver.run(self._adapter.head(check_partition(self._adapter, partition)))
 
     async def version(self, stream_id: str) -> Version:
-        """As `Store.version`."""
+        """How many events the stream has; 0 where there is no such stream."""
         check_stream_id(stream_id)
         return await self._driver.run(self._adapter.version(stream_id))
 
     async def status(self) -> StoreStatus:
-        """As `Store.status`."""
+        """The store at a glance. Counts its streams, so it is not for the fast path."""
         return await self._driver.run(self._adapter.status())
 
     # Subscriptions and their checkpoints
@@ -262,7 +309,14 @@ class AsyncStore:
         batch_size: int = DEFAULT_BATCH,
         live: bool = True,
     ) -> AsyncSubscription:
-        """As `Store.subscribe`."""
+        """Follow the log under a name that remembers how far it got.
+
+        The first time it starts at ``start``: `BEGINNING`, `END` (as it is when the iteration begins),
+        a position or an aware datetime; later always at its checkpoint. ``live=False`` ends where the
+        log ends. The checkpoint is saved by itself after each handled batch (``"auto"``) or by
+        `Subscription.save` (``"manual"``). Opened by two readers, the later one has it; the earlier one
+        gets `CheckpointLost` when it saves.
+        """
         check_subscription_name(name)
         return self._subscribe(
             Options(
@@ -280,37 +334,55 @@ class AsyncStore:
         batch_size: int = DEFAULT_BATCH,
         live: bool = True,
     ) -> AsyncSubscription:
-        """As `Store.follow`."""
+        """As `subscribe`, without a name: nothing is remembered, and any number may follow.
+
+        By default from the end, for those who only want what happens from now on.
+        """
         return self._subscribe(
             Options(None, start, LogFilter.of(category, prefix, names), "manual", batch_size, live)
         )
 
     async def checkpoints(self, name: str | None = None) -> list[StoredCheckpoint]:
-        """As `Store.checkpoints`."""
+        """The checkpoints of all subscriptions, or of one: one for each partition it has read."""
         if name is not None:
             check_subscription_name(name)
         return await self._driver.run(self._adapter.checkpoints(name))
 
     async def subscriptions(self, name: str | None = None) -> list[SubscriptionInfo]:
-        """As `Store.subscriptions`."""
+        """How far all subscriptions are, or one: an entry for each partition, with gap and lag.
+
+        Those that have saved a checkpoint. Costs a look at the head of each partition, and one at the
+        first event that each of them has still to read.
+        """
         if name is not None:
             check_subscription_name(name)
         return await self._driver.run(gaps.subscriptions(self._adapter, self._codec, name))
 
     async def reset_subscription(self, name: str, start: Start) -> list[StoredCheckpoint]:
-        """As `Store.reset_subscription`."""
+        """Put a subscription elsewhere, in every partition: its reader goes on there when it is opened
+        again. Answers the new checkpoints.
+
+        ``start`` is as for `subscribe`: `BEGINNING`, `END`, a position or one for each partition, or an
+        aware datetime. A reader that is under way gets `CheckpointLost` when it saves, and what it has
+        read ahead is not lost: the next reader gets everything from ``start`` on. Partitions are put one
+        after the other; to repeat it after a failure is safe. Raises `InvalidInput` where no subscription
+        of this name has a checkpoint, and for a position in a mapping that is beyond the head.
+        """
         check_subscription_name(name)
         return await self._driver.run(gaps.reset(self._adapter, name, start))
 
     async def forget_subscription(self, name: str) -> bool:
-        """As `Store.forget_subscription`."""
+        """Remove a subscription's checkpoints, so that it starts anew. False: it had none.
+
+        A reader that is under way loses the right to save.
+        """
         check_subscription_name(name)
         return await self._driver.run(self._adapter.delete_checkpoints(name))
 
     # Closing
 
     async def close(self) -> None:
-        """As `Store.close`."""
+        """Stop the subscriptions and close the store. Closing again does nothing."""
         for subscription in self._live_subscriptions():
             subscription.store_closed()
         await self._driver.close()
@@ -334,7 +406,7 @@ class AsyncStore:
         self._subscriptions.add(ref(subscription, self._subscriptions.discard))
         return subscription
 
-    async def _iterate(self, scan: Any) -> AsyncIterator[Any]:
+    async def _iterate(self, scan: Any) -> AsyncGenerator[Any]:
         while (page := await self._driver.run(scan.next_page())) is not None:
             for item in page:
                 yield item

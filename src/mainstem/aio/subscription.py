@@ -1,15 +1,14 @@
-"""A subscription that is iterated in a task."""
+"""A reader of the log that stays with it, and remembers how far it got."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from types import TracebackType
-from typing import Any, TypeVar
 
+from mainstem.aio.iteration import iteration
+from mainstem.aio.wakes import Wakes
 from mainstem.errors import CheckpointLost, StoreBusy, StoreClosed, StoreError
 from mainstem.port import AsyncDriver, Op, Result
 from mainstem.values.events import RecordedEvent
@@ -18,13 +17,26 @@ from mainstem.verbs.follower import Follower
 from mainstem.verbs.options import Batch, ReaderStatus
 from mainstem.verbs.outages import NotWanted, while_wanted
 
-Item = TypeVar("Item")
-
 _log = logging.getLogger("mainstem")
 
 
 class AsyncSubscription:
-    """As `Subscription`, for ``async for``. Made by `AsyncStore.subscribe`."""
+    """Events of the log under a name that remembers how far it got. Made by `AsyncStore.subscribe`.
+
+    Iterate over it for single events, or over `batches`. It stays with the log when it has caught
+    up, until `stop`. Every event is delivered at least once: after a crash, those behind the
+    last checkpoint come again.
+
+    With automatic checkpoints, an event counts as handled when the next one is asked for, and the
+    checkpoint is saved after each batch that was handled as a whole and at a clean end. A ``break``
+    leaves its event unhandled; call `stop` instead, and the loop ends behind it.
+
+    An outage does not end it while it is live: where the store can't be reached for its whole
+    timeout, or others lock it (`StoreBusy`), it tries again, with growing pauses of up to five
+    seconds, until it succeeds or `stop` is called. The logger ``mainstem`` and `status` tell so.
+    What can't pass by itself is raised at once: `StoreDenied`, `StoreNotFound`, `StoreDamaged`,
+    `StoreClosed` and their like. With ``live=False`` `StoreBusy` is raised, too.
+    """
 
     def __init__(self, driver: AsyncDriver, follower: Follower, *, live: bool) -> None:
         self._driver = driver
@@ -32,40 +44,53 @@ class AsyncSubscription:
         self._live = live
         self._stopping = False
         self._closed = False
-        self._wake = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wakes = Wakes()
 
-    def __aiter__(self) -> AsyncIterator[RecordedEvent]:
-        return _Loop(self._events(), self._follower)
+    def __aiter__(self) -> AsyncGenerator[RecordedEvent]:
+        return iteration(self._events(), self._follower)
 
-    def batches(self) -> AsyncIterator[Batch]:
-        """As `Subscription.batches`."""
-        return _Loop(self._batches(), self._follower)
+    def batches(self) -> AsyncGenerator[Batch]:
+        """The same events, as many at once as were read together (at most ``batch_size``).
+
+        A batch counts as handled when the next one is asked for.
+        """
+        return iteration(self._batches(), self._follower)
 
     async def save(self, upto: RecordedEvent | Batch | None = None) -> None:
-        """As `Subscription.save`."""
+        """Save the checkpoint by hand: up to and with what is in hand, or an event or batch given.
+
+        Within a loop, `save()` takes what was handled and the event (or batch) that the loop is at,
+        and nothing that was read ahead of it. Behind a loop it takes what was handled: all of it
+        where the loop came to its end, and not the event that a ``break`` or an exception left.
+        ``upto`` may lie anywhere in the log, also before the checkpoint, which then moves back.
+
+        Raises `CheckpointLost` where another reader has opened the subscription since, and
+        `InvalidInput` for an event or batch of another store, for a position beyond the head, and
+        before anything was read. In an outage a live subscription waits for its end, as it does
+        when it reads; otherwise, or once `stop` was called, it raises `StoreBusy`. Safe to repeat.
+        """
         await self._persist(lambda: self._follower.save(upto))
 
     @property
     def status(self) -> ReaderStatus:
-        """As `Subscription.status`."""
+        """How it is doing: reading, or waiting for the end of an outage, and why. From any thread."""
         return self._follower.status(stopped=self._stopping)
 
     def stop(self) -> None:
-        """As `Subscription.stop`. From any task or thread."""
+        """End the iteration behind the event or batch in hand, and every wait for an outage's end.
+
+        From any thread or signal handler, any number of times. The loop raises `StoreBusy` then
+        where an outage keeps it from saving the checkpoint of what was handled.
+        """
         self._stopping = True
         self.wake()
 
     def wake(self) -> None:
-        """Look at the log now: something was appended. From any task or thread."""
-        loop = self._loop
-        if loop is not None:
-            # Closed, and nobody waits on it: whoever wakes has just written, and must not fail by that.
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(self._wake.set)
+        """Look at the log now: something was appended. From any thread."""
+        self._wakes.wake()
 
     def store_closed(self) -> None:
-        """As `Subscription.store_closed`."""
+        """The store is closed: end as `stop` does. To iterate again raises `StoreClosed`."""
         self._closed = True
         self.stop()
 
@@ -89,7 +114,7 @@ class AsyncSubscription:
                 raise
             _log.warning("What was handled before a failure comes again: %s", problem)
 
-    async def _events(self) -> AsyncGenerator[RecordedEvent, None]:
+    async def _events(self) -> AsyncGenerator[RecordedEvent]:
         follower = self._follower
         async for batch in self._unhandled():
             partition = batch.partition
@@ -105,7 +130,7 @@ class AsyncSubscription:
                 await self._finish(batch)
         await self._save_rest()
 
-    async def _batches(self) -> AsyncGenerator[Batch, None]:
+    async def _batches(self) -> AsyncGenerator[Batch]:
         async for batch in self._unhandled():
             if batch.events:
                 self._follower.takes(batch.partition, batch.next_position)
@@ -114,38 +139,31 @@ class AsyncSubscription:
         await self._save_rest()
 
     async def _unhandled(self) -> AsyncIterator[Batch]:
+        """Batches as they come, empty ones included, until `stop` or, if not live, the end."""
         if self._closed:
             raise StoreClosed
-        # An event belongs to the loop that it was first waited for on.
-        self._wake = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
+        self._wakes.belong_here()
         if self._follower.is_open:
             self._follower.rewind()
         else:
             await self._unless_stopped(self._follower.open)
         while not self._stopping:
-            self._wake.clear()
+            self._wakes.forget()  # what has come is seen by the look
             batch = await self._unless_stopped(self._follower.next_batch)
             if batch is not None:
                 yield batch
             elif not self._live:
                 return
             elif not self._stopping:
-                await self._wait(self._follower.pause())
-
-    async def _wait(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
+                await self._wakes.wait(self._follower.pause())
 
     async def _wait_unless_stopped(self, seconds: float) -> None:
         """In an outage an append that succeeds wakes nobody: else each would be another try."""
         end = time.monotonic() + seconds
         while not self._stopping and (left := end - time.monotonic()) > 0:
-            self._wake.clear()
-            await self._wait(left)
+            await self._wakes.wait(left)
+        if self._stopping:
+            self._wakes.wake()  # somebody else may be waiting in `save`
 
     async def _finish(self, batch: Batch) -> None:
         self._follower.handled(batch.partition, batch.next_position)
@@ -206,31 +224,3 @@ class AsyncSubscription:
             else:
                 follower.succeeded()
                 return
-
-
-class _Loop(AsyncGenerator[Item, None]):
-    """An iteration that notices when it is left.
-
-    A generator that is left by ``break`` or an exception is ended some turns of the event loop later.
-    By then `AsyncSubscription.save` may have been called, which must know that nothing is in hand.
-    """
-
-    def __init__(self, items: AsyncGenerator[Item, None], follower: Follower) -> None:
-        self._items = items
-        self._follower = follower
-
-    def __anext__(self) -> Coroutine[Any, Any, Item]:
-        return self._items.__anext__()
-
-    def asend(self, value: None) -> Coroutine[Any, Any, Item]:
-        return self._items.asend(value)
-
-    def athrow(self, *error: Any) -> Coroutine[Any, Any, Item]:
-        return self._items.athrow(*error)
-
-    async def aclose(self) -> None:
-        self._follower.let_go()
-        await self._items.aclose()
-
-    def __del__(self) -> None:
-        self._follower.let_go()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextvars import copy_context
 
 from mainstem.errors import StoreError
@@ -29,7 +29,7 @@ class ReadAhead:
         self._stopped = False
         self._process = os.getpid()
 
-    def events(self) -> Iterator[RecordedEvent]:
+    def events(self) -> Generator[RecordedEvent]:
         """The events of the scan. What a fetch raised is raised behind the events before it."""
         try:
             while (page := self._next_page()) is not None:

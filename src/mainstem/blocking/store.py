@@ -1,8 +1,11 @@
-"""The event store as its users see it, blocking. `mainstem.connect` makes one."""
+"""The event store as its users see it. `mainstem.connect` makes one.
+
+Made from aio/store.py by scripts/make_blocking.py: edit that one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, TypeVar
@@ -201,7 +204,7 @@ class Store:
         to_version: int | None = None,
         backwards: bool = False,
         max_count: int | None = None,
-    ) -> Iterator[RecordedEvent]:
+    ) -> Generator[RecordedEvent]:
         """As `read`, but page by page while it is iterated, for streams too long for memory."""
         check_read(stream_id, from_version, to_version, max_count)
         scan = StreamScan(
@@ -227,7 +230,7 @@ class Store:
         names: str | Collection[str] | None = None,
         max_count: int | None = None,
         parallel: bool = False,
-    ) -> Iterator[RecordedEvent]:
+    ) -> Generator[RecordedEvent]:
         """Every event of every stream, in the order of the log, up to its end.
 
         From ``from_position`` (inclusive) to ``to_position`` (exclusive), or from the first event
@@ -264,7 +267,7 @@ class Store:
         prefix: str | None = None,
         after: str | None = None,
         max_count: int | None = None,
-    ) -> Iterator[StreamInfo]:
+    ) -> Generator[StreamInfo]:
         """The store's streams with their versions, in an order that stays the same.
 
         To go on later, give the last stream id seen as ``after``. A stream born meanwhile may come
@@ -399,7 +402,7 @@ class Store:
         self._subscriptions.add(ref(subscription, self._subscriptions.discard))
         return subscription
 
-    def _iterate(self, scan: Any) -> Iterator[Any]:
+    def _iterate(self, scan: Any) -> Generator[Any]:
         while (page := self._driver.run(scan.next_page())) is not None:
             yield from page
 

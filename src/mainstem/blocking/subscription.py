@@ -1,15 +1,17 @@
-"""A subscription that is iterated in a thread."""
+"""A reader of the log that stays with it, and remembers how far it got.
+
+Made from aio/subscription.py by scripts/make_blocking.py: edit that one.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from queue import Empty, SimpleQueue
+from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
-from typing import Final
 
+from mainstem.blocking.iteration import iteration
+from mainstem.blocking.wakes import Wakes
 from mainstem.errors import CheckpointLost, StoreBusy, StoreClosed, StoreError
 from mainstem.port import Driver, Op, Result
 from mainstem.values.events import RecordedEvent
@@ -19,9 +21,6 @@ from mainstem.verbs.options import Batch, ReaderStatus
 from mainstem.verbs.outages import NotWanted, while_wanted
 
 _log = logging.getLogger("mainstem")
-
-_LONGEST_WAIT: Final = 86_400.0
-"""Seconds. A queue can't be waited on for ever and be woken by a signal handler, too."""
 
 
 class Subscription:
@@ -48,42 +47,17 @@ class Subscription:
         self._live = live
         self._stopping = False
         self._closed = False
-        # Not an Event: its lock is not for signal handlers, which may interrupt who holds it.
-        self._wakes: SimpleQueue[None] = SimpleQueue()
+        self._wakes = Wakes()
 
-    def __iter__(self) -> Iterator[RecordedEvent]:
-        follower = self._follower
-        try:
-            for batch in self._unhandled():
-                partition = batch.partition
-                for event in batch.events:
-                    assert event.position is not None
-                    behind = Position(event.position + 1)
-                    follower.takes(partition, behind)
-                    yield event
-                    follower.handled(partition, behind)
-                    if self._stopping:
-                        break
-                else:
-                    self._finish(batch)
-            self._save_rest()
-        finally:
-            follower.let_go()
+    def __iter__(self) -> Generator[RecordedEvent]:
+        return iteration(self._events(), self._follower)
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self) -> Generator[Batch]:
         """The same events, as many at once as were read together (at most ``batch_size``).
 
         A batch counts as handled when the next one is asked for.
         """
-        try:
-            for batch in self._unhandled():
-                if batch.events:
-                    self._follower.takes(batch.partition, batch.next_position)
-                    yield batch
-                self._finish(batch)
-            self._save_rest()
-        finally:
-            self._follower.let_go()
+        return iteration(self._batches(), self._follower)
 
     def save(self, upto: RecordedEvent | Batch | None = None) -> None:
         """Save the checkpoint by hand: up to and with what is in hand, or an event or batch given.
@@ -112,12 +86,11 @@ class Subscription:
         where an outage keeps it from saving the checkpoint of what was handled.
         """
         self._stopping = True
-        self._wakes.put(None)
+        self.wake()
 
     def wake(self) -> None:
         """Look at the log now: something was appended. From any thread."""
-        if self._wakes.empty():
-            self._wakes.put(None)
+        self._wakes.wake()
 
     def store_closed(self) -> None:
         """The store is closed: end as `stop` does. To iterate again raises `StoreClosed`."""
@@ -144,41 +117,56 @@ class Subscription:
                 raise
             _log.warning("What was handled before a failure comes again: %s", problem)
 
+    def _events(self) -> Generator[RecordedEvent]:
+        follower = self._follower
+        for batch in self._unhandled():
+            partition = batch.partition
+            for event in batch.events:
+                assert event.position is not None
+                behind = Position(event.position + 1)
+                follower.takes(partition, behind)
+                yield event
+                follower.handled(partition, behind)
+                if self._stopping:
+                    break
+            else:
+                self._finish(batch)
+        self._save_rest()
+
+    def _batches(self) -> Generator[Batch]:
+        for batch in self._unhandled():
+            if batch.events:
+                self._follower.takes(batch.partition, batch.next_position)
+                yield batch
+            self._finish(batch)
+        self._save_rest()
+
     def _unhandled(self) -> Iterator[Batch]:
         """Batches as they come, empty ones included, until `stop` or, if not live, the end."""
         if self._closed:
             raise StoreClosed
+        self._wakes.belong_here()
         if self._follower.is_open:
             self._follower.rewind()
         else:
             self._unless_stopped(self._follower.open)
         while not self._stopping:
-            self._forget_wakes()
+            self._wakes.forget()  # what has come is seen by the look
             batch = self._unless_stopped(self._follower.next_batch)
             if batch is not None:
                 yield batch
             elif not self._live:
                 return
             elif not self._stopping:
-                self._wait(self._follower.pause())
-
-    def _wait(self, seconds: float) -> None:
-        with suppress(Empty):
-            self._wakes.get(timeout=min(seconds, _LONGEST_WAIT))
+                self._wakes.wait(self._follower.pause())
 
     def _wait_unless_stopped(self, seconds: float) -> None:
         """In an outage an append that succeeds wakes nobody: else each would be another try."""
         end = time.monotonic() + seconds
         while not self._stopping and (left := end - time.monotonic()) > 0:
-            self._wait(left)
+            self._wakes.wait(left)
         if self._stopping:
-            self._wakes.put(None)  # another thread may be waiting in `save`
-
-    def _forget_wakes(self) -> None:
-        """What woke this reader before it looks at the log is seen by that look."""
-        with suppress(Empty):
-            while True:
-                self._wakes.get_nowait()
+            self._wakes.wake()  # somebody else may be waiting in `save`
 
     def _finish(self, batch: Batch) -> None:
         self._follower.handled(batch.partition, batch.next_position)

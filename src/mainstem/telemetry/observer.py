@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import AbstractContextManager, aclosing, nullcontext, suppress
 from contextvars import Context, copy_context
 from types import TracebackType
-from typing import Any, Final, Literal, TypeVar, cast
+from typing import Final, Literal, TypeVar
 
 from mainstem.errors import MainstemError
 from mainstem.telemetry.port import Attributes, Failure, Metric, NoTelemetry, Telemetry
@@ -55,11 +55,11 @@ class Observer:
         """A span from now until it is ended. What its user does meanwhile is not part of it."""
         return Apart(self._span(operation, attributes), self._left)
 
-    def over(self, operation: str, items: Iterator[T]) -> Iterator[T]:
+    def over(self, operation: str, items: Generator[T]) -> Generator[T]:
         """The items, with one span from the first that is asked for to the end."""
         return items if self.silent else self._over(operation, items)
 
-    def over_async(self, operation: str, items: AsyncIterator[T]) -> AsyncIterator[T]:
+    def over_async(self, operation: str, items: AsyncGenerator[T]) -> AsyncGenerator[T]:
         """As `over`."""
         return items if self.silent else self._over_async(operation, items)
 
@@ -88,7 +88,7 @@ class Observer:
         }
         return _Span(self._telemetry, operation, told)
 
-    def _over(self, operation: str, items: Iterator[T]) -> Iterator[T]:
+    def _over(self, operation: str, items: Generator[T]) -> Generator[T]:
         span = self.apart(operation)
         try:
             yield from items
@@ -97,10 +97,10 @@ class Observer:
             raise
         span.end()
 
-    async def _over_async(self, operation: str, items: AsyncIterator[T]) -> AsyncIterator[T]:
+    async def _over_async(self, operation: str, items: AsyncGenerator[T]) -> AsyncGenerator[T]:
         span = self.apart(operation)
         try:
-            async with aclosing(cast("Any", items)):
+            async with aclosing(items):
                 async for item in items:
                     yield item
         except Exception as error:

@@ -14,11 +14,12 @@ from typing import Any, Final
 
 from mainstem.dynamodb.changes.change_stream import ChangeStream, Pace
 from mainstem.dynamodb.changes.inbox import Task
+from mainstem.dynamodb.changes.report import WorkerReport
 from mainstem.dynamodb.changes.worker import Rhythm, Worker, WorkerStatus
 from mainstem.dynamodb.client.context import system_clock
 from mainstem.dynamodb.log.sequencer import Sequenced
 from mainstem.dynamodb.maintenance import Maintenance
-from mainstem.dynamodb.observed import WorkerReport, cost_told
+from mainstem.dynamodb.observed import cost_told
 from mainstem.errors import InvalidInput, StoreBusy
 from mainstem.port import Op, Polling, Result
 from mainstem.telemetry.observer import Observer

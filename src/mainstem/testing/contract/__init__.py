@@ -22,7 +22,7 @@ If you write an adapter, describe it with a `Backend` and let your tests inherit
 
 Leave `ProcessContract` out where the data can't be shared between processes, and set
 ``shared = False`` where not even a second store in one process can. For the asynchronous store,
-let ``connect`` return ``mainstem.testing.portal.Portal(lambda: AsyncStore(...))``.
+let ``connect`` return ``mainstem.testing.portal.portal(lambda: AsyncStore(...))``.
 
 The suite assumes no number of partitions, and it takes positions from `read_all` only, since some
 stores do not keep them beside the stream. It does ask that an acknowledged append is in the log at
