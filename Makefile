@@ -36,9 +36,11 @@ mutants: $(VENV)/.ready ## break the code on purpose, and see the simulation not
 check: $(VENV)/.ready ## format, lint, types
 	@$(DEV)/ruff format --check .
 	@$(DEV)/ruff check .
+	@$(DEV)/python scripts/make_blocking.py --check
 	@$(DEV)/mypy
 
 format: $(VENV)/.ready ## format the code and mend what lint can mend
+	@$(DEV)/python scripts/make_blocking.py
 	@$(DEV)/ruff format .
 	@$(DEV)/ruff check --fix .
 

@@ -129,8 +129,9 @@ def main() -> int:
                 target.write_text(made)
     if differ and "--check" in sys.argv:
         for each in differ:
-            sys.stderr.write(f"{each} is not what src/mainstem/aio/{each.name} gives: make format
-")
+            sys.stderr.write(
+                f"{each} is not what src/mainstem/aio/{each.name} gives: make format\n"
+            )
         return 1
     return 0
 
