@@ -55,28 +55,24 @@ def blocking(name: str, text: str) -> str:
     lines = text.splitlines(keepends=True)
     end = (1, 0)
     out = []
-    for kind, string, start, stop, _ in tokenize.generate_tokens(io.StringIO(text).readline):
-        if kind in (tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER):
+    for token, string, start, stop, _ in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token in (tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER):
             continue  # the blanks before the next token are the same
-        if kind == tokenize.NAME and string in ("async", "await"):
+        if token == tokenize.NAME and string in ("async", "await"):
             out.append(_between(lines, end, start))
             end, skipped_blank = stop, True
             continue
         gap = _between(lines, end, start)
         out.append(gap.lstrip(" ") if skipped_blank else gap)
         skipped_blank = False
-        if kind in (tokenize.NAME, tokenize.STRING, tokenize.COMMENT):
+        if token in (tokenize.NAME, tokenize.STRING, tokenize.COMMENT):
             string = _NAME.sub(lambda found: NAMES[found[1]], string)
         out.append(string)
         end = stop
     made = "".join(out)
-    for kind_name, docstring in CLASSES.items():
-        made = re.sub(
-            rf'(?s)(^class {kind_name}\b[^\n]*:\n    )""".*?"""',
-            lambda found, docstring=docstring: found[1] + docstring,
-            made,
-            flags=re.MULTILINE,
-        )
+    for kind, docstring in CLASSES.items():
+        of_class = re.compile(rf'(?s)(^class {kind}\b[^\n]*:\n    )""".*?"""', re.MULTILINE)
+        made = of_class.sub(rf"\g<1>{docstring}", made)
     docstring, _, rest = made.partition('"""\n')
     return (
         f'{docstring}\n\nMade from aio/{name} by scripts/make_blocking.py: edit that one.\n"""\n{rest}'

@@ -27,6 +27,7 @@ from mainstem.dynamodb.client.metering import Cost, counted
 from mainstem.dynamodb.client.requests import Get, Got, Key, Transact
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.errors import CheckpointLost, InvalidInput, TooManyConflicts
+from mainstem.port import Op, Result
 from mainstem.sqlite.adapter import SqliteAdapter
 from mainstem.telemetry import NoTelemetry
 from mainstem.telemetry import follower as following
@@ -49,6 +50,8 @@ from mainstem.telemetry.metrics import (
     SUBSCRIPTION_LAG,
     WRITE_UNITS,
 )
+from mainstem.telemetry.observer import Observer
+from mainstem.values.filters import LogFilter
 from mainstem.values.positions import Partition, Position
 from telemetry_help import Failing, Told
 
@@ -553,9 +556,23 @@ def test_every_metric_has_a_name_of_its_own_and_a_description() -> None:
         assert metric.description.endswith(".")
 
 
-def test_the_observed_adapter_passes_everything_on() -> None:
-    promised = {name for name in vars(mainstem.port.Adapter) if not name.startswith("_")}
-    assert promised <= set(vars(ObservedAdapter))
+def test_the_observed_adapter_has_everything_counted(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    class Telling(ObservedAdapter):
+        def counted(self, operation: str, running: Op[Result]) -> Op[Result]:
+            told.append(operation)
+            return running
+
+    with mainstem.connect(f"sqlite:///{tmp_path / 'a.db'}") as store:
+        behind = store._adapter
+        adapter = Telling(behind, Observer(None, system="sqlite", store="a")).as_adapter
+        assert adapter.limits == behind.limits
+        assert adapter.partitions == 1
+        assert told == []
+        store._driver.run(adapter.version("order-1"))
+        store._driver.run(adapter.read_log(Partition(0), 0, LogFilter(), store.codec, max_count=1))
+    assert told == ["version", "read_log"]
 
 
 def test_the_documentation_lists_the_whole_catalogue() -> None:

@@ -23,7 +23,7 @@ class _Counting(ObservedAdapter):
 
 def observed(adapter: Adapter, observer: Observer) -> Adapter:
     """The adapter as it is, where nobody is told."""
-    return adapter if observer.silent else _Counting(adapter, observer)
+    return adapter if observer.silent else _Counting(adapter, observer).as_adapter
 
 
 def cost_told(operation: str, running: Op[Result], observer: Observer) -> Op[Result]:
