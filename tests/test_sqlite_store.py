@@ -192,7 +192,7 @@ def test_an_idle_follower_asks_once_per_pause_and_pauses_ever_longer(
             if len(waits) == 200:
                 subscription.stop()
 
-        monkeypatch.setattr(subscription, "_wait", instant)
+        monkeypatch.setattr(subscription._wakes, "wait", instant)
         assert len(list(subscription)) == 2
         polling = store._adapter.polling
         assert driver.reads <= 200 + 3

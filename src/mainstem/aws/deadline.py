@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol, TypeVar
 
+from mainstem.drive import BrokenOff, forward
 from mainstem.port import Op
 
 T = TypeVar("T")
@@ -23,7 +24,7 @@ class LambdaContext(Protocol):
     def get_remaining_time_in_millis(self) -> int: ...
 
 
-class OutOfTime(Exception):
+class OutOfTime(BrokenOff):
     """The invocation is about to end. What was begun goes on with the next one."""
 
 
@@ -54,20 +55,10 @@ def within(operation: Op[T], deadline: Deadline) -> Op[T]:
 
     It is broken off as by a crash between two requests, but lets go of its locks.
     """
-    try:
-        request = next(operation)
-        while True:
-            if deadline.passed():
-                operation.throw(OutOfTime)
-                raise OutOfTime
-            try:
-                answer = yield request
-            except Exception as error:
-                request = operation.throw(error)
-            else:
-                request = operation.send(answer)
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
-    finally:
-        operation.close()
+
+    def ask(request: object) -> Op[object]:
+        if deadline.passed():
+            raise OutOfTime
+        return (yield request)
+
+    return forward(operation, ask)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
+from mainstem.drive import in_thread, on_loop
 from mainstem.port import Op, Result, Sleep
 from mainstem.sqlite.engine import Engine
 from mainstem.sqlite.tickets import Read, Ticket, Write
@@ -25,20 +26,7 @@ class BlockingDriver:
         self._commits = engine.commits
 
     def run(self, operation: Op[Result]) -> Result:
-        try:
-            request = next(operation)
-            while True:
-                try:
-                    answer = self._carry_out(request)
-                except (
-                    BaseException
-                ) as error:  # an interrupt too: the operation knows what it means
-                    request = operation.throw(error)
-                else:
-                    request = operation.send(answer)
-        except StopIteration as stop:
-            result: Result = stop.value
-            return result
+        return in_thread(operation, self._carry_out)
 
     def close(self) -> None:
         self._engine.close()
@@ -67,18 +55,7 @@ class AsyncDriver:
         """Of the loop that was the last to write."""
 
     async def run(self, operation: Op[Result]) -> Result:
-        try:
-            request = next(operation)
-            while True:
-                try:
-                    answer = await self._carry_out(request)
-                except BaseException as error:
-                    request = operation.throw(error)
-                else:
-                    request = operation.send(answer)
-        except StopIteration as stop:
-            result: Result = stop.value
-            return result
+        return await on_loop(operation, self._carry_out)
 
     async def close(self) -> None:
         """Wait for what was asked for, then close."""

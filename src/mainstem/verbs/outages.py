@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
+from mainstem.drive import BrokenOff, forward
 from mainstem.errors import StoreBusy
 from mainstem.port import Op, Sleep
 
@@ -44,7 +46,7 @@ class Outage(NamedTuple):
         return min(doubled, LONGEST_PAUSE) * (0.5 + 0.5 * jitter())
 
 
-class NotWanted(Exception):
+class NotWanted(BrokenOff):
     """An operation was broken off, because nobody waits for it any more."""
 
 
@@ -53,25 +55,10 @@ def while_wanted(operation: Op[T], is_wanted: Callable[[], bool]) -> Op[T]:
 
     It is asked now and then while the operation waits, too.
     """
-    try:
-        request = next(operation)
-        while True:
-            try:
-                answer = yield from _asked(request, is_wanted)
-            except NotWanted:
-                raise
-            except Exception as error:
-                request = operation.throw(error)
-            else:
-                request = operation.send(answer)
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
-    finally:
-        operation.close()
+    return forward(operation, partial(_asked, is_wanted))
 
 
-def _asked(request: object, is_wanted: Callable[[], bool]) -> Op[object]:
+def _asked(is_wanted: Callable[[], bool], request: object) -> Op[object]:
     left = request.seconds if isinstance(request, Sleep) else 0.0
     while True:
         if not is_wanted():

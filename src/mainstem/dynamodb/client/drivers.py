@@ -13,6 +13,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from mainstem.drive import in_thread, on_loop
 from mainstem.dynamodb.client import deadline
 from mainstem.dynamodb.client.botocore import (
     AiobotocoreClient,
@@ -55,23 +56,7 @@ class BlockingDriver:
         if self._closed:
             raise StoreClosed
         deadline.allow(None)  # what another operation of this thread may have left
-        try:
-            request = next(operation)
-            while True:
-                try:
-                    answer = self._carry_out(request)
-                except Exception as error:
-                    request = operation.throw(error)
-                except BaseException as error:
-                    operation.throw(error)
-                    raise
-                else:
-                    request = operation.send(answer)
-        except StopIteration as stop:
-            result: Result = stop.value
-            return result
-        finally:
-            operation.close()
+        return in_thread(operation, self._carry_out)
 
     def close(self) -> None:
         self._closed = True
@@ -143,23 +128,7 @@ class AsyncDriver:
         if self._closed:
             raise StoreClosed
         deadline.allow(None)  # what another operation of this task may have left
-        try:
-            request = next(operation)
-            while True:
-                try:
-                    answer = await self._carry_out(request)
-                except Exception as error:
-                    request = operation.throw(error)
-                except BaseException as error:
-                    operation.throw(error)
-                    raise
-                else:
-                    request = operation.send(answer)
-        except StopIteration as stop:
-            result: Result = stop.value
-            return result
-        finally:
-            operation.close()
+        return await on_loop(operation, self._carry_out)
 
     async def close(self) -> None:
         self._closed = True

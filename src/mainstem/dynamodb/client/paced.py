@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
+from mainstem.drive import forward
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.budget import Budget
 from mainstem.dynamodb.client.context import Context
@@ -85,21 +86,12 @@ class Paced:
 
     def counted(self, operation: Op[Result]) -> Op[Result]:
         """The operation, all of whose read units are counted."""
-        answer: Any = None
-        error: Exception | None = None
-        try:
-            while True:
-                request = operation.send(answer) if error is None else operation.throw(error)
-                answer, error = None, None
-                try:
-                    answer = yield request
-                except Exception as raised:
-                    error = raised
-                if isinstance(answer, (Got, BatchGot, Page)):
-                    with self._deciding:
-                        self.read_units += answer.read_units
-        except StopIteration as stop:
-            result: Result = stop.value
-            return result
-        finally:
-            operation.close()
+
+        def ask(request: object) -> Op[object]:
+            answer = yield request
+            if isinstance(answer, (Got, BatchGot, Page)):
+                with self._deciding:
+                    self.read_units += answer.read_units
+            return answer
+
+        return forward(operation, ask)

@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from mainstem.drive import BrokenOff, forward
 from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.budget import Budget, Grant
@@ -346,23 +347,16 @@ class RepairRun:
 
     def _watched(self, operation: Op[Result], used: _Used) -> Op[Result]:
         """The operation, its read units counted, broken off at its next request when this is stopped."""
-        try:
-            request = next(operation)
-            while not self._stopped:
-                try:
-                    answer = yield request
-                except Exception as error:
-                    request = operation.throw(error)
-                else:
-                    if isinstance(answer, (Got, BatchGot, Page)):
-                        used.read_units += answer.read_units
-                    request = operation.send(answer)
-        except StopIteration as stop:
-            result: Result = stop.value
-            return result
-        finally:
-            operation.close()
-        raise _Stopped
+
+        def ask(request: object) -> Op[object]:
+            if self._stopped:
+                raise _Stopped
+            answer = yield request
+            if isinstance(answer, (Got, BatchGot, Page)):
+                used.read_units += answer.read_units
+            return answer
+
+        return forward(operation, ask)
 
 
 class _Used:
@@ -372,7 +366,7 @@ class _Used:
         self.read_units = 0.0
 
 
-class _Stopped(Exception):
+class _Stopped(BrokenOff):
     """Ends a page that nobody waits for."""
 
 
