@@ -7,8 +7,6 @@ import copy
 import inspect
 import pickle
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -17,8 +15,7 @@ import mainstem
 from mainstem import AsyncStore, AsyncSubscription, Store, Subscription, aws, errors, telemetry
 from mainstem.errors import MainstemError
 from mainstem.values import positions
-
-PACKAGE = Path(mainstem.__file__).parent
+from source_help import PACKAGE, modules
 
 
 def test_all_lists_what_is_exported() -> None:
@@ -126,7 +123,7 @@ def test_no_error_lies_outside_of_the_tree() -> None:
     in_tree = {error.__name__ for error in defined_errors()}
     classes = [
         (module, node.name, {ast.unparse(base).rpartition(".")[2] for base in node.bases})
-        for module, tree in modules()
+        for module, tree in modules().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.ClassDef)
     ]
@@ -157,88 +154,7 @@ def test_errors_pass_between_processes_whole(error: type[MainstemError]) -> None
         assert vars(passed) == vars(raised)
 
 
-# Layers: each may import from those above it, never from those below
-
-LAYERS = (
-    ("printable", "redaction", "extras"),
-    ("errors", "positions"),
-    ("interrupts",),
-    ("events", "streams", "equality"),
-    ("codec",),
-    ("port",),
-    ("operations", "restoring", "scan", "starts", "log_scan", "snapshots", "decider"),
-    ("outages", "readers", "gaps", "subscriptions"),
-    ("guard",),
-    ("telemetry",),
-    ("blocking_subscription", "async_subscription", "read_ahead", "async_read_ahead"),
-    ("store", "async_store"),
-    ("sqlite", "dynamodb"),
-    ("connect",),
-    ("__init__",),
-    ("jsonlines", "transfer", "cli", "demo", "testing", "aws", "__main__"),
-)
-"""The decisions and the port stand side by side in the design; here in the order of their imports."""
-
-
-def layer_of(module: str) -> int:
-    """The layer of ``mainstem.<module>…``."""
-    part = module.split(".")[1] if "." in module else "__init__"
-    for number, parts in enumerate(LAYERS):
-        if part in parts:
-            return number
-    raise AssertionError(f"{module} has no layer: give it one in LAYERS")
-
-
-def modules() -> Iterator[tuple[str, ast.Module]]:
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = path.relative_to(PACKAGE).with_suffix("").parts
-        name = ".".join(("mainstem", *parts)).removesuffix(".__init__")
-        yield name, ast.parse(path.read_text())
-
-
-def imports(tree: ast.Module) -> Iterator[str]:
-    """The modules of ours that are imported when the module is, not for type checking alone."""
-    typing_only = {
-        inner
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        for inner in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if node in typing_only:
-            continue
-        if isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are absolute"
-            assert node.module is not None
-            if node.module == "mainstem":
-                yield from (f"mainstem.{name.name}" for name in node.names if is_module(name.name))
-                yield from ("mainstem" for name in node.names if not is_module(name.name))
-            elif node.module.startswith("mainstem."):
-                yield node.module
-        elif isinstance(node, ast.Import):
-            yield from (name.name for name in node.names if name.name.split(".")[0] == "mainstem")
-
-
-def is_module(name: str) -> bool:
-    return (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").exists()
-
-
-def test_imports_only_go_upwards() -> None:
-    for name, tree in modules():
-        for imported in imports(tree):
-            assert layer_of(imported) <= layer_of(name), f"{name} imports {imported}"
-
-
-def test_decisions_know_no_adapter_and_do_no_input_or_output() -> None:
-    forbidden = {"sqlite3", "asyncio", "threading", "socket", "time", "os", "subprocess"}
-    pure = {name for layer in LAYERS[:6] for name in layer}
-    for name, tree in modules():
-        if name.split(".")[1:2] and name.split(".")[1] in pure:
-            for node in ast.walk(tree):
-                if isinstance(node, ast.Import):
-                    assert not forbidden & {alias.name for alias in node.names}, name
-                elif isinstance(node, ast.ImportFrom) and node.module in forbidden:
-                    assert {alias.name for alias in node.names} <= {"urandom"}, name
+# Tests of users
 
 
 def test_the_testing_helpers_need_no_test_framework() -> None:

@@ -47,7 +47,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mainstem.text.printable import printable, quoted
-from mainstem.values.positions import EXISTS
 
 if TYPE_CHECKING:
     from mainstem.values.positions import EventId, Expected, Position, Version
@@ -140,7 +139,7 @@ class VersionConflict(MainstemError):
     """
 
     def __init__(self, stream_id: str, expected: Expected, actual: Version) -> None:
-        if expected is EXISTS:
+        if not isinstance(expected, int):  # EXISTS; with ANY there is no conflict
             problem = "does not exist, and was expected to. Read it again, and decide again."
         else:
             problem = (
