@@ -17,7 +17,7 @@ from collections import Counter
 import mainstem
 from mainstem import ANY, AppendOutcomeUnknown, NewEvent, Store, VersionConflict
 from mainstem.testing.invariants import check_invariants
-from mainstem.values.positions import Expected
+from mainstem.values.expected import Expected
 
 PATIENCE = 100
 WRITERS = 4

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import mainstem
 from mainstem import ANY, Append, NewEvent, Store, VersionConflict
-from mainstem.values.positions import Expected
+from mainstem.values.expected import Expected
 
 SHARED = [f"shared-{number}" for number in range(4)]
 

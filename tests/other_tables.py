@@ -19,8 +19,9 @@ from mainstem.dynamodb.log.view import Hint, Window
 from mainstem.errors import StoreDenied, StoreNotFound
 from mainstem.port import LogPage, Op, Sleep, StreamWrite
 from mainstem.values.events import EncodedEvent
+from mainstem.values.expected import Expected
 from mainstem.values.filters import LogFilter
-from mainstem.values.positions import Expected, Partition, Version
+from mainstem.values.positions import Partition, Version
 from simulation.database import Database
 
 NEW = Version(0)

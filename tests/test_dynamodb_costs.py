@@ -15,7 +15,8 @@ from mainstem import ANY, EXISTS, Append, Decider, NewEvent, Store, VersionConfl
 from mainstem.dynamodb import Cost, metered
 from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.port import StoredSnapshot
-from mainstem.values.positions import Expected, Partition, Position, Version
+from mainstem.values.expected import Expected
+from mainstem.values.positions import Partition, Position, Version
 
 pytestmark = pytest.mark.usefixtures("no_time_passes")
 

@@ -29,7 +29,7 @@ from mainstem.dynamodb.client.requests import Transact
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.errors import AppendOutcomeUnknown, StoreBusy
 from mainstem.values.events import NewEvent
-from mainstem.values.positions import ANY
+from mainstem.values.expected import ANY
 from simulation.database import Database
 from thrown import thrown
 

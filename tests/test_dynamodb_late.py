@@ -16,7 +16,8 @@ from mainstem.dynamodb.client.requests import Acquire, Transact
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.port import Op, Sleep, StreamWrite
 from mainstem.values.events import AppendResult, EncodedEvent
-from mainstem.values.positions import ANY, EXISTS, Expected, Version
+from mainstem.values.expected import ANY, EXISTS, Expected
+from mainstem.values.positions import Version
 from simulation.checks import Truth, results
 from simulation.database import Database
 from simulation.history import History

@@ -17,8 +17,9 @@ from mainstem.dynamodb.client.requests import Control, Put, Query, Transact
 from mainstem.dynamodb.client.trust import TRUST_S
 from mainstem.dynamodb.items.identity import EVERY_S
 from mainstem.errors import StoreBusy, StoreDamaged, StoreNotFound, VersionConflict
+from mainstem.values.expected import ANY, Expected
 from mainstem.values.filters import LogFilter
-from mainstem.values.positions import ANY, Expected, Partition, Version
+from mainstem.values.positions import Partition, Version
 from other_tables import OtherTables
 
 BOTH: list[Sequencing] = ["transactional", "stream"]

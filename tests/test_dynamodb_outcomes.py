@@ -38,8 +38,9 @@ from mainstem.errors import (
 )
 from mainstem.port import Op, Sleep, StreamWrite
 from mainstem.values.events import AppendResult, EncodedEvent
+from mainstem.values.expected import ANY, Expected
 from mainstem.values.filters import LogFilter
-from mainstem.values.positions import ANY, Expected, Partition, Version
+from mainstem.values.positions import Partition, Version
 from simulation.database import Database
 
 BOTH: list[Sequencing] = ["transactional", "stream"]

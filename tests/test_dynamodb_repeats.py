@@ -25,7 +25,8 @@ from mainstem.dynamodb.repair.run import Progress
 from mainstem.errors import AppendOutcomeUnknown, CommitMismatch, TooLarge, VersionConflict
 from mainstem.port import ImportedEvent, Op, Sleep, StreamWrite
 from mainstem.values.events import AppendResult, EncodedEvent
-from mainstem.values.positions import ANY, EXISTS, EventId, Expected, Version
+from mainstem.values.expected import ANY, EXISTS, Expected
+from mainstem.values.positions import EventId, Version
 from repair_help import Shop
 from simulation.driver import START_US, Process
 

@@ -15,7 +15,8 @@ from mainstem.dynamodb.client import faults
 from mainstem.dynamodb.client.requests import Key
 from mainstem.dynamodb.client.trust import TRUST_S
 from mainstem.errors import AppendOutcomeUnknown, StoreBusy, StoreDamaged, VersionConflict
-from mainstem.values.positions import ANY, Expected, Partition, Version
+from mainstem.values.expected import ANY, Expected
+from mainstem.values.positions import Partition, Version
 from other_tables import OtherTables
 
 STREAMS = ("a", "b", "c", "d")

@@ -14,7 +14,6 @@ import pytest
 import mainstem
 from mainstem import AsyncStore, AsyncSubscription, Store, Subscription, aws, errors, telemetry
 from mainstem.errors import MainstemError
-from mainstem.values import positions
 from source_help import PACKAGE, modules
 
 
@@ -138,7 +137,7 @@ def test_no_error_lies_outside_of_the_tree() -> None:
 
 def example(error: type[MainstemError]) -> MainstemError:
     """One made with a value for each parameter."""
-    by_name: dict[str, object] = {"size": 9, "limit": 8, "attempts": 3, "expected": positions.ANY}
+    by_name: dict[str, object] = {"size": 9, "limit": 8, "attempts": 3, "expected": mainstem.ANY}
     if error.__init__ is MainstemError.__init__:
         return error("what happened")
     names = list(inspect.signature(error).parameters)

@@ -19,8 +19,8 @@ from mainstem.sqlite.drivers import BlockingDriver
 from mainstem.sqlite.engine import Engine
 from mainstem.sqlite.open import parse
 from mainstem.sqlite.tickets import Read
-from mainstem.verbs.append import read
 from mainstem.verbs.options import Interval
+from mainstem.verbs.read import read
 from sqlite_help import PATIENCE, new, opened, run_script, url_of
 
 

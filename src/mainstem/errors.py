@@ -49,7 +49,8 @@ from typing import TYPE_CHECKING
 from mainstem.text.printable import printable, quoted
 
 if TYPE_CHECKING:
-    from mainstem.values.positions import EventId, Expected, Position, Version
+    from mainstem.values.expected import Expected
+    from mainstem.values.positions import EventId, Position, Version
 
 
 class MainstemError(Exception):

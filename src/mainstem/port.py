@@ -14,8 +14,9 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from mainstem.codec import Codec
 from mainstem.values.events import AppendResult, EncodedEvent, RecordedEvent, StreamInfo
+from mainstem.values.expected import Expected
 from mainstem.values.filters import LogFilter
-from mainstem.values.positions import EventId, Expected, Partition, Position, Version
+from mainstem.values.positions import EventId, Partition, Position, Version
 
 Result = TypeVar("Result")
 Op: TypeAlias = Generator[Any, Any, Result]

@@ -12,7 +12,7 @@ from mainstem.dynamodb.items.log_items import columns_of, head_behind, is_emptie
 from mainstem.dynamodb.items.markers import is_marked, marker_item
 from mainstem.dynamodb.items.packing import Packed
 from mainstem.values.events import AppendResult
-from mainstem.values.positions import EXISTS
+from mainstem.values.expected import EXISTS
 from simulation.database import Database
 from simulation.history import Commit, History, LogRead, StreamRead, TimeSearch
 

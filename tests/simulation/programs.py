@@ -22,8 +22,9 @@ from mainstem.errors import (
 )
 from mainstem.port import Claim, ImportedEvent, Op, Sleep, StoredSnapshot, StreamWrite
 from mainstem.values.events import EncodedEvent
+from mainstem.values.expected import ANY, EXISTS, Expected
 from mainstem.values.filters import LogFilter
-from mainstem.values.positions import ANY, EXISTS, EventId, Expected, Partition, Position, Version
+from mainstem.values.positions import EventId, Partition, Position, Version
 from simulation.checks import RESTORED
 from simulation.driver import START_US, Broken
 from simulation.history import Commit, LogRead, Lookup, StreamRead, TimeSearch

@@ -17,7 +17,7 @@ from mainstem.dynamodb.repair.run import Progress, RepairOptions, RepairRun
 from mainstem.dynamodb.verify.findings import Verdict
 from mainstem.errors import TooLarge
 from mainstem.port import Op, StreamWrite
-from mainstem.values.positions import ANY
+from mainstem.values.expected import ANY
 from simulation.database import Database
 from simulation.driver import CALM, Process, Simulation
 from simulation.history import History

@@ -22,19 +22,17 @@ from mainstem.port import (
 )
 from mainstem.telemetry.follower import follower
 from mainstem.telemetry.observer import SILENT, Observer
+from mainstem.values.checks import check_partition
 from mainstem.values.events import Append, AppendResult, RecordedEvent, Stream, StreamInfo
+from mainstem.values.expected import Expected
 from mainstem.values.filters import LogFilter, check_stream_filter, check_stream_id
-from mainstem.values.positions import BEGINNING, END, Expected, Position, Version
+from mainstem.values.positions import BEGINNING, END, Position, Version
 from mainstem.verbs import handle as deciders
 from mainstem.verbs import subscriptions as gaps
-from mainstem.verbs.append import (
-    append_many,
-    check_partition,
-    check_read,
-    read,
-)
+from mainstem.verbs.append import append_many
 from mainstem.verbs.handle import Decider, Handled
 from mainstem.verbs.importing import restore
+from mainstem.verbs.listing import StreamListScan
 from mainstem.verbs.options import (
     DEFAULT_BATCH,
     CheckpointMode,
@@ -42,7 +40,7 @@ from mainstem.verbs.options import (
     check_subscription_name,
     checked_options,
 )
-from mainstem.verbs.read import StreamListScan, StreamScan
+from mainstem.verbs.read import StreamScan, check_read, read
 from mainstem.verbs.replay import LogScan
 from mainstem.verbs.starts import Start
 from mainstem.verbs.subscriptions import SubscriptionInfo
@@ -284,7 +282,9 @@ class AsyncStore:
 
     async def head(self, partition: int = 0) -> Position:
         """The position that the partition's next event will get: how many events it has."""
-        return await self._driver.run(self._adapter.head(check_partition(self._adapter, partition)))
+        return await self._driver.run(
+            self._adapter.head(check_partition(self.partitions, partition))
+        )
 
     async def version(self, stream_id: str) -> Version:
         """How many events the stream has; 0 where there is no such stream."""

@@ -14,7 +14,7 @@ from mainstem.cli.output import print_json, report_of, say
 from mainstem.cli.store import Place, pass_place
 from mainstem.text.printable import printable, quoted
 from mainstem.values.events import AppendResult, NewEvent
-from mainstem.values.positions import ANY, EXISTS, Expected
+from mainstem.values.expected import ANY, EXISTS, Expected
 
 
 class ExpectedVersion(click.ParamType):  # type: ignore[type-arg,unused-ignore]

@@ -16,6 +16,7 @@ from mainstem.codec.nesting import TOO_DEEP, is_too_deep
 from mainstem.codec.numbers import decode_exactly
 from mainstem.errors import EncodeError, InvalidInput
 from mainstem.text.printable import quoted
+from mainstem.values.checks import is_whole
 from mainstem.values.equality import lost
 from mainstem.values.events import EncodedEvent, NewEvent, check_event_name
 
@@ -115,7 +116,7 @@ class TypedCodec:
             )
         name = kind.__name__ if name is None else name
         check_event_name(name)
-        if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        if not is_whole(version) or version < 1:
             raise InvalidInput(f"version={quoted(version)}: give a whole number, 1 or more.")
         if name in self._by_name or kind in self._by_kind:
             raise InvalidInput(

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from mainstem.dynamodb.client.context import system_clock
 from mainstem.dynamodb.open import connect_place, parse
 from mainstem.port import Op
+from mainstem.values.checks import check_partition
 from mainstem.values.positions import Partition
-from mainstem.verbs.append import check_partition
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ class Maintenance:
     def partitions(self, only: int | None = None) -> Sequence[Partition]:
         """All partitions of the log, or only that one. Raises `InvalidInput` where there is no such."""
         if only is not None:
-            return [check_partition(self.adapter, only)]
+            return [check_partition(self.adapter.partitions, only)]
         return [Partition(number) for number in range(self.layout.partitions)]
 
     def close(self) -> None:

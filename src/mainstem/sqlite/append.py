@@ -15,7 +15,8 @@ from mainstem.sqlite.repeats import commit_at, find_commit
 from mainstem.sqlite.schema import PARTITION
 from mainstem.sqlite.values import time, whole
 from mainstem.values.events import AppendResult
-from mainstem.values.positions import EXISTS, EventId, Position, Version
+from mainstem.values.expected import is_as_expected
+from mainstem.values.positions import EventId, Position, Version
 
 _COLUMNS: Final = (
     "position",
@@ -208,11 +209,7 @@ def _earlier_result(
 
 
 def _check_expected(write: StreamWrite, version: Version) -> None:
-    if isinstance(write.expected, int):
-        as_expected = version == write.expected
-    else:
-        as_expected = version > 0 or write.expected is not EXISTS
-    if not as_expected:
+    if not is_as_expected(write.expected, version):
         raise VersionConflict(write.stream_id, write.expected, version)
 
 

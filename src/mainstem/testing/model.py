@@ -10,8 +10,9 @@ import msgspec
 from mainstem.errors import CommitMismatch, ImportConflict, VersionConflict
 from mainstem.port import ImportedEvent
 from mainstem.values.events import Append
+from mainstem.values.expected import ANY, EXISTS
 from mainstem.values.filters import LogFilter
-from mainstem.values.positions import ANY, EXISTS, EventId, Version
+from mainstem.values.positions import EventId, Version
 
 
 class Kept(NamedTuple):

@@ -19,7 +19,8 @@ from mainstem.text.printable import quoted
 
 if TYPE_CHECKING:
     from mainstem.codec import Codec
-    from mainstem.values.positions import EventId, Expected, Partition, Position, Version
+    from mainstem.values.expected import Expected
+    from mainstem.values.positions import EventId, Partition, Position, Version
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final, Literal, NewType, TypeAlias
+from typing import Final, NewType
 
 EventId = NewType("EventId", int)
 """The number of an event within its stream: 0, 1, 2 … without a hole."""
@@ -16,21 +16,6 @@ Position = NewType("Position", int)
 
 Partition = NewType("Partition", int)
 """The number of a partition of the log, from 0."""
-
-
-class ExpectedState(Enum):
-    """What an append may expect of a stream other than a version."""
-
-    ANY = "any"
-    """Append whatever the version is, and even if there is no such stream yet."""
-
-    EXISTS = "exists"
-    """Append whatever the version is, but only to a stream that has at least one event."""
-
-    def __repr__(self) -> str:
-        return f"mainstem.{self.name}"
-
-    __str__ = __repr__
 
 
 class LogEnd(Enum):
@@ -48,10 +33,5 @@ class LogEnd(Enum):
     __str__ = __repr__
 
 
-ANY: Final = ExpectedState.ANY
-EXISTS: Final = ExpectedState.EXISTS
 BEGINNING: Final = LogEnd.BEGINNING
 END: Final = LogEnd.END
-
-Expected: TypeAlias = int | Literal[ExpectedState.ANY, ExpectedState.EXISTS]
-"""A version (0: the stream must not exist yet), :data:`ANY` or :data:`EXISTS`."""

@@ -1,8 +1,4 @@
-"""The verbs of both stores, above the adapters: check, encode, hand to the adapter, put pages together.
-
-Everything here is a plain function or a generator of the adapter's requests; `Store` and
-`AsyncStore` run the same ones.
-"""
+"""Appending: check and encode everything, then hand it to the adapter as one commit."""
 
 from __future__ import annotations
 
@@ -18,19 +14,15 @@ from mainstem.values.events import (
     Append,
     AppendResult,
     EncodedEvent,
-    Stream,
     check_commit_id,
     new_commit_id,
 )
+from mainstem.values.expected import check_expected
 from mainstem.values.filters import check_stream_id
-from mainstem.values.positions import Expected, ExpectedState, Partition
 from mainstem.verbs.importing import check_encoded
 
 _CHECKED_CODECS: Final = (JsonCodec, TypedCodec)
 """These never make what can't be stored."""
-
-PAGE: Final = 1000
-"""Events that one page of a stream or of the log has at most."""
 
 
 def append_many(
@@ -103,120 +95,6 @@ def encode_commit(
             "Split it into several commits.",
         )
     return encoded
-
-
-def check_expected(expected: Expected) -> None:
-    """Raise `InvalidInput` unless it is a version, `ANY` or `EXISTS`."""
-    if isinstance(expected, ExpectedState):
-        return
-    if isinstance(expected, bool) or not isinstance(expected, int):
-        raise InvalidInput(
-            f"expected={quoted(expected)}: give the version that the stream must have (0: it must not exist "
-            "yet), mainstem.ANY or mainstem.EXISTS."
-        )
-    if expected < 0:
-        raise InvalidInput(
-            f"expected={quoted(expected)}: a version is 0 or more. For any version, expect mainstem.ANY."
-        )
-
-
-def read_page(
-    adapter: Adapter,
-    codec: Codec,
-    stream_id: str,
-    *,
-    from_version: int,
-    to_version: int | None,
-    backwards: bool,
-    max_count: int | None,
-) -> Op[tuple[Stream, tuple[int, int | None] | None]]:
-    """One page of a stream, and the range that is left behind it (None: nothing)."""
-    page = yield from adapter.read_stream(
-        stream_id,
-        codec,
-        from_version=from_version,
-        to_version=to_version,
-        backwards=backwards,
-        max_count=PAGE if max_count is None else min(PAGE, max_count),
-    )
-    left: tuple[int, int | None] | None = None
-    if page.more and (max_count is None or max_count > len(page.events)):
-        last = page.events[-1].event_id
-        left = (from_version, last) if backwards else (last + 1, to_version)
-    return Stream(stream_id, page.version, page.events), left
-
-
-def read(
-    adapter: Adapter,
-    codec: Codec,
-    stream_id: str,
-    *,
-    from_version: int = 0,
-    to_version: int | None = None,
-    backwards: bool = False,
-    max_count: int | None = None,
-) -> Op[Stream]:
-    """All of the events asked for, page after page."""
-    stream, left = yield from read_page(
-        adapter,
-        codec,
-        stream_id,
-        from_version=from_version,
-        to_version=to_version,
-        backwards=backwards,
-        max_count=max_count,
-    )
-    while left is not None:
-        from_version, to_version = left
-        page, left = yield from read_page(
-            adapter,
-            codec,
-            stream_id,
-            from_version=from_version,
-            to_version=to_version,
-            backwards=backwards,
-            max_count=None if max_count is None else max_count - len(stream.events),
-        )
-        stream.events += page.events
-        if not backwards:
-            # Going on to the end; backwards the newest event is that of the first page.
-            stream.version = page.version
-    return stream
-
-
-def check_read(
-    stream_id: str, from_version: int, to_version: int | None, max_count: int | None
-) -> None:
-    """Raise `InvalidInput` for a range that means nothing."""
-    check_stream_id(stream_id)
-    check_count("from_version", from_version)
-    check_limit("to_version", to_version)
-    check_limit("max_count", max_count)
-
-
-def check_limit(what: str, value: int | None) -> None:
-    """Raise `InvalidInput` unless it is a whole number of 0 or more, or None for no limit."""
-    if value is not None:
-        check_count(what, value)
-
-
-def check_count(what: str, value: int) -> None:
-    """Raise `InvalidInput` unless it is a whole number of 0 or more."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InvalidInput(f"{what}={quoted(value)}: give a whole number of 0 or more.")
-
-
-def check_partition(adapter: Adapter, partition: int) -> Partition:
-    """Raise `InvalidInput` unless the store has that partition."""
-    if (
-        isinstance(partition, bool)
-        or not isinstance(partition, int)
-        or not 0 <= partition < adapter.partitions
-    ):
-        raise InvalidInput(
-            f"partition={quoted(partition)}: this store has partitions 0 to {adapter.partitions - 1}."
-        )
-    return Partition(partition)
 
 
 def _encode_events(

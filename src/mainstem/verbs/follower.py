@@ -16,6 +16,7 @@ from mainstem.codec import Codec
 from mainstem.errors import InvalidInput, StoreBusy
 from mainstem.port import Adapter, Claim, Op
 from mainstem.text.printable import quoted
+from mainstem.values.checks import is_whole
 from mainstem.values.events import RecordedEvent
 from mainstem.values.filters import LogFilter
 from mainstem.values.positions import Partition, Position
@@ -191,7 +192,7 @@ class Follower:
     def _behind_batch(self, batch: Batch) -> Op[tuple[_Progress, Position]]:
         given: object = batch.next_position
         progress = self._of(batch.partition)
-        if isinstance(given, bool) or not isinstance(given, int) or given < 0:
+        if not is_whole(given) or given < 0:
             raise InvalidInput(f"next_position={quoted(given)} of the batch is not a position.")
         position = Position(given)
         if batch.events:
@@ -231,11 +232,7 @@ class Follower:
         return progress, Position(position + 1)
 
     def _of(self, partition: object) -> _Progress:
-        if (
-            isinstance(partition, bool)
-            or not isinstance(partition, int)
-            or not 0 <= partition < len(self._progress)
-        ):
+        if not is_whole(partition) or not 0 <= partition < len(self._progress):
             raise InvalidInput(
                 f"This store has no partition {quoted(partition)}; it has 0 to {len(self._progress) - 1}. "
                 "Save events and batches that this subscription has read."

@@ -28,6 +28,7 @@ from mainstem.errors import (
 )
 from mainstem.port import Adapter, Op, Sleep, StreamWrite
 from mainstem.text.printable import printable, quoted
+from mainstem.values.checks import check_number
 from mainstem.values.events import (
     Append,
     AppendResult,
@@ -37,7 +38,8 @@ from mainstem.values.events import (
     new_commit_id,
 )
 from mainstem.values.positions import EventId, Version
-from mainstem.verbs.append import encode_commit, read
+from mainstem.verbs.append import encode_commit
+from mainstem.verbs.read import read
 from mainstem.verbs.snapshots import Snapshots, drop_state, keep_state, load_state
 
 State = TypeVar("State")
@@ -170,8 +172,7 @@ def handle(
     jitter: Callable[[], float] = random.random,
 ) -> Op[Handled[State]]:
     """See `Store.handle`. ``jitter`` answers numbers from 0 to 1 that stretch the pauses."""
-    if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
-        raise InvalidInput(f"attempts={quoted(attempts)}: give a whole number, 1 or more.")
+    check_number("attempts", attempts, 1)
     if commit_id is not None:
         check_commit_id(commit_id)
     own_id = commit_id or new_commit_id()

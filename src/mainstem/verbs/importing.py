@@ -17,6 +17,7 @@ from mainstem.codec import TOO_DEEP, is_too_deep
 from mainstem.errors import EncodeError, ImportConflict, InvalidInput, TooLarge
 from mainstem.port import Adapter, ImportCounts, ImportedEvent, Limits, Op
 from mainstem.text.printable import quoted
+from mainstem.values.checks import is_whole
 from mainstem.values.equality import same
 from mainstem.values.events import (
     EncodedEvent,
@@ -59,11 +60,11 @@ def check_imported(limits: Limits, imported: ImportedEvent) -> None:
     stream_id, event_id, event, recorded_us, commit_id = imported
     check_stream_id(stream_id)
     check_commit_id(commit_id)
-    if not _is_whole(event_id) or event_id < 0:
+    if not is_whole(event_id) or event_id < 0:
         raise InvalidInput(
             f"event_id={quoted(event_id)} in stream {quoted(stream_id)}: event ids are 0, 1, 2 …"
         )
-    if not _is_whole(recorded_us) or not _FIRST_US <= recorded_us <= _LAST_US:
+    if not is_whole(recorded_us) or not _FIRST_US <= recorded_us <= _LAST_US:
         raise InvalidInput(
             f"recorded_us={quoted(recorded_us)} of event {event_id} in stream {quoted(stream_id)}: give "
             "microseconds since 1970-01-01 UTC, within the years 1 to 9999."
@@ -139,10 +140,6 @@ def _problem(text: str, check: Callable[[str], Any]) -> str | None:
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         return str(error)
     return None
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def check_due(imported: ImportedEvent, version: int) -> None:

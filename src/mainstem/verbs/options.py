@@ -8,6 +8,7 @@ from typing import Final, Literal, NamedTuple
 from mainstem.errors import InvalidInput
 from mainstem.port import Polling
 from mainstem.text.printable import quoted
+from mainstem.values.checks import check_number
 from mainstem.values.events import RecordedEvent, utf8_length
 from mainstem.values.filters import LogFilter
 from mainstem.values.positions import Partition, Position
@@ -68,9 +69,7 @@ def checked_options(options: Options, partitions: int | None = None) -> Options:
     start = checked_start(options.start, partitions)
     if options.checkpoint not in ("auto", "manual"):
         raise InvalidInput(f"checkpoint={quoted(options.checkpoint)}: give 'auto' or 'manual'.")
-    size = options.batch_size
-    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= 10_000:
-        raise InvalidInput(f"batch_size={quoted(size)}: give a whole number from 1 to 10,000.")
+    check_number("batch_size", options.batch_size, 1, 10_000)
     return options._replace(start=start)
 
 

@@ -12,10 +12,11 @@ from mainstem.codec import Codec
 from mainstem.errors import InvalidInput
 from mainstem.port import Adapter, LogPage, Op
 from mainstem.text.printable import quoted
+from mainstem.values.checks import check_count, check_limit, check_partition
 from mainstem.values.events import RecordedEvent, microseconds
 from mainstem.values.filters import LogFilter
 from mainstem.values.positions import Partition, Position
-from mainstem.verbs.append import PAGE, check_count, check_limit, check_partition
+from mainstem.verbs.read import PAGE
 from mainstem.verbs.starts import Start, checked_positions, resolve_start
 
 _AT_ONCE: Final = 8
@@ -86,7 +87,7 @@ class LogScan:
         if partition is None:
             partitions = [Partition(number) for number in range(adapter.partitions)]
         else:
-            partitions = [check_partition(adapter, partition)]
+            partitions = [check_partition(adapter.partitions, partition)]
         self._adapter = adapter
         self._codec = codec
         self._filter = log_filter

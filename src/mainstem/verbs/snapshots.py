@@ -15,6 +15,7 @@ from mainstem.codec.shape import Shape, shape_of
 from mainstem.errors import InvalidInput, StoreError
 from mainstem.port import Adapter, Op, StoredSnapshot
 from mainstem.text.printable import printable, quoted
+from mainstem.values.checks import check_number
 from mainstem.values.equality import lost
 from mainstem.values.events import utf8_length
 from mainstem.values.positions import Version
@@ -38,10 +39,7 @@ class Snapshots:
     shape: Shape = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if isinstance(self.every, bool) or not isinstance(self.every, int) or self.every < 1:
-            raise InvalidInput(
-                f"every={quoted(self.every)}: give a whole number of events, 1 or more."
-            )
+        check_number("every", self.every, 1)
         if not isinstance(self.schema, str) or not 0 < utf8_length(self.schema) <= 255:
             raise InvalidInput(
                 f"schema={quoted(self.schema)}: give text of 1 to 255 bytes of UTF-8."

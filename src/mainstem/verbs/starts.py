@@ -13,9 +13,9 @@ from typing import Final, TypeAlias
 from mainstem.errors import InvalidInput
 from mainstem.port import Adapter, Op
 from mainstem.text.printable import quoted
+from mainstem.values.checks import check_count, is_whole
 from mainstem.values.events import microseconds
 from mainstem.values.positions import BEGINNING, END, LogEnd, Partition, Position
-from mainstem.verbs.append import check_count
 
 Start: TypeAlias = LogEnd | int | datetime | Mapping[int, int]
 """`BEGINNING`, `END`, an aware datetime, a position (where there is one partition only), or a mapping
@@ -36,7 +36,7 @@ def checked_start(start: Start, partitions: int | None = None) -> Start:
         return start
     if isinstance(start, Mapping):
         return checked_positions("start", start, partitions)
-    if isinstance(start, bool) or not isinstance(start, int) or not 0 <= start < _BEYOND_ALL:
+    if not is_whole(start) or not 0 <= start < _BEYOND_ALL:
         raise InvalidInput(
             f"start={quoted(start)}: give mainstem.BEGINNING, mainstem.END, a position of 0 or more, a "
             "mapping from each partition to its position, or a datetime with a time zone."
@@ -56,7 +56,7 @@ def checked_positions(
     nothing else.
     """
     for partition, position in positions.items():
-        if isinstance(partition, bool) or not isinstance(partition, int) or partition < 0:
+        if not is_whole(partition) or partition < 0:
             raise InvalidInput(
                 f"{what}: {quoted(partition)} is not a partition. They are numbered from 0."
             )

@@ -33,7 +33,8 @@ from mainstem.errors import (
 from mainstem.port import Op, StreamWrite
 from mainstem.text.printable import quoted
 from mainstem.values.events import AppendResult
-from mainstem.values.positions import EXISTS, EventId, Expected, Position, Version
+from mainstem.values.expected import EXISTS, is_as_expected
+from mainstem.values.positions import EventId, Position, Version
 
 _log = logging.getLogger("mainstem")
 
@@ -281,7 +282,7 @@ class Appender:
         for stream_id, _, expected in writes:
             version, _ = yield from self._look_up(attempts, stream_id)
             versions[stream_id] = version
-            if conflict is None and not _is_as_expected(expected, version):
+            if conflict is None and not is_as_expected(expected, version):
                 conflict = VersionConflict(stream_id, expected, Version(version))
         return versions, conflict
 
@@ -458,9 +459,3 @@ def _entries(
 
 def _position(position: int | None) -> Position | None:
     return None if position is None else Position(position)
-
-
-def _is_as_expected(expected: Expected, version: int) -> bool:
-    if isinstance(expected, int):
-        return version == expected
-    return version > 0 or expected is not EXISTS

@@ -31,6 +31,7 @@ from mainstem.dynamodb.items.layout import LISTING, TABLE_KEY, AttributeNames, L
 from mainstem.errors import InvalidInput, StoreFormatError, StoreNotFound, StoreRejected
 from mainstem.port import Op
 from mainstem.text.printable import quoted
+from mainstem.values.checks import check_number
 
 FORMAT_VERSION: Final = 1
 MAX_PARTITIONS: Final = 1024
@@ -197,10 +198,7 @@ def check_name(name: str) -> None:
 def check_layout(layout: Layout) -> None:
     """Raise `InvalidInput` for what no tables can be made with."""
     check_name(layout.name)
-    if isinstance(layout.partitions, bool) or not 1 <= layout.partitions <= MAX_PARTITIONS:
-        raise InvalidInput(
-            f"partitions={quoted(layout.partitions)}: give a whole number from 1 to {MAX_PARTITIONS:,}."
-        )
+    check_number("partitions", layout.partitions, 1, MAX_PARTITIONS)
     names = list(layout.attributes.as_dict().values())
     for name in names:
         if not isinstance(name, str) or not 0 < len(name.encode()) <= 255:

@@ -19,7 +19,7 @@ from mainstem.testing.contract.base import (
     whole_log,
 )
 from mainstem.values.events import Append, NewEvent
-from mainstem.values.positions import ANY, EXISTS, Expected
+from mainstem.values.expected import ANY, EXISTS, Expected
 
 
 class AppendContract(Base):

@@ -11,7 +11,7 @@ from mainstem.blocking.store import Store
 from mainstem.port import Adapter, Op
 from mainstem.testing.contract.backend import Backend, MakeBackend
 from mainstem.values.events import NewEvent, RecordedEvent
-from mainstem.values.positions import ANY
+from mainstem.values.expected import ANY
 
 Answer = TypeVar("Answer")
 

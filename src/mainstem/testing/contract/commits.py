@@ -11,7 +11,7 @@ from mainstem.errors import CommitMismatch, VersionConflict
 from mainstem.testing.contract.backend import Backend
 from mainstem.testing.contract.base import Base, Unchanged, fill, new, values
 from mainstem.values.events import Append, AppendResult
-from mainstem.values.positions import ANY, EXISTS, Expected
+from mainstem.values.expected import ANY, EXISTS, Expected
 
 
 def assert_repeat(repeat: AppendResult, first: AppendResult) -> None:

@@ -25,7 +25,8 @@ from mainstem.testing.contract.base import (
 )
 from mainstem.testing.contract.restoring import imported
 from mainstem.values.events import Append, RecordedEvent
-from mainstem.values.positions import ANY, BEGINNING, END, Partition
+from mainstem.values.expected import ANY
+from mainstem.values.positions import BEGINNING, END, Partition
 
 PATIENCE = 60
 """Seconds until a wait counts as failed: far more than anything here takes."""

@@ -10,8 +10,8 @@ from mainstem.blocking.store import Store
 from mainstem.testing.contract.base import Base, fill, new
 from mainstem.testing.contract.log import NASTY_IDS, PREFIXES
 from mainstem.values.events import Append
+from mainstem.values.expected import ANY
 from mainstem.values.filters import category
-from mainstem.values.positions import ANY
 
 
 class ListingContract(Base):

@@ -24,8 +24,8 @@ from mainstem.testing.contract.base import (
     whole_log,
 )
 from mainstem.values.events import NewEvent
+from mainstem.values.expected import ANY
 from mainstem.values.filters import category
-from mainstem.values.positions import ANY
 
 NASTY_IDS = (
     "order", "order-", "order-1", "order-10", "order-1-2", "order.", "order,1", "order--1",

@@ -26,8 +26,9 @@ from mainstem.testing.contract.restoring import exported, imported
 from mainstem.testing.invariants import check_invariants
 from mainstem.testing.model import Kept, Model, Outcome
 from mainstem.values.events import Append, NewEvent, RecordedEvent
+from mainstem.values.expected import ANY, EXISTS
 from mainstem.values.filters import LogFilter
-from mainstem.values.positions import ANY, EXISTS, Position, Version
+from mainstem.values.positions import Position, Version
 
 EXAMPLES = "MAINSTEM_CONTRACT_EXAMPLES"
 """An environment variable: so many sequences, each time others. Unset: few, always the same."""

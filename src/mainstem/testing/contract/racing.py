@@ -18,7 +18,7 @@ from mainstem.testing.contract.base import Base, keys, new, values, whole_log
 from mainstem.testing.contract.following import PATIENCE
 from mainstem.testing.invariants import check_invariants
 from mainstem.values.events import Append, AppendResult
-from mainstem.values.positions import ANY
+from mainstem.values.expected import ANY
 
 Answer = TypeVar("Answer")
 

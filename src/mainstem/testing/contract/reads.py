@@ -10,7 +10,7 @@ import pytest
 from mainstem.blocking.store import Store
 from mainstem.testing.contract.base import Base, fill, keys, new, values
 from mainstem.values.events import RecordedEvent
-from mainstem.values.positions import ANY
+from mainstem.values.expected import ANY
 
 _BORDERS = (0, 1, 3, 7, 8, 2**70)
 

@@ -22,7 +22,8 @@ from mainstem.testing.contract.base import (
     whole_log,
 )
 from mainstem.values.events import Append, EncodedEvent, RecordedEvent
-from mainstem.values.positions import ANY, EventId
+from mainstem.values.expected import ANY
+from mainstem.values.positions import EventId
 
 
 def exported(event: RecordedEvent) -> ImportedEvent:

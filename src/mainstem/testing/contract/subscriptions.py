@@ -23,7 +23,8 @@ from mainstem.testing.contract.base import (
     values,
 )
 from mainstem.testing.contract.log import NASTY_IDS, HandClock
-from mainstem.values.positions import ANY, BEGINNING, END, LogEnd
+from mainstem.values.expected import ANY
+from mainstem.values.positions import BEGINNING, END, LogEnd
 from mainstem.verbs.starts import Start
 
 

@@ -14,7 +14,8 @@ from mainstem.port import ImportedEvent
 from mainstem.testing.contract.base import new
 from mainstem.testing.contract.wrong_calls import NO_STREAM_IDS, Case, call_of
 from mainstem.values.events import Append, EncodedEvent, NewEvent
-from mainstem.values.positions import ANY, EventId
+from mainstem.values.expected import ANY
+from mainstem.values.positions import EventId
 
 
 class Unknown:
