@@ -10,6 +10,7 @@ from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.log.view import Hint
 from mainstem.port import Op, StoreStatus, StreamWrite
 from mainstem.values.events import AppendResult, StreamInfo
+from mainstem.values.filters import LogFilter
 
 
 class SequencedAdapter:
@@ -39,10 +40,10 @@ class SequencedAdapter:
         return results
 
     def streams(
-        self, category: str | None, prefix: str | None, after: str | None, max_count: int
+        self, log_filter: LogFilter, after: str | None, max_count: int
     ) -> Op[list[StreamInfo]]:
         yield from self._settle()
-        found = yield from self._inner.streams(category, prefix, after, max_count)
+        found = yield from self._inner.streams(log_filter, after, max_count)
         return found
 
     def status(self) -> Op[StoreStatus]:

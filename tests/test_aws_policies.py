@@ -258,7 +258,7 @@ def whatever_a_service_does(adapter: DynamoAdapter, name: str) -> Iterator[Op[An
         max_count=500,
     )
     yield adapter.version(f"order-{name}0")
-    yield adapter.streams(None, None, None, 100)
+    yield adapter.streams(LogFilter(), None, 100)
     yield adapter.status()
     for partition in (Partition(0), Partition(1)):
         yield adapter.head(partition)

@@ -20,6 +20,7 @@ from mainstem.dynamodb.log.view import Hint
 from mainstem.dynamodb.repair.run import Progress
 from mainstem.dynamodb.verify.findings import Findings, Verdict
 from mainstem.errors import StoreDamaged
+from mainstem.values.filters import LogFilter
 from repair_help import Shop
 from simulation.verifying import full_check, quick_check
 
@@ -246,7 +247,7 @@ def test_a_stream_that_a_stray_cursor_was_in_the_way_of_can_be_begun(shop: Shop)
     repaired(shop)
     shop.run(shop.appending(shop.adapter("transactional"), "ghost", 0, 1, "first"))
     shop.database.now += 5.0
-    listed = shop.run(shop.adapter().streams(None, None, None, 100))
+    listed = shop.run(shop.adapter().streams(LogFilter(), None, 100))
     assert ("ghost", 1) in [(info.stream_id, info.version) for info in listed]
     is_sound(shop)
 

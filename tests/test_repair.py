@@ -14,6 +14,7 @@ from mainstem.dynamodb.client.requests import BatchGet, Put, PutNew, Scan
 from mainstem.dynamodb.repair.run import Progress, RepairOptions, RepairRun
 from mainstem.errors import InvalidInput, StoreBusy
 from mainstem.port import Op, Sleep
+from mainstem.values.filters import LogFilter
 from repair_help import Shop
 from simulation.driver import CALM, Process, Weather
 
@@ -42,7 +43,7 @@ def test_events_that_were_never_sequenced_are_in_the_log_afterwards(shop: Shop) 
 def test_the_streams_are_listed_afterwards(shop: Shop) -> None:
     shop.repaired()
     shop.database.now += 2  # the index lags
-    listed = shop.run(shop.adapter().streams(None, None, None, 100))
+    listed = shop.run(shop.adapter().streams(LogFilter(), None, 100))
     assert {info.stream_id: info.version for info in listed} == {f"order-{n}": 3 for n in range(20)}
 
 

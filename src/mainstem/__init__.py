@@ -38,8 +38,8 @@ from mainstem.errors import (
 from mainstem.port import StoredCheckpoint, StoreStatus, Worker
 from mainstem.values.events import Append, AppendResult, NewEvent, RecordedEvent, Stream, StreamInfo
 from mainstem.values.expected import ANY, EXISTS, Expected
-from mainstem.values.filters import category
 from mainstem.values.positions import BEGINNING, END, EventId, Partition, Position, Version
+from mainstem.values.stream_ids import category
 from mainstem.verbs.handle import Decider, Handled
 from mainstem.verbs.options import Batch, ReaderStatus
 from mainstem.verbs.snapshots import Snapshots

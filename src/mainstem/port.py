@@ -264,10 +264,10 @@ class Adapter(Protocol):
     def version(self, stream_id: str) -> Op[Version]: ...
 
     def streams(
-        self, category: str | None, prefix: str | None, after: str | None, max_count: int
+        self, log_filter: LogFilter, after: str | None, max_count: int
     ) -> Op[list[StreamInfo]]:
-        """Streams behind ``after`` in an order of the adapter's that does not change; fewer than
-        ``max_count`` only at the end.
+        """Streams that the filter lets through (it has no names), behind ``after``, in an order of the
+        adapter's that does not change; fewer than ``max_count`` only at the end.
         """
         ...
 

@@ -56,7 +56,7 @@ MUTANTS = (
         "fence first",
         [
             Edit(
-                "checkpoints",
+                "dynamodb.checkpoints",
                 'attributes=("Fence",),',
                 'attributes=("Fence",), consistent=False,',
             )
@@ -67,7 +67,7 @@ MUTANTS = (
         "fence first",
         [
             Edit(
-                "checkpoints",
+                "dynamodb.checkpoints",
                 '"SavedAt": saved_us,\n                },\n                add={"Fence": 1},',
                 '"SavedAt": saved_us,\n                },\n                add={},',
             )

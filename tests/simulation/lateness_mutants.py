@@ -8,7 +8,7 @@ SCENARIO = "simulation.lateness"
 
 
 def _mutant(name: str, old: str, new: str) -> Mutant:
-    return Mutant(name, "lateness", [Edit("lateness", old, new)])
+    return Mutant(name, "lateness", [Edit("dynamodb.changes.lateness", old, new)])
 
 
 MUTANTS = (

@@ -10,11 +10,15 @@ MUTANTS = (
         "S1",
         [
             Edit(
-                "commits",
+                "dynamodb.append.commits",
                 "items.item(entry, positions[number]), Absent())",
                 "items.item(entry, positions[number]))",
             ),
-            Edit("commits", 'Equals("Count", before) if before else AtMost("Count", 0)', "None"),
+            Edit(
+                "dynamodb.append.commits",
+                'Equals("Count", before) if before else AtMost("Count", 0)',
+                "None",
+            ),
         ],
     ),
     Mutant(
@@ -22,13 +26,17 @@ MUTANTS = (
         "S1",
         [
             Edit(
-                "append",
+                "dynamodb.append.appender",
                 "            if known is None or (isinstance(expected, int) and known.version < expected):\n",
                 "            if isinstance(expected, int):\n"
                 "                known = Known(expected, self._context.trust.now())\n"
                 "            elif known is None:\n",
             ),
-            Edit("commits", 'Equals("Count", before) if before else AtMost("Count", 0)', "None"),
+            Edit(
+                "dynamodb.append.commits",
+                'Equals("Count", before) if before else AtMost("Count", 0)',
+                "None",
+            ),
         ],
     ),
     Mutant(
@@ -36,7 +44,7 @@ MUTANTS = (
         "S1",
         [
             Edit(
-                "streams",
+                "dynamodb.streams.stream_end",
                 "self._write_new(attempts, items[:-1])",
                 "self._write_new(attempts, items[::-1])",
             ),
@@ -46,9 +54,13 @@ MUTANTS = (
         "a commit that a dead writer left half written is taken for whole",
         "S1",
         [
-            Edit("streams", "            if whole is None:\n", "            if False:\n"),
             Edit(
-                "read_stream",
+                "dynamodb.streams.stream_end",
+                "            if whole is None:\n",
+                "            if False:\n",
+            ),
+            Edit(
+                "dynamodb.streams.reading",
                 "if self._context.clock() - before.recorded_us < _LEFT_TO_ITS_WRITER:",
                 "if True:",
             ),
@@ -57,19 +69,31 @@ MUTANTS = (
     Mutant(
         "only what is missing behind the last item is rolled forward",
         "S1",
-        [Edit("streams", "if event.event_id not in there", "if event.event_id > placed.event_id")],
+        [
+            Edit(
+                "dynamodb.streams.stream_end",
+                "if event.event_id not in there",
+                "if event.event_id > placed.event_id",
+            )
+        ],
     ),
     Mutant(
         "a lost reply is taken for a refusal",
         "S2",
-        [Edit("append", "                if not commit.in_air:\n", "                if True:\n")],
+        [
+            Edit(
+                "dynamodb.append.appender",
+                "                if not commit.in_air:\n",
+                "                if True:\n",
+            )
+        ],
     ),
     Mutant(
         "only where it was busy may a lost reply have been carried out",
         "S2",
         [
             Edit(
-                "append",
+                "dynamodb.append.appender",
                 "                if not commit.in_air:\n",
                 "                if not commit.in_air or type(error).__name__ != 'StoreBusy':\n",
             )
@@ -79,8 +103,8 @@ MUTANTS = (
         "a try that met a mistake in the code was not sent",
         "S2",
         [
-            Edit("attempts", "self.lost_replies += 1  # nobody", "pass  # nobody"),
-            Edit("turns", "if is_told and attempts", "if attempts"),
+            Edit("dynamodb.client.attempts", "self.lost_replies += 1  # nobody", "pass  # nobody"),
+            Edit("dynamodb.append.with_log", "if is_told and attempts", "if attempts"),
         ],
     ),
     Mutant(
@@ -88,7 +112,7 @@ MUTANTS = (
         "S2",
         [
             Edit(
-                "append",
+                "dynamodb.append.appender",
                 "            placed = yield from self._in_the_way(attempts, stream_id, version, refusal)\n",
                 "            placed = None\n"
                 "            if refusal.event is not None:\n"
@@ -101,14 +125,18 @@ MUTANTS = (
     Mutant(
         "the event that is in the way is not compared with the commit's own",
         "S2",
-        [Edit("append", "if is_first_of(placed, commit.commit_id):", "if False:")],
+        [
+            Edit(
+                "dynamodb.append.appender", "if is_first_of(placed, commit.commit_id):", "if False:"
+            )
+        ],
     ),
     Mutant(
         "a repeated commit with ANY is not searched for",
         "S2",
         [
             Edit(
-                "append",
+                "dynamodb.append.appender",
                 "if commit.may_be_there and (anywhere - guarded or conflict is not None):",
                 "if False:",
             )
@@ -119,7 +147,7 @@ MUTANTS = (
         "S2",
         [
             Edit(
-                "append",
+                "dynamodb.append.appender",
                 "        while True:\n            relies_on: list",
                 "        searched = commit.may_repeat and anywhere - guarded\n"
                 "        if searched:\n"
@@ -129,7 +157,7 @@ MUTANTS = (
                 "        while True:\n            relies_on: list",
             ),
             Edit(
-                "append",
+                "dynamodb.append.appender",
                 "if commit.may_be_there and (anywhere - guarded or conflict is not None):",
                 "if commit.may_repeat and not searched and conflict is not None:",
             ),
@@ -140,7 +168,7 @@ MUTANTS = (
         "S2",
         [
             Edit(
-                "turns",
+                "dynamodb.append.with_log",
                 "markers=[marker for pending in group for marker in pending.markers],",
                 "markers=[],",
             )
@@ -151,7 +179,7 @@ MUTANTS = (
         "S2",
         [
             Edit(
-                "puts",
+                "dynamodb.append.without_log",
                 "        puts = (*events, *(put for _, put in pending.markers))\n",
                 "        pending.markers = ()\n        puts = tuple(events)\n",
             )
@@ -162,7 +190,7 @@ MUTANTS = (
         "S2",
         [
             Edit(
-                "turns",
+                "dynamodb.append.with_log",
                 "                answer = yield from attempts.call(\n"
                 "                    Transact(planned.actions, token), "
                 "partial(self._holds, relied_on, looked)\n"
@@ -174,13 +202,13 @@ MUTANTS = (
                 "                    yield from attempts.call(put)\n",
             ),
             Edit(
-                "pending",
+                "dynamodb.append.pending",
                 "zip(planned.actions, answer.reasons, strict=True)\n"
                 "            if action.condition is not None\n",
                 "zip(planned.actions, answer.reasons)\n            if action.condition is not None\n",
             ),
             Edit(
-                "pending",
+                "dynamodb.append.pending",
                 "enumerate(zip(planned.actions, answer.reasons, strict=True)):",
                 "enumerate(zip(planned.actions, answer.reasons)):",
             ),
@@ -189,14 +217,14 @@ MUTANTS = (
     Mutant(
         "a marker is put whether or not there is one, and not looked for",
         "S2",
-        [Edit("commits", "Absent() if stream_id in guarded else None", "None")],
+        [Edit("dynamodb.append.commits", "Absent() if stream_id in guarded else None", "None")],
     ),
     Mutant(
         "a marker is read eventually consistently",
         "S2",
         [
             Edit(
-                "repeats",
+                "dynamodb.append.repeats",
                 "Get(self._layout.log, marker_key(stream_id, commit_id))",
                 "Get(self._layout.log, marker_key(stream_id, commit_id), consistent=False)",
             )
@@ -207,7 +235,7 @@ MUTANTS = (
         "restore",
         [
             Edit(
-                "repeats",
+                "dynamodb.append.repeats",
                 "        return (yield from self.at(attempts, stream_id, first, commit_id))\n",
                 "        yield from ()\n"
                 "        told = Placed(first, commit_id, first, first, None, 0)\n"
@@ -218,24 +246,36 @@ MUTANTS = (
     Mutant(
         "a marker that is in the way is not replaced",
         "errors",
-        [Edit("append", "guarded = frozenset()  # the", "pass  # the")],
+        [Edit("dynamodb.append.appender", "guarded = frozenset()  # the", "pass  # the")],
     ),
     Mutant(
         "the version is that of the last item, not that of its commit",
         "S2",
-        [Edit("event_items", "return self.commit_last + 1", "return self.event_id + 1")],
+        [
+            Edit(
+                "dynamodb.items.event_items",
+                "return self.commit_last + 1",
+                "return self.event_id + 1",
+            )
+        ],
     ),
     Mutant(
         "half a commit of several streams is taken for another commit",
         "errors",
-        [Edit("append", "if len(found) in (0, len(writes)) or not left:", "if True:")],
+        [
+            Edit(
+                "dynamodb.append.appender",
+                "if len(found) in (0, len(writes)) or not left:",
+                "if True:",
+            )
+        ],
     ),
     Mutant(
         "the head moves before the answer has come",
         "L1",
         [
             Edit(
-                "turns",
+                "dynamodb.append.with_log",
                 "replies_lost = attempts.lost_replies",
                 "replies_lost = attempts.lost_replies\n"
                 "            self._written(group, planned, attempts.sent)\n"
@@ -247,14 +287,20 @@ MUTANTS = (
     Mutant(
         "a batch is put whether or not its position is taken",
         "L2",
-        [Edit("commits", "Put(layout.log, batch, Absent())", "Put(layout.log, batch)")],
+        [
+            Edit(
+                "dynamodb.append.commits",
+                "Put(layout.log, batch, Absent())",
+                "Put(layout.log, batch)",
+            )
+        ],
     ),
     Mutant(
         "the log is written before the events, not with them",
         "L3",
         [
             Edit(
-                "turns",
+                "dynamodb.append.with_log",
                 "                answer = yield from attempts.call(\n"
                 "                    Transact(planned.actions, token), "
                 "partial(self._holds, relied_on, looked)\n"
@@ -272,7 +318,7 @@ MUTANTS = (
         "L3",
         [
             Edit(
-                "commits",
+                "dynamodb.append.commits",
                 "actions.append(Put(layout.log, cursor, condition))",
                 "actions += [Put(layout.log, cursor, None)] if positions[number] % 2 else []",
             )
@@ -283,7 +329,7 @@ MUTANTS = (
         "R1",
         [
             Edit(
-                "read_log",
+                "dynamodb.log.reading",
                 'if int(item["sk"]) != position:',
                 "if False:",
             )
@@ -294,24 +340,24 @@ MUTANTS = (
         "R1",
         [
             Edit(
-                "read_log",
+                "dynamodb.log.reading",
                 "consistent = not more and position >= lowest",
                 "consistent = False",
             ),
-            Edit("read_log", "if not page.items and consistent:", "if not page.items:"),
+            Edit("dynamodb.log.reading", "if not page.items and consistent:", "if not page.items:"),
         ],
     ),
     Mutant(
         "a stream's page is taken as it comes",
         "R1",
-        [Edit("read_stream", "if _is_range(found, lowest, highest):", "if True:")],
+        [Edit("dynamodb.streams.reading", "if _is_range(found, lowest, highest):", "if True:")],
     ),
     Mutant(
         "a stream is read eventually consistently",
         "R1",
         [
             Edit(
-                "read_stream",
+                "dynamodb.streams.reading",
                 "last=None if to_version is None else end - 1,",
                 "last=None if to_version is None else end - 1, consistent=False,",
             )
@@ -320,14 +366,14 @@ MUTANTS = (
     Mutant(
         "keys that DynamoDB left unprocessed are not asked for again",
         "L3",
-        [Edit("attempts", "left += got.unprocessed", "pass")],
+        [Edit("dynamodb.client.attempts", "left += got.unprocessed", "pass")],
     ),
     Mutant(
         "a stream's next id is not held against its cursor",
         "L3",
         [
             Edit(
-                "sequencer",
+                "dynamodb.log.sequencer",
                 "counts = yield from self._cursors.counts(attempts, unknown)",
                 "counts = dict.fromkeys(unknown, 0)\n            yield from ()",
             )
@@ -336,14 +382,20 @@ MUTANTS = (
     Mutant(
         "the cursor is read eventually consistently",
         "L3",
-        [Edit("cursors", 'attributes=("Count",))', 'attributes=("Count",), consistent=False)')],
+        [
+            Edit(
+                "dynamodb.log.cursors",
+                'attributes=("Count",))',
+                'attributes=("Count",), consistent=False)',
+            )
+        ],
     ),
     Mutant(
         "what is settled is marked before the cursors are raised",
         "L3",
         [
             Edit(
-                "sequencer",
+                "dynamodb.log.sequencer",
                 "        yield from self._cursors.advance(attempts, view.due, view.asked)\n"
                 "        yield from self._cursors.mark_settled(attempts, partition, view.head, view.asked)\n",
                 "        yield from self._cursors.mark_settled(attempts, partition, view.head, view.asked)\n"
@@ -354,20 +406,20 @@ MUTANTS = (
     Mutant(
         "cursors are raised whatever they are",
         "L3",
-        [Edit("cursors", 'condition=AtMost("Count", due.events - 1),', "")],
+        [Edit("dynamodb.log.cursors", 'condition=AtMost("Count", due.events - 1),', "")],
     ),
     Mutant(
         "a new cursor is put over one that is there",
         "L3",
         [
             Edit(
-                "cursors",
+                "dynamodb.log.cursors",
                 "codes = yield from attempts.call_unbroken(PutNew(self._layout.log, items), asked)",
                 "codes = [None] * len(items)\n"
                 "            for item in items:\n"
                 "                yield from attempts.call(Put(self._layout.log, item))",
             ),
-            Edit("cursors", "    PutNew,\n", "    Put,\n    PutNew,\n"),
+            Edit("dynamodb.log.cursors", "    PutNew,\n", "    Put,\n    PutNew,\n"),
         ],
     ),
     Mutant(
@@ -375,7 +427,7 @@ MUTANTS = (
         "L2",
         [
             Edit(
-                "sequencer",
+                "dynamodb.log.sequencer",
                 "Put(self._layout.log, batch, Absent()) for",
                 "Put(self._layout.log, batch) for",
             )
@@ -386,7 +438,7 @@ MUTANTS = (
         "L3",
         [
             Edit(
-                "sequencer",
+                "dynamodb.log.sequencer",
                 "        request: Put | Transact = puts[0]\n",
                 "        view.add([(e.event.stream_id, e.event.event_id) for e in entries], view.head, "
                 "sequenced=True)\n        request: Put | Transact = puts[0]\n",
@@ -398,7 +450,7 @@ MUTANTS = (
         "L3",
         [
             Edit(
-                "view",
+                "dynamodb.log.view",
                 "        while (first := self._entries.get(due)) is not None:",
                 "        due = min(self._entries, default=due)\n"
                 "        while (first := self._entries.get(due)) is not None:",
@@ -409,8 +461,12 @@ MUTANTS = (
         "half a commit is sequenced",
         "S2",
         [
-            Edit("view", "if len(whole) < len(commit):", "if not whole:"),
-            Edit("view", "due = first.commit_last + 1", "due = whole[-1].event.event_id + 1"),
+            Edit("dynamodb.log.view", "if len(whole) < len(commit):", "if not whole:"),
+            Edit(
+                "dynamodb.log.view",
+                "due = first.commit_last + 1",
+                "due = whole[-1].event.event_id + 1",
+            ),
         ],
     ),
     Mutant(
@@ -418,7 +474,7 @@ MUTANTS = (
         "S2",
         [
             Edit(
-                "sequencer",
+                "dynamodb.log.sequencer",
                 "        refused = yield from attempts.call(\n"
                 "            request, lambda: self._is_trusted(view) and attempts.still_holds(told)\n"
                 "        )\n",
@@ -432,14 +488,14 @@ MUTANTS = (
     Mutant(
         "an emptied batch does not send its sequencer back to what is settled",
         "errors",
-        [Edit("sequencer", "None if is_emptied(batch) else list(", "list(")],
+        [Edit("dynamodb.log.sequencer", "None if is_emptied(batch) else list(", "list(")],
     ),
     Mutant(
         "what is not settled is copied into segments",
         "L2",
         [
             Edit(
-                "segments",
+                "dynamodb.log.segments",
                 "        settled = marks.settled.position\n",
                 "        settled = marks.settled.position\n"
                 "        newest = yield from attempts.call(Query(self._layout.log, "
@@ -453,7 +509,7 @@ MUTANTS = (
         "L2",
         [
             Edit(
-                "segments",
+                "dynamodb.log.segments",
                 "Put(self._layout.log, segment, Absent())",
                 "Put(self._layout.log, segment)",
             )
@@ -464,7 +520,7 @@ MUTANTS = (
         "L2",
         [
             Edit(
-                "segments",
+                "dynamodb.log.segments",
                 "        segmented = yield from self._end_of_segments("
                 "attempts, partition, marks.segmented)\n",
                 "        segmented = marks.settled.position\n",
@@ -476,7 +532,7 @@ MUTANTS = (
         "errors",
         [
             Edit(
-                "append",
+                "dynamodb.append.appender",
                 "if refusal.in_log < versions[stream_id]:",
                 "if False:",
             )
@@ -487,7 +543,7 @@ MUTANTS = (
         "L4",
         [
             Edit(
-                "repair",
+                "dynamodb.repair.scanning",
                 "Scan(self._layout.events, segment, segments, after, limit)",
                 "Scan(self._layout.events, segment, segments, after, limit, None, False)",
             )
@@ -496,19 +552,25 @@ MUTANTS = (
     Mutant(
         "a checkpoint of the change stream passes records that are not in the log",
         "L4",
-        [Edit("inbox", "while batches and not batches[0][1]:", "while batches:")],
+        [Edit("dynamodb.changes.inbox", "while batches and not batches[0][1]:", "while batches:")],
     ),
     Mutant(
         "what the change stream has lost is not made up for",
         "L4",
-        [Edit("worker", "if not (self._changes.leads and self._changes.lost):", "if True:")],
+        [
+            Edit(
+                "dynamodb.changes.worker",
+                "if not (self._changes.leads and self._changes.lost):",
+                "if True:",
+            )
+        ],
     ),
     Mutant(
         "a shard that nobody has read for longer than its records are kept has lost none",
         "L4",
         [
             Edit(
-                "change_stream",
+                "dynamodb.changes.change_stream",
                 "held.is_new and unread_s > self._pace.retention_seconds",
                 "False",
             )
@@ -519,12 +581,12 @@ MUTANTS = (
         "S1",
         [
             Edit(
-                "repair",
+                "dynamodb.repair.scanning",
                 "yield from self._streams.roll_forward(attempts, stream_id, some)",
                 "pass",
             ),
             Edit(
-                "read_stream",
+                "dynamodb.streams.reading",
                 "if self._context.clock() - before.recorded_us < _LEFT_TO_ITS_WRITER:",
                 "if True:",
             ),
@@ -533,14 +595,14 @@ MUTANTS = (
     Mutant(
         "a checkpoint is saved whoever has claimed it since",
         "fence",
-        [Edit("checkpoints", 'condition=Equals("Fence", held.fence),', "")],
+        [Edit("dynamodb.checkpoints", 'condition=Equals("Fence", held.fence),', "")],
     ),
     Mutant(
         "a claim leaves the fencing number as it is",
         "fence",
         [
             Edit(
-                "checkpoints",
+                "dynamodb.checkpoints",
                 'set=listed(CHECKPOINT_LISTING, subscription),\n                add={"Fence": 1},',
                 'set=listed(CHECKPOINT_LISTING, subscription),\n                add={"Fence": 0},',
             )
@@ -549,29 +611,41 @@ MUTANTS = (
     Mutant(
         "a verification never says that the log is behind",
         "verify",
-        [Edit("full_check", "self._findings.behind(stream_id, in_log, reach - 1)", "pass")],
+        [
+            Edit(
+                "dynamodb.verify.full",
+                "self._findings.behind(stream_id, in_log, reach - 1)",
+                "pass",
+            )
+        ],
     ),
     Mutant(
         "a verification says of every stream that differs that the log is behind",
         "verify",
-        [Edit("full_check", "if in_log < reach:", "if True:")],
+        [Edit("dynamodb.verify.full", "if in_log < reach:", "if True:")],
     ),
     Mutant(
         "a verification does not look again",
         "verify",
-        [Edit("paced", "        if left <= 0:\n", "        if True:\n")],
+        [Edit("dynamodb.client.paced", "        if left <= 0:\n", "        if True:\n")],
     ),
     Mutant(
         "a quick verification never says that the log is behind",
         "verify",
-        [Edit("quick_check", "self._findings.behind(stream_id, in_log, target - 1)", "pass")],
+        [
+            Edit(
+                "dynamodb.verify.quick",
+                "self._findings.behind(stream_id, in_log, target - 1)",
+                "pass",
+            )
+        ],
     ),
     Mutant(
         "a repair believes what items say of their positions",
         "restore",
         [
             Edit(
-                "repair",
+                "dynamodb.repair.scanning",
                 "if rebuilt is None or rebuilt.places.holds(\n"
                 "                        partition, position, stream_id, event_id\n"
                 "                    ):",
@@ -582,14 +656,14 @@ MUTANTS = (
     Mutant(
         "a repair leaves cursors that are ahead of the log",
         "restore",
-        [Edit("rebuild", "lowered += yield from self._lower(stream)", "pass")],
+        [Edit("dynamodb.repair.rebuild", "lowered += yield from self._lower(stream)", "pass")],
     ),
     Mutant(
         "a repair believes the marks",
         "restore",
         [
             Edit(
-                "rebuild",
+                "dynamodb.repair.rebuild",
                 "if max(segmented, reclaimed) <= copied and settled.position <= end:",
                 "if True:",
             )
@@ -598,14 +672,20 @@ MUTANTS = (
     Mutant(
         "a repair puts nothing back that only the log has",
         "restore",
-        [Edit("repair_run", "done = yield from putting.run(partition, portion)", "continue")],
+        [
+            Edit(
+                "dynamodb.repair.run",
+                "done = yield from putting.run(partition, portion)",
+                "continue",
+            )
+        ],
     ),
     Mutant(
         "a repair puts no markers",
         "restore",
         [
             Edit(
-                "repair",
+                "dynamodb.repair.scanning",
                 "markers = yield from rebuilt.markers.put(attempts, found.placed)",
                 "pass",
             )
@@ -616,7 +696,7 @@ MUTANTS = (
         "S2",
         [
             Edit(
-                "restore",
+                "dynamodb.append.importing",
                 "yield from self._put_markers(piece)",
                 "pass",
             )
@@ -627,7 +707,7 @@ MUTANTS = (
         "S2",
         [
             Edit(
-                "restore",
+                "dynamodb.append.importing",
                 "                yield from self._put_markers(piece)\n"
                 "                yield from self._turns.settle(Attempts(self._context), pending)\n",
                 "                yield from self._turns.settle(Attempts(self._context), pending)\n"
@@ -640,7 +720,7 @@ MUTANTS = (
         "restore",
         [
             Edit(
-                "put_back",
+                "dynamodb.repair.put_back",
                 "marked += yield from self._markers.put(self._paced.attempts(), placed)",
                 "pass",
             )
@@ -651,7 +731,7 @@ MUTANTS = (
         "restore",
         [
             Edit(
-                "repair",
+                "dynamodb.repair.scanning",
                 "        if rebuilt is not None and found.places:\n",
                 "        if False:\n",
             )
@@ -662,7 +742,7 @@ MUTANTS = (
         "L3",
         [
             Edit(
-                "sequencer",
+                "dynamodb.log.sequencer",
                 "view.settled_by_others(marks_in(got.item).settled.position)",
                 "view.settled_by_others(int((got.item or {}).get('Settling', 0)))",
             )

@@ -13,13 +13,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-_PACKAGE = "mainstem.dynamodb"
-_OURS = (f"{_PACKAGE}.", "mainstem.aws.", "simulation.", "aws_help.", "repair_help.")
+_OURS = ("mainstem.dynamodb.", "mainstem.aws.", "simulation.", "aws_help.", "repair_help.")
 
 
 class Edit(NamedTuple):
     module: str
-    """Of ``mainstem.dynamodb``, or ``aws.`` something."""
+    """Behind ``mainstem.``."""
     old: str
     """Stands in the module exactly once."""
     new: str
@@ -88,8 +87,7 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
     def __init__(self, mutant: Mutant) -> None:
         self.left: dict[str, list[Edit]] = {}
         for edit in mutant.edits:
-            package = "mainstem" if "." in edit.module else _PACKAGE
-            self.left.setdefault(f"{package}.{edit.module}", []).append(edit)
+            self.left.setdefault(f"mainstem.{edit.module}", []).append(edit)
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None

@@ -294,7 +294,7 @@ class Programs:
         history.expect("R1", known <= head, f"head of p{partition} is {head}, and was {known}")
         history.heads[partition] = max(known, head, history.heads[partition])
         category = self._random.choice((None, "a"))
-        infos = yield from self._adapter.streams(category, None, None, 100)
+        infos = yield from self._adapter.streams(LogFilter.of(category=category), None, 100)
         for stream_id, version in infos:
             there = 0 < version <= self._world.actual_version(stream_id)
             history.expect("L3", there, f"listed: {stream_id} at {version}")

@@ -256,7 +256,7 @@ class World:
                 version += len(page.events)
                 if not page.more:
                     break
-        listed = yield from adapter.streams(None, None, None, 1000)
+        listed = yield from adapter.streams(LogFilter(), None, 1000)
         found = {info.stream_id: int(info.version) for info in listed}
         there = {stream_id: truth.version(stream_id) for stream_id in truth.streams}
         self.history.expect("L3", found == there, f"listed {found}; there are {there}")

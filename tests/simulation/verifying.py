@@ -12,6 +12,7 @@ from mainstem.dynamodb.verify.findings import Findings
 from mainstem.dynamodb.verify.full import FullCheck
 from mainstem.dynamodb.verify.quick import QuickCheck
 from mainstem.port import Op
+from mainstem.values.filters import LogFilter
 
 GRACE_SECONDS = 5.0
 
@@ -49,7 +50,7 @@ def quick_check(layout: Layout, context: Context, grace_s: float = GRACE_SECONDS
         yield from check.read_window(partition)
     yield from check.count_items()
     others = yield from check.unlisted()
-    names = yield from listing.names(layout, Attempts(context), None, None, None, 10_000)
+    names = yield from listing.names(layout, Attempts(context), LogFilter(), None, 10_000)
     listed = yield from check.with_cursors(names)
     unlisted = [info for info in others if info.stream_id not in names]
     yield from check.look_at([*listed, *unlisted])

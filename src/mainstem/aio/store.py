@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 from weakref import ref
 
 from mainstem.aio.read_ahead import AsyncReadAhead
@@ -25,8 +25,9 @@ from mainstem.telemetry.observer import SILENT, Observer
 from mainstem.values.checks import check_partition
 from mainstem.values.events import Append, AppendResult, RecordedEvent, Stream, StreamInfo
 from mainstem.values.expected import Expected
-from mainstem.values.filters import LogFilter, check_stream_filter, check_stream_id
+from mainstem.values.filters import Filters, LogFilter, StreamFilters
 from mainstem.values.positions import BEGINNING, END, Position, Version
+from mainstem.values.stream_ids import check_stream_id
 from mainstem.verbs import handle as deciders
 from mainstem.verbs import subscriptions as gaps
 from mainstem.verbs.append import append_many
@@ -225,11 +226,9 @@ class AsyncStore:
         from_time: datetime | None = None,
         to_position: int | Mapping[int, int] | None = None,
         partition: int | None = None,
-        category: str | None = None,
-        prefix: str | None = None,
-        names: str | Collection[str] | None = None,
         max_count: int | None = None,
         parallel: bool = False,
+        **filters: Unpack[Filters],
     ) -> AsyncGenerator[RecordedEvent]:
         """Every event of every stream, in the order of the log, up to its end.
 
@@ -248,7 +247,7 @@ class AsyncStore:
         scan = LogScan(
             self._adapter,
             self._codec,
-            LogFilter.of(category, prefix, names),
+            LogFilter.of(**filters),
             from_position=from_position,
             from_time=from_time,
             to_position=to_position,
@@ -265,20 +264,19 @@ class AsyncStore:
     def streams(
         self,
         *,
-        category: str | None = None,
-        prefix: str | None = None,
         after: str | None = None,
         max_count: int | None = None,
+        **filters: Unpack[StreamFilters],
     ) -> AsyncGenerator[StreamInfo]:
         """The store's streams with their versions, in an order that stays the same.
 
         To go on later, give the last stream id seen as ``after``. A stream born meanwhile may come
         before it: to lose nothing, follow the log instead.
         """
-        check_stream_filter(category, prefix)
+        log_filter = LogFilter.of(**filters)
         if after is not None:
             check_stream_id(after)
-        return self._iterate(StreamListScan(self._adapter, category, prefix, after, max_count))
+        return self._iterate(StreamListScan(self._adapter, log_filter, after, max_count))
 
     async def head(self, partition: int = 0) -> Position:
         """The position that the partition's next event will get: how many events it has."""
@@ -302,12 +300,10 @@ class AsyncStore:
         name: str,
         *,
         start: Start = BEGINNING,
-        category: str | None = None,
-        prefix: str | None = None,
-        names: str | Collection[str] | None = None,
         checkpoint: CheckpointMode = "auto",
         batch_size: int = DEFAULT_BATCH,
         live: bool = True,
+        **filters: Unpack[Filters],
     ) -> AsyncSubscription:
         """Follow the log under a name that remembers how far it got.
 
@@ -319,27 +315,23 @@ class AsyncStore:
         """
         check_subscription_name(name)
         return self._subscribe(
-            Options(
-                name, start, LogFilter.of(category, prefix, names), checkpoint, batch_size, live
-            )
+            Options(name, start, LogFilter.of(**filters), checkpoint, batch_size, live)
         )
 
     def follow(
         self,
         *,
         start: Start = END,
-        category: str | None = None,
-        prefix: str | None = None,
-        names: str | Collection[str] | None = None,
         batch_size: int = DEFAULT_BATCH,
         live: bool = True,
+        **filters: Unpack[Filters],
     ) -> AsyncSubscription:
         """As `subscribe`, without a name: nothing is remembered, and any number may follow.
 
         By default from the end, for those who only want what happens from now on.
         """
         return self._subscribe(
-            Options(None, start, LogFilter.of(category, prefix, names), "manual", batch_size, live)
+            Options(None, start, LogFilter.of(**filters), "manual", batch_size, live)
         )
 
     async def checkpoints(self, name: str | None = None) -> list[StoredCheckpoint]:

@@ -7,7 +7,7 @@ so that importing needs no AWS. What is left out comes from the environment: see
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any, Protocol
+from typing import Any, Protocol, Unpack
 
 from mainstem.aws import environment
 from mainstem.aws.deadline import LambdaContext
@@ -21,7 +21,7 @@ from mainstem.codec import Codec, JsonCodec
 from mainstem.dynamodb.maintenance import Maintenance
 from mainstem.errors import PublicationFailed
 from mainstem.telemetry import Telemetry
-from mainstem.values.filters import LogFilter
+from mainstem.values.filters import Filters, LogFilter
 from mainstem.values.positions import BEGINNING, Position
 from mainstem.verbs.options import (
     DEFAULT_BATCH,
@@ -76,12 +76,10 @@ def projection_handler(
     url: str | None = None,
     codec: Codec | None = None,
     start: Start = BEGINNING,
-    category: str | None = None,
-    prefix: str | None = None,
-    names: str | Collection[str] | None = None,
     batch_size: int = DEFAULT_BATCH,
     telemetry: Telemetry | None = None,
     client: Any = None,
+    **filters: Unpack[Filters],
 ) -> Handler:
     """A projection as a function: calls ``handle`` with the events of the log, in order, from the
     checkpoint of the subscription on, and moves the checkpoint when it returns.
@@ -97,7 +95,7 @@ def projection_handler(
     again. ``codec``, ``start``, the filters and ``batch_size`` are as for `mainstem.Store.subscribe`;
     the rest as for `sequencing_handler`. Raises `InvalidInput` at once where they can't be.
     """
-    subscribed = _subscribed(subscription, codec, start, (category, prefix, names), batch_size)
+    subscribed = _subscribed(subscription, codec, start, filters, batch_size)
 
     def handle_whole(batch: Batch, _out_of_time: Callable[[], bool]) -> Position:
         handle(batch)
@@ -114,13 +112,11 @@ def publisher_handler(
     max_bytes: int | None = None,
     url: str | None = None,
     start: Start = BEGINNING,
-    category: str | None = None,
-    prefix: str | None = None,
-    names: str | Collection[str] | None = None,
     batch_size: int = DEFAULT_BATCH,
     telemetry: Telemetry | None = None,
     client: Any = None,
     target_client: Any = None,
+    **filters: Unpack[Filters],
 ) -> Handler:
     """Sends the events of the log to ``target``: the ARN of an EventBridge bus, an SNS topic, an SQS
     queue (FIFO or not, both) or a Kinesis data stream.
@@ -138,8 +134,7 @@ def publisher_handler(
     for what is no target.
     """
     parse(target)
-    wanted = (category, prefix, names)
-    subscribed = _subscribed(subscription, None, start, wanted, batch_size)
+    subscribed = _subscribed(subscription, None, start, filters, batch_size)
 
     def handling(place: Place) -> Handle:
         publisher = Publisher(
@@ -229,11 +224,11 @@ def _subscribed(
     subscription: str,
     codec: Codec | None,
     start: Start,
-    wanted: tuple[str | None, str | None, str | Collection[str] | None],
+    filters: Filters,
     batch_size: int,
 ) -> Subscribed:
     check_subscription_name(subscription)
-    log_filter = LogFilter.of(*wanted)
+    log_filter = LogFilter.of(**filters)
     options = checked_options(
         Options(subscription, start, log_filter, "auto", batch_size, live=False)
     )

@@ -5,10 +5,10 @@ Made from aio/store.py by scripts/make_blocking.py: edit that one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 from weakref import ref
 
 from mainstem.blocking.read_ahead import ReadAhead
@@ -28,8 +28,9 @@ from mainstem.telemetry.observer import SILENT, Observer
 from mainstem.values.checks import check_partition
 from mainstem.values.events import Append, AppendResult, RecordedEvent, Stream, StreamInfo
 from mainstem.values.expected import Expected
-from mainstem.values.filters import LogFilter, check_stream_filter, check_stream_id
+from mainstem.values.filters import Filters, LogFilter, StreamFilters
 from mainstem.values.positions import BEGINNING, END, Position, Version
+from mainstem.values.stream_ids import check_stream_id
 from mainstem.verbs import handle as deciders
 from mainstem.verbs import subscriptions as gaps
 from mainstem.verbs.append import append_many
@@ -223,11 +224,9 @@ class Store:
         from_time: datetime | None = None,
         to_position: int | Mapping[int, int] | None = None,
         partition: int | None = None,
-        category: str | None = None,
-        prefix: str | None = None,
-        names: str | Collection[str] | None = None,
         max_count: int | None = None,
         parallel: bool = False,
+        **filters: Unpack[Filters],
     ) -> Generator[RecordedEvent]:
         """Every event of every stream, in the order of the log, up to its end.
 
@@ -246,7 +245,7 @@ class Store:
         scan = LogScan(
             self._adapter,
             self._codec,
-            LogFilter.of(category, prefix, names),
+            LogFilter.of(**filters),
             from_position=from_position,
             from_time=from_time,
             to_position=to_position,
@@ -261,20 +260,19 @@ class Store:
     def streams(
         self,
         *,
-        category: str | None = None,
-        prefix: str | None = None,
         after: str | None = None,
         max_count: int | None = None,
+        **filters: Unpack[StreamFilters],
     ) -> Generator[StreamInfo]:
         """The store's streams with their versions, in an order that stays the same.
 
         To go on later, give the last stream id seen as ``after``. A stream born meanwhile may come
         before it: to lose nothing, follow the log instead.
         """
-        check_stream_filter(category, prefix)
+        log_filter = LogFilter.of(**filters)
         if after is not None:
             check_stream_id(after)
-        return self._iterate(StreamListScan(self._adapter, category, prefix, after, max_count))
+        return self._iterate(StreamListScan(self._adapter, log_filter, after, max_count))
 
     def head(self, partition: int = 0) -> Position:
         """The position that the partition's next event will get: how many events it has."""
@@ -296,12 +294,10 @@ class Store:
         name: str,
         *,
         start: Start = BEGINNING,
-        category: str | None = None,
-        prefix: str | None = None,
-        names: str | Collection[str] | None = None,
         checkpoint: CheckpointMode = "auto",
         batch_size: int = DEFAULT_BATCH,
         live: bool = True,
+        **filters: Unpack[Filters],
     ) -> Subscription:
         """Follow the log under a name that remembers how far it got.
 
@@ -313,27 +309,23 @@ class Store:
         """
         check_subscription_name(name)
         return self._subscribe(
-            Options(
-                name, start, LogFilter.of(category, prefix, names), checkpoint, batch_size, live
-            )
+            Options(name, start, LogFilter.of(**filters), checkpoint, batch_size, live)
         )
 
     def follow(
         self,
         *,
         start: Start = END,
-        category: str | None = None,
-        prefix: str | None = None,
-        names: str | Collection[str] | None = None,
         batch_size: int = DEFAULT_BATCH,
         live: bool = True,
+        **filters: Unpack[Filters],
     ) -> Subscription:
         """As `subscribe`, without a name: nothing is remembered, and any number may follow.
 
         By default from the end, for those who only want what happens from now on.
         """
         return self._subscribe(
-            Options(None, start, LogFilter.of(category, prefix, names), "manual", batch_size, live)
+            Options(None, start, LogFilter.of(**filters), "manual", batch_size, live)
         )
 
     def checkpoints(self, name: str | None = None) -> list[StoredCheckpoint]:

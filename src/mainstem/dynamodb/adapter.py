@@ -200,9 +200,9 @@ class DynamoAdapter:
         return self._stream_reader.version(stream_id)
 
     def streams(
-        self, category: str | None, prefix: str | None, after: str | None, max_count: int
+        self, log_filter: LogFilter, after: str | None, max_count: int
     ) -> Op[list[StreamInfo]]:
-        return listing.streams(self.layout, self.context, category, prefix, after, max_count)
+        return listing.streams(self.layout, self.context, log_filter, after, max_count)
 
     def claim_checkpoint(self, subscription: str, partition: Partition) -> Op[Claim]:
         return self._checkpoints.claim(subscription, partition)

@@ -151,10 +151,10 @@ class SqliteAdapter:
         return version
 
     def streams(
-        self, category: str | None, prefix: str | None, after: str | None, max_count: int
+        self, log_filter: LogFilter, after: str | None, max_count: int
     ) -> Op[list[StreamInfo]]:
         found: list[StreamInfo] = yield Read(
-            lambda connection: read.streams(connection, category, prefix, after, max_count)
+            lambda connection: read.streams(connection, log_filter, after, max_count)
         )
         return found
 

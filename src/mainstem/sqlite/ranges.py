@@ -13,7 +13,7 @@ _SURROGATES = range(0xD800, 0xE000)
 
 def log_conditions(log_filter: LogFilter) -> tuple[str, list[str]]:
     """SQL to stand behind ``WHERE …``, beginning with AND where it is not empty, and its values."""
-    sql, values = stream_conditions(log_filter.category, log_filter.prefix)
+    sql, values = stream_conditions(log_filter)
     if log_filter.names is not None:
         names = sorted(log_filter.names)
         sql += f" AND name IN ({','.join('?' * len(names))})"
@@ -21,8 +21,9 @@ def log_conditions(log_filter: LogFilter) -> tuple[str, list[str]]:
     return sql, values
 
 
-def stream_conditions(category: str | None, prefix: str | None) -> tuple[str, list[str]]:
-    """The same for the stream ids of a category, with a prefix, or both."""
+def stream_conditions(log_filter: LogFilter) -> tuple[str, list[str]]:
+    """The same for stream ids alone."""
+    category, prefix = log_filter.category, log_filter.prefix
     conditions, values = [], []
     if category is not None:
         # "order" itself, or anything from "order-" up to "order.", the next character's turn. The

@@ -124,13 +124,12 @@ def position_at(connection: sqlite3.Connection, recorded_us: int) -> Position:
 
 def streams(
     connection: sqlite3.Connection,
-    category: str | None,
-    prefix: str | None,
+    log_filter: LogFilter,
     after: str | None,
     max_count: int,
 ) -> list[StreamInfo]:
     """Streams by id, behind ``after``: one seek of the index for each, however many events it has."""
-    conditions, values = stream_conditions(category, prefix)
+    conditions, values = stream_conditions(log_filter)
     next_id = f"SELECT min(stream_id) FROM events WHERE stream_id > ?{conditions}"
     found: list[StreamInfo] = []
     last = "" if after is None else after

@@ -22,7 +22,7 @@ from mainstem.sqlite.open import parse
 from mainstem.sqlite.values import EARLIEST_US, LATEST_US
 from mainstem.text.printable import quoted
 from mainstem.values.events import MAX_COMMIT_ID_BYTES, MAX_EVENT_NAME_BYTES, utf8_length
-from mainstem.values.filters import MAX_STREAM_ID_BYTES
+from mainstem.values.stream_ids import MAX_STREAM_ID_BYTES
 
 _MOST_FINDINGS: Final = 1_000
 _FETCH: Final = 500

@@ -1,37 +1,29 @@
-"""Stream ids and categories: what is a valid one, and which streams a filter lets through."""
+"""Filters: which streams and events a reader wants. What can be asked for stands here only."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 
-from mainstem.errors import InvalidInput, InvalidStreamId
+from mainstem.errors import InvalidInput
 from mainstem.text.printable import quoted
-
-MAX_STREAM_ID_BYTES = 1024
-"""Half of DynamoDB's longest partition key (2,048 bytes): a prefix of ours always fits before it."""
+from mainstem.values.stream_ids import category
 
 
-def check_stream_id(stream_id: str) -> None:
-    """Raise `InvalidStreamId` unless it is text of 1 to 1,024 bytes of UTF-8."""
-    if not isinstance(stream_id, str):
-        raise InvalidStreamId(stream_id, f"it is of type {type(stream_id).__name__}")
-    if not stream_id:
-        raise InvalidStreamId(stream_id, "it is empty")
-    # Four bytes is the longest that UTF-8 makes of one character: short ids need no encoding here.
-    if len(stream_id) * 4 <= MAX_STREAM_ID_BYTES and stream_id.isascii():
-        return
-    try:
-        size = len(stream_id.encode())
-    except UnicodeEncodeError:
-        raise InvalidStreamId(stream_id, "it has a lone surrogate, so it is not UTF-8") from None
-    if size > MAX_STREAM_ID_BYTES:
-        raise InvalidStreamId(stream_id, f"it has {size:,} bytes")
+class StreamFilters(TypedDict, total=False):
+    """Which streams are wanted. An id must fit every part that is given."""
+
+    category: str | None
+    """The stream of that very name, and every stream whose id begins with it and ``-``."""
+    prefix: str | None
+    """What the id begins with."""
 
 
-def category(stream_id: str) -> str:
-    """The part before the first ``-``; the whole id where there is none."""
-    return stream_id.partition("-")[0]
+class Filters(StreamFilters, total=False):
+    """Which events of the log are wanted, by their stream and their name."""
+
+    names: str | Collection[str] | None
+    """The events' names: one or several."""
 
 
 class LogFilter(NamedTuple):
@@ -46,14 +38,15 @@ class LogFilter(NamedTuple):
     names: frozenset[str] | None = None
 
     @classmethod
-    def of(
-        cls,
-        category: str | None = None,
-        prefix: str | None = None,
-        names: str | Collection[str] | None = None,
-    ) -> LogFilter:
+    def of(cls, **wanted: Unpack[Filters]) -> LogFilter:
         """A checked filter. Raises `InvalidInput` for one that could never let anything through."""
-        check_stream_filter(category, prefix)
+        unknown = wanted.keys() - cls._fields
+        if unknown:
+            raise TypeError(
+                f"There is no filter {min(unknown)!r}; there are {', '.join(cls._fields)}."
+            )
+        category, prefix, names = wanted.get("category"), wanted.get("prefix"), wanted.get("names")
+        _check_streams(category, prefix)
         if isinstance(names, str):
             names = (names,)
         return cls(category, prefix, None if names is None else _checked_names(names))
@@ -95,7 +88,7 @@ def _has_surrogate(text: str) -> bool:
     return not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text)
 
 
-def check_stream_filter(category: str | None, prefix: str | None) -> None:
+def _check_streams(category: str | None, prefix: str | None) -> None:
     """Raise `InvalidInput` for a category or prefix that no stream id can have."""
     if category is not None and (not isinstance(category, str) or "-" in category):
         raise InvalidInput(

@@ -18,7 +18,7 @@ from mainstem.values.events import (
     new_commit_id,
 )
 from mainstem.values.expected import check_expected
-from mainstem.values.filters import check_stream_id
+from mainstem.values.stream_ids import check_stream_id
 from mainstem.verbs.importing import check_encoded
 
 _CHECKED_CODECS: Final = (JsonCodec, TypedCodec)

@@ -26,7 +26,7 @@ from mainstem.values.events import (
     microseconds,
     utf8_length,
 )
-from mainstem.values.filters import check_stream_id
+from mainstem.values.stream_ids import check_stream_id
 
 _FIRST_US: Final = microseconds(datetime.min.replace(tzinfo=UTC))
 _LAST_US: Final = microseconds(datetime.max.replace(tzinfo=UTC))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mainstem.port import Adapter, Op
 from mainstem.values.checks import check_limit
 from mainstem.values.events import StreamInfo
+from mainstem.values.filters import LogFilter
 from mainstem.verbs.read import PAGE
 
 
@@ -14,16 +15,14 @@ class StreamListScan:
     def __init__(
         self,
         adapter: Adapter,
-        category: str | None,
-        prefix: str | None,
+        log_filter: LogFilter,
         after: str | None,
         max_count: int | None,
     ) -> None:
         """Raises `InvalidInput` for a count that means nothing."""
         check_limit("max_count", max_count)
         self._adapter = adapter
-        self._category = category
-        self._prefix = prefix
+        self._filter = log_filter
         self._after = after
         self._left = max_count
         self._ended = False
@@ -33,7 +32,7 @@ class StreamListScan:
         if self._ended or self._left == 0:
             return None
         wanted = PAGE if self._left is None else min(PAGE, self._left)
-        found = yield from self._adapter.streams(self._category, self._prefix, self._after, wanted)
+        found = yield from self._adapter.streams(self._filter, self._after, wanted)
         self._ended = len(found) < wanted
         if found:
             self._after = found[-1].stream_id

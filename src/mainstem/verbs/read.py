@@ -8,7 +8,7 @@ from mainstem.port import Adapter, Op
 from mainstem.values.checks import check_count, check_limit
 from mainstem.values.codec import Codec
 from mainstem.values.events import RecordedEvent, Stream
-from mainstem.values.filters import check_stream_id
+from mainstem.values.stream_ids import check_stream_id
 
 PAGE: Final = 1000
 """Events that one page of a stream or of the log has at most."""

@@ -29,7 +29,7 @@ import msgspec
 
 from mainstem.dynamodb.items.event_items import iso_time
 from mainstem.values.events import RecordedEvent, utf8_length
-from mainstem.values.filters import category
+from mainstem.values.stream_ids import category
 
 LONGEST_ID: Final = 128
 """Characters of a message group or deduplication id, of SQS and SNS."""

@@ -17,7 +17,7 @@ from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.items.packing import Packed
 from mainstem.errors import InvalidStreamId, StoreDamaged
 from mainstem.text.printable import quoted
-from mainstem.values.filters import check_stream_id
+from mainstem.values.stream_ids import check_stream_id
 
 COMMIT_EVENTS: Final = 5_000
 """A commit has at most so many events of one stream."""

@@ -19,6 +19,7 @@ from mainstem.dynamodb.items.layout import (
 from mainstem.dynamodb.items.log_items import cursor_count
 from mainstem.port import Op
 from mainstem.values.events import StreamInfo
+from mainstem.values.filters import LogFilter
 from mainstem.values.positions import Version
 
 
@@ -32,14 +33,13 @@ class _Range(NamedTuple):
 def streams(
     layout: Layout,
     context: Context,
-    category: str | None,
-    prefix: str | None,
+    log_filter: LogFilter,
     after: str | None,
     max_count: int,
 ) -> Op[list[StreamInfo]]:
     """As `mainstem.port.Adapter.streams`: by the index's keys, then by id."""
     attempts = Attempts(context, long=True)
-    found = yield from names(layout, attempts, category, prefix, after, max_count)
+    found = yield from names(layout, attempts, log_filter, after, max_count)
     versions = yield from _versions(layout, attempts, found)
     return [StreamInfo(stream_id, versions[stream_id]) for stream_id in found]
 
@@ -47,8 +47,7 @@ def streams(
 def names(
     layout: Layout,
     attempts: Attempts,
-    category: str | None,
-    prefix: str | None,
+    log_filter: LogFilter,
     after: str | None,
     max_count: int,
 ) -> Op[list[str]]:
@@ -58,7 +57,7 @@ def names(
         listings = listings[listings.index(stream_listing(after)) :]
     found: list[str] = []
     for listing in listings:
-        for wanted in _ranges(category, prefix):
+        for wanted in _ranges(log_filter):
             start: Item | None = None
             if after is not None and listing == listings[0]:
                 if _is_passed(wanted, after):
@@ -112,9 +111,9 @@ def _versions(
     return {stream_id: Version(cursor_count(cursors.get(key))) for key, stream_id in keys.items()}
 
 
-def _ranges(category: str | None, prefix: str | None) -> list[_Range]:
+def _ranges(log_filter: LogFilter) -> list[_Range]:
     """What the ids of a category, with a prefix, or both, are; in their order."""
-    prefix = prefix or ""
+    category, prefix = log_filter.category, log_filter.prefix or ""
     if category is None:
         return [_Range(prefix)]
     ranges = []

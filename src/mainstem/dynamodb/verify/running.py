@@ -20,6 +20,7 @@ from mainstem.errors import InvalidInput
 from mainstem.port import Op
 from mainstem.text.printable import quoted
 from mainstem.values.events import StreamInfo
+from mainstem.values.filters import LogFilter
 
 T = TypeVar("T")
 
@@ -216,7 +217,7 @@ class _Verifying:
         known = bool(unlisted) or self.after is not None
         while True:
             attempts = self._paced.attempts()
-            operation = listing.names(place.layout, attempts, None, None, self.after, _LISTED)
+            operation = listing.names(place.layout, attempts, LogFilter(), self.after, _LISTED)
             names = place.run(self._paced.counted(operation))
             found = place.run(self._paced.counted(check.with_cursors(names)))
             known = known or bool(names)

@@ -11,7 +11,7 @@ from mainstem.testing.contract.base import Base, fill, new
 from mainstem.testing.contract.log import NASTY_IDS, PREFIXES
 from mainstem.values.events import Append
 from mainstem.values.expected import ANY
-from mainstem.values.filters import category
+from mainstem.values.stream_ids import category
 
 
 class ListingContract(Base):

@@ -25,7 +25,7 @@ from mainstem.testing.contract.base import (
 )
 from mainstem.values.events import NewEvent
 from mainstem.values.expected import ANY
-from mainstem.values.filters import category
+from mainstem.values.stream_ids import category
 
 NASTY_IDS = (
     "order", "order-", "order-1", "order-10", "order-1-2", "order.", "order,1", "order--1",
