@@ -13,6 +13,7 @@ from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.dynamodb.client.context import system_clock
 from mainstem.dynamodb.client.drivers import BlockingDriver
 from mainstem.dynamodb.open import open_blocking
+from mainstem.schemes import blocking_store
 
 
 def new_url(server: dynamodb_local.Server, *, partitions: int = 1, **options: Any) -> str:
@@ -24,7 +25,7 @@ def new_url(server: dynamodb_local.Server, *, partitions: int = 1, **options: An
 
 def open_store(url: str, *, codec: Codec | None = None, clock: Any = system_clock) -> Store:
     """A store as another process would open it: it knows nothing yet."""
-    return open_blocking(url, codec or JsonCodec(), clock=clock)
+    return blocking_store(open_blocking(url, clock=clock), codec or JsonCodec(), None)
 
 
 def parts_of(store: Store) -> tuple[DynamoAdapter, BlockingDriver]:

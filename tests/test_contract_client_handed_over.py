@@ -14,6 +14,7 @@ import dynamodb_local
 from mainstem import AsyncStore, JsonCodec, Store
 from mainstem.dynamodb.client.context import system_clock
 from mainstem.dynamodb.open import open_async, open_blocking
+from mainstem.schemes import async_store, blocking_store
 from mainstem.testing import contract
 from mainstem.testing.contract.appends import AppendContract
 from mainstem.testing.contract.racing import RacingContract
@@ -29,9 +30,8 @@ def client(endpoint: str) -> Any:
 
 class HandedOver(Local):
     def connect(self, clock: contract.Clock | None) -> Store:
-        return open_blocking(
-            self.url, JsonCodec(), client=client(self.endpoint), clock=clock or system_clock
-        )
+        opened = open_blocking(self.url, client=client(self.endpoint), clock=clock or system_clock)
+        return blocking_store(opened, JsonCodec(), None)
 
 
 class InThreads(Local):
@@ -39,9 +39,8 @@ class InThreads(Local):
         return portal(lambda: self.opened(clock))
 
     def opened(self, clock: contract.Clock | None) -> AsyncStore:
-        return open_async(
-            self.url, JsonCodec(), client=client(self.endpoint), clock=clock or system_clock
-        )
+        opened = open_async(self.url, client=client(self.endpoint), clock=clock or system_clock)
+        return async_store(opened, JsonCodec(), None)
 
 
 class TestHandedOver(AppendContract, ReadContract, RacingContract):

@@ -18,6 +18,7 @@ from mainstem.dynamodb.client.drivers import connect_blocking
 from mainstem.dynamodb.client.requests import Control
 from mainstem.dynamodb.open import open_async, open_blocking, parse
 from mainstem.port import Op
+from mainstem.schemes import async_store, blocking_store
 from mainstem.testing import contract
 from mainstem.testing.portal import portal
 
@@ -40,7 +41,8 @@ class Local(contract.Backend):
         create_tables(self.url, stream=False, client=session())
 
     def connect(self, clock: contract.Clock | None) -> Store:
-        return open_blocking(self.url, JsonCodec(), client=session(), clock=clock or system_clock)
+        opened = open_blocking(self.url, client=session(), clock=clock or system_clock)
+        return blocking_store(opened, JsonCodec(), None)
 
     def remove(self) -> None:
         place = parse(self.url)
@@ -68,7 +70,8 @@ class AsyncLocal(Local):
         return portal(lambda: self.opened(clock))
 
     def opened(self, clock: contract.Clock | None) -> AsyncStore:
-        return open_async(self.url, JsonCodec(), client=session(), clock=clock or system_clock)
+        opened = open_async(self.url, client=session(), clock=clock or system_clock)
+        return async_store(opened, JsonCodec(), None)
 
 
 class AsyncLocal4(AsyncLocal):

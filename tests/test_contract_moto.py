@@ -15,6 +15,7 @@ from mainstem import JsonCodec, Store
 from mainstem.dynamodb import create_tables
 from mainstem.dynamodb.client.context import system_clock
 from mainstem.dynamodb.open import open_blocking
+from mainstem.schemes import blocking_store
 from mainstem.testing import contract
 from mainstem.testing.contract.appends import AppendContract, AppendManyContract
 from mainstem.testing.contract.checkpoints import CheckpointContract
@@ -39,7 +40,9 @@ class Mocked(contract.Backend):
         create_tables(self.mocked, stream=False)
 
     def connect(self, clock: contract.Clock | None) -> Store:
-        return open_blocking(self.mocked, JsonCodec(), clock=clock or system_clock)
+        return blocking_store(
+            open_blocking(self.mocked, clock=clock or system_clock), JsonCodec(), None
+        )
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import dynamodb_local
 import mainstem
+import mainstem.dynamodb
 from mainstem.dynamodb.client.drivers import connect_async, connect_blocking
 from mainstem.dynamodb.client.session import Settings, open_session
 from mainstem.dynamodb.open import Place, parse

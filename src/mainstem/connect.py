@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Final, cast
 
 from mainstem.aio.store import AsyncStore
 from mainstem.blocking.store import Store
 from mainstem.codec import Codec, JsonCodec
 from mainstem.errors import InvalidInput
-from mainstem.sqlite.open import open_async as open_sqlite_async
-from mainstem.sqlite.open import open_blocking as open_sqlite
+from mainstem.schemes import Scheme, async_store, blocking_store
 from mainstem.telemetry.port import Telemetry
 from mainstem.text.printable import quoted
 from mainstem.text.redaction import shown
+
+_OURS: Final = {"sqlite": "mainstem.sqlite.open", "dynamodb": "mainstem.dynamodb.open"}
+GROUP: Final = "mainstem.schemes"
+"""Of the entry points by which others name theirs."""
 
 _EXAMPLES: Final = (
     "sqlite:///shop.db, sqlite:////var/lib/shop.db, sqlite://:memory: or "
@@ -55,12 +60,8 @@ def connect(
     for what is not a store of this format, `StoreDenied` without credentials or permission,
     `StoreBusy` where it can't be reached, or others lock it, for the whole timeout.
     """
-    if is_dynamodb(url):
-        from mainstem.dynamodb.open import open_blocking as open_dynamodb
-
-        return open_dynamodb(url, codec or JsonCodec(), client=client, telemetry=telemetry)
-    _refuse_client(client)
-    return open_sqlite(url, codec or JsonCodec(), create=create, telemetry=telemetry)
+    opened = scheme_of(url).open_blocking(url, create=create, client=client)
+    return blocking_store(opened, codec or JsonCodec(), telemetry)
 
 
 def connect_async(
@@ -75,34 +76,27 @@ def connect_async(
     after three requests, so connect where the program begins. ``client`` may also be a client of
     aiobotocore's, of the loop that the store is used on; one of boto3's is used in threads.
     """
-    if is_dynamodb(url):
-        from mainstem.dynamodb.open import open_async as open_dynamodb_async
-
-        return open_dynamodb_async(url, codec or JsonCodec(), client=client, telemetry=telemetry)
-    _refuse_client(client)
-    return open_sqlite_async(url, codec or JsonCodec(), create=create, telemetry=telemetry)
+    opened = scheme_of(url).open_async(url, create=create, client=client)
+    return async_store(opened, codec or JsonCodec(), telemetry)
 
 
-def is_dynamodb(url: str) -> bool:
-    """Whether it is a DynamoDB URL, or else a SQLite one. Raises `InvalidInput`."""
-    if isinstance(url, str) and url.startswith("sqlite:"):
-        return False
-    if not isinstance(url, str) or not url.startswith("dynamodb:"):
-        told = shown(url) if isinstance(url, str) else url
-        raise InvalidInput(
-            f"{quoted(told, 200)} is not the URL of a store. Give one such as {_EXAMPLES}."
-        )
-    # Not imported with Mainstem: whoever uses the embedded store needs none of it.
+def scheme_of(url: str) -> Scheme:
+    """What opens the stores of the URL's scheme. Raises `InvalidInput` where nothing does."""
+    name = url.partition(":")[0] if isinstance(url, str) else ""
+    if name not in _OURS:
+        found = list(entry_points(group=GROUP, name=name)) if name else []
+        if not found:
+            told = shown(url) if isinstance(url, str) else url
+            raise InvalidInput(
+                f"{quoted(told, 200)} is not the URL of a store. Give one such as {_EXAMPLES}."
+            )
+        scheme: Scheme = found[0].load()
+        return scheme
     try:
-        import mainstem.dynamodb  # noqa: F401
+        # Not imported with Mainstem: whoever uses the embedded store needs nothing of the other.
+        return cast("Scheme", import_module(_OURS[name]))
     except ModuleNotFoundError as error:
         raise InvalidInput(
             f"{shown(url)!r:.200} needs {error.name}, which is not installed: "
-            "pip install 'mainstem[dynamodb]'"
+            f"pip install 'mainstem[{name}]'"
         ) from error
-    return True
-
-
-def _refuse_client(client: Any) -> None:
-    if client is not None:
-        raise InvalidInput("A client is for stores on DynamoDB; leave it out here.")

@@ -15,7 +15,7 @@ from mainstem.cli.options import json_option
 from mainstem.cli.output import bytes_shown, console, print_json, report_of, say, tell, writing
 from mainstem.cli.store import Place, pass_place
 from mainstem.cli.tables import attributes_of
-from mainstem.connect import is_dynamodb
+from mainstem.connect import scheme_of
 from mainstem.text.printable import printable, quoted
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def deploy(
     are parameters of the stack (with sequencing=stream events get into the log by a function). To deploy
     again changes what has changed. The plan is shown first. Uses the AWS credentials of the environment.
     """
-    _check_dynamodb(place)
+    place.check_needs("deployment")
     from mainstem.aws.account import Account
     from mainstem.aws.deployment import Deployment
     from mainstem.dynamodb import AttributeNames
@@ -204,7 +204,7 @@ def destroy(
     With --delete-data and the store's name, they are deleted, too, for good. What is shown first is what
     would be gone and what would stay. A stack that is not this store's is not touched.
     """
-    _check_dynamodb(place)
+    place.check_needs("deployment")
     from mainstem.aws.account import Account
     from mainstem.aws.destruction import Destruction
 
@@ -322,11 +322,6 @@ def _confirmed(question: str, *, for_programs: bool) -> bool:
     return click.confirm(question)
 
 
-def _check_dynamodb(place: Place) -> None:
-    if not is_dynamodb(place.url):
-        raise click.UsageError(f"{place.url} is a SQLite store, which needs nothing deployed.")
-
-
 def _check_installed() -> None:
     """Raises `InvalidInput` where what DynamoDB needs is not installed."""
-    is_dynamodb("dynamodb://any")
+    scheme_of("dynamodb://any")

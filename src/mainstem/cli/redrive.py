@@ -24,7 +24,7 @@ def redrive(place: Place, bucket: str | None, *, for_programs: bool) -> int | No
     What is in the log already is passed over, and what gets there is removed from the dead letters; so it
     can be repeated, and run while events are written. The exit code is 1 where something is left.
     """
-    place.check_dynamodb()
+    place.check_needs("maintenance")
     from mainstem.aws.account import Account
     from mainstem.aws.dead_letters import DeadLetters
     from mainstem.aws.redriving import bucket_of

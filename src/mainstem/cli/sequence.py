@@ -70,7 +70,7 @@ def sequence(
     log; a second one at once, which loses nothing either.
     """
     _log_to_stderr()
-    place.check_dynamodb()
+    place.check_needs("maintenance")
     from mainstem.dynamodb import sequence as run
 
     reporter = _Reporter(status_every, for_programs=for_programs)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 import mainstem
-from mainstem.connect import is_dynamodb
+from mainstem.connect import scheme_of
 from mainstem.text.printable import printable
 
 if TYPE_CHECKING:
@@ -35,18 +35,16 @@ class Place:
 
     def maintain(self) -> Maintenance:
         """The tables of a store on DynamoDB, for what only such a store needs."""
-        self.check_dynamodb()
+        self.check_needs("maintenance")
         from mainstem.dynamodb.maintenance import Maintenance
 
         return Maintenance(self.url)
 
-    def check_dynamodb(self) -> None:
-        """Raises a usage error where the store is another."""
-        if not is_dynamodb(self.url):
-            raise click.UsageError(
-                f"{printable(self.url)} is a SQLite store: its log is written with each append, in the "
-                "same file, so there is nothing to sequence, segment, repair or compare."
-            )
+    def check_needs(self, what: str) -> None:
+        """Raises a usage error where such a store has no need of it (see `mainstem.schemes.Scheme.LACKS`)."""
+        why = scheme_of(self.url).LACKS.get(what)
+        if why is not None:
+            raise click.UsageError(f"{printable(self.url)} {why}")
 
 
 pass_place = click.make_pass_decorator(Place)

@@ -9,7 +9,6 @@ import click
 from mainstem.cli.options import json_option
 from mainstem.cli.output import print_json, report_of, say
 from mainstem.cli.store import Place, pass_place
-from mainstem.connect import is_dynamodb
 from mainstem.text.printable import quoted
 
 
@@ -55,10 +54,7 @@ def create_tables(
     (1 by default) can't be changed later. What is there already is checked and left as it is, so the
     command can be repeated.
     """
-    if not is_dynamodb(place.url):
-        raise click.UsageError(
-            f"{place.url} is a SQLite store, which needs no tables: append and import make its file."
-        )
+    place.check_needs("tables")
     from mainstem.dynamodb import create_tables as create
     from mainstem.dynamodb.open import parse
 

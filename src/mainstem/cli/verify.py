@@ -10,7 +10,6 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from mainstem.cli.options import json_option
 from mainstem.cli.output import print_json, progress_console, say
 from mainstem.cli.store import Place, pass_place
-from mainstem.connect import is_dynamodb
 from mainstem.text.printable import printable
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ def verify(
     Ends with 0 where the log is complete, with 6 where it lacks events that did not come while it was
     looked for them, with 7 where something is missing, changed or not understood.
     """
-    if not is_dynamodb(place.url):
+    if place.url.startswith("sqlite:"):
         if read_units is not None:
             raise click.UsageError("--read-units is for stores on DynamoDB.")
         return _verify_file(place.url, full=full, for_programs=for_programs)

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from mainstem.connect import is_dynamodb
-
 
 @contextmanager
 def sequenced(url: str) -> Iterator[None]:
@@ -32,7 +30,7 @@ def sequenced(url: str) -> Iterator[None]:
 
 
 def _leaves_it_to_workers(url: str) -> bool:
-    if not is_dynamodb(url):
+    if not url.startswith("dynamodb:"):
         return False
     from mainstem.dynamodb.open import parse
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from mainstem.dynamodb.client.metering import Cost, counted
-from mainstem.port import Adapter, Op, Result
-from mainstem.telemetry.adapter import ObservedAdapter
+from mainstem.port import Op, Result
 from mainstem.telemetry.metrics import (
     READ_UNITS,
     REQUESTS,
@@ -12,18 +11,6 @@ from mainstem.telemetry.metrics import (
     WRITE_UNITS,
 )
 from mainstem.telemetry.observer import Observer
-
-
-class _Counting(ObservedAdapter):
-    """Tells besides what each operation has cost."""
-
-    def counted(self, operation: str, running: Op[Result]) -> Op[Result]:
-        return cost_told(operation, running, self._observer)
-
-
-def observed(adapter: Adapter, observer: Observer) -> Adapter:
-    """The adapter as it is, where nobody is told."""
-    return adapter if observer.silent else _Counting(adapter, observer).as_adapter
 
 
 def cost_told(operation: str, running: Op[Result], observer: Observer) -> Op[Result]:

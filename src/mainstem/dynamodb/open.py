@@ -10,9 +10,6 @@ from dataclasses import fields
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-from mainstem.aio.store import AsyncStore
-from mainstem.blocking.store import Store
-from mainstem.codec import Codec
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
 from mainstem.dynamodb.client.botocore import is_of_aiobotocore
 from mainstem.dynamodb.client.context import Context, system_clock
@@ -32,10 +29,10 @@ from mainstem.dynamodb.items.tables import (
     check_name,
     create,
 )
-from mainstem.dynamodb.observed import observed
+from mainstem.dynamodb.observed import cost_told
 from mainstem.errors import InvalidInput, StoreFormatError
-from mainstem.telemetry.observer import Observer
-from mainstem.telemetry.port import Telemetry
+from mainstem.port import AsyncDriver, Driver
+from mainstem.schemes import Opened
 from mainstem.text.printable import quoted
 from mainstem.text.redaction import has_credentials, shown
 
@@ -49,6 +46,9 @@ _OPTIONS: Final = (
     "connect_timeout",
     "read_timeout",
 )
+LACKS: Final[Mapping[str, str]] = {}
+"""As `mainstem.schemes.Scheme.LACKS`."""
+
 _LONGEST_TIMEOUT: Final = 3600.0
 _REGION: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _HOST: Final = re.compile(r"[^@:\[\]]+")
@@ -67,7 +67,7 @@ class Place(NamedTuple):
     creation_timeout: float = CREATION_SECONDS
 
 
-class Opened(NamedTuple):
+class OpenTables(NamedTuple):
     """A store's tables, checked, and what works with them."""
 
     driver: BlockingDriver
@@ -78,22 +78,20 @@ class Opened(NamedTuple):
 
 def open_blocking(
     url: str,
-    codec: Codec,
     *,
+    create: bool = False,  # noqa: ARG001  # never made by opening
     client: Any = None,
     clock: Callable[[], int] = system_clock,
-    telemetry: Telemetry | None = None,
-) -> Store:
+) -> Opened[Driver]:
     """Look at the tables and open the store. Raises `StoreNotFound`, `StoreFormatError`,
     `StoreDenied`.
     """
     place = parse(url)
-    opened = connect_place(place, client, clock)
-    observer = Observer(telemetry, system="dynamodb", store=place.name)
-    return Store(observed(opened.adapter, observer), opened.driver, codec, observer)
+    tables = connect_place(place, client, clock)
+    return Opened(tables.adapter, tables.driver, "dynamodb", place.name, cost_told)
 
 
-def connect_place(place: Place, client: Any, clock: Callable[[], int]) -> Opened:
+def connect_place(place: Place, client: Any, clock: Callable[[], int]) -> OpenTables:
     """Look at the tables, and put together what works with them."""
     driver = connect_blocking(place.settings, client)
     try:
@@ -113,17 +111,16 @@ def connect_place(place: Place, client: Any, clock: Callable[[], int]) -> Opened
     adapter = DynamoAdapter(
         place.url, found.layout, context, sequencing=place.sequencing, opened=found.ids
     )
-    return Opened(driver, adapter, found.layout, context)
+    return OpenTables(driver, adapter, found.layout, context)
 
 
 def open_async(
     url: str,
-    codec: Codec,
     *,
+    create: bool = False,  # noqa: ARG001
     client: Any = None,
     clock: Callable[[], int] = system_clock,
-    telemetry: Telemetry | None = None,
-) -> AsyncStore:
+) -> Opened[AsyncDriver]:
     """As `open_blocking`. The tables are looked at before it returns, which takes three requests."""
     place = parse(url)
     if is_of_aiobotocore(client):
@@ -151,8 +148,7 @@ def open_async(
     adapter = DynamoAdapter(
         place.url, found.layout, context, sequencing=place.sequencing, opened=found.ids
     )
-    observer = Observer(telemetry, system="dynamodb", store=place.name)
-    return AsyncStore(observed(adapter, observer), driver, codec, observer)
+    return Opened(adapter, driver, "dynamodb", place.name, cost_told)
 
 
 def create_tables(

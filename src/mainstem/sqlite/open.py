@@ -5,43 +5,48 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from mainstem.aio.store import AsyncStore
-from mainstem.blocking.store import Store
-from mainstem.codec import Codec
+from mainstem import port
 from mainstem.errors import InvalidInput
+from mainstem.port import Driver
+from mainstem.schemes import Opened
 from mainstem.sqlite.adapter import SqliteAdapter
 from mainstem.sqlite.drivers import AsyncDriver, BlockingDriver
 from mainstem.sqlite.engine import Engine
 from mainstem.sqlite.settings import Mode, Settings, Synchronous
-from mainstem.telemetry.adapter import observed
-from mainstem.telemetry.observer import Observer
-from mainstem.telemetry.port import Telemetry
 from mainstem.text.printable import printable, quoted
 
 _LONGEST_PATH: Final = 4096
 
+LACKS: Final = {
+    "tables": "is a SQLite store, which needs no tables: append and import make its file.",
+    "deployment": "is a SQLite store, which needs nothing deployed.",
+    "maintenance": "is a SQLite store: its log is written with each append, in the same file, so there is "
+    "nothing to sequence, segment, repair or compare.",
+}
+"""As `mainstem.schemes.Scheme.LACKS`."""
 
-def open_blocking(
-    url: str, codec: Codec, *, create: bool = True, telemetry: Telemetry | None = None
-) -> Store:
+
+def open_blocking(url: str, *, create: bool = True, client: Any = None) -> Opened[Driver]:
     """Open the file and check it; make it where the URL's mode allows."""
-    settings = parse(url, create=create)
-    observer = _observer(settings, telemetry)
-    adapter = observed(SqliteAdapter(url), observer)
-    return Store(adapter, BlockingDriver(Engine(settings)), codec, observer)
+    settings = _settings(url, create, client)
+    driver = BlockingDriver(Engine(settings))
+    return Opened(SqliteAdapter(url), driver, "sqlite", _name(settings))
 
 
-def open_async(
-    url: str, codec: Codec, *, create: bool = True, telemetry: Telemetry | None = None
-) -> AsyncStore:
+def open_async(url: str, *, create: bool = True, client: Any = None) -> Opened[port.AsyncDriver]:
     """As `open_blocking`."""
-    settings = parse(url, create=create)
-    observer = _observer(settings, telemetry)
-    adapter = observed(SqliteAdapter(url), observer)
-    return AsyncStore(adapter, AsyncDriver(Engine(settings)), codec, observer)
+    settings = _settings(url, create, client)
+    driver = AsyncDriver(Engine(settings))
+    return Opened(SqliteAdapter(url), driver, "sqlite", _name(settings))
+
+
+def _settings(url: str, create: bool, client: Any) -> Settings:
+    if client is not None:
+        raise InvalidInput("A client is for stores on DynamoDB; leave it out here.")
+    return parse(url, create=create)
 
 
 def parse(url: str, *, create: bool = True) -> Settings:
@@ -74,10 +79,9 @@ def parse(url: str, *, create: bool = True) -> Settings:
     return settings
 
 
-def _observer(settings: Settings, telemetry: Telemetry | None) -> Observer:
+def _name(settings: Settings) -> str:
     # The file's name, not where it is: folders may be named for users.
-    name = "memory" if settings.path is None else settings.path.stem
-    return Observer(telemetry, system="sqlite", store=name)
+    return "memory" if settings.path is None else settings.path.stem
 
 
 def _path(url: str, host: str, path: str) -> Path | None:

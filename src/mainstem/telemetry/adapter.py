@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from mainstem.errors import VersionConflict
 from mainstem.port import Adapter, Op, Result, StreamWrite
@@ -19,19 +19,30 @@ from mainstem.telemetry.observer import Observer
 from mainstem.values.events import AppendResult
 
 
+class Counted(Protocol):
+    """A running operation that tells what it costs when it ends."""
+
+    def __call__(self, operation: str, running: Op[Result], observer: Observer) -> Op[Result]: ...
+
+
 class ObservedAdapter:
     """Has all that another adapter has, and each of its operations passes through `counted`.
 
     Here, below `handle` and below both stores, every append is seen once, and every conflict.
     """
 
-    def __init__(self, adapter: Adapter, observer: Observer) -> None:
+    def __init__(
+        self, adapter: Adapter, observer: Observer, counted: Counted | None = None
+    ) -> None:
         self._adapter = adapter
         self._observer = observer
+        self._counted = counted
 
-    def counted(self, operation: str, running: Op[Result]) -> Op[Result]:  # noqa: ARG002
+    def counted(self, operation: str, running: Op[Result]) -> Op[Result]:
         """The running operation, with what it costs counted, where there is something to count."""
-        return running
+        if self._counted is None:
+            return running
+        return self._counted(operation, running, self._observer)
 
     def append(
         self, writes: Sequence[StreamWrite], commit_id: str, *, may_repeat: bool
@@ -66,6 +77,8 @@ class ObservedAdapter:
         return cast("Adapter", self)
 
 
-def observed(adapter: Adapter, observer: Observer) -> Adapter:
+def observed(adapter: Adapter, observer: Observer, counted: Counted | None = None) -> Adapter:
     """The adapter as it is, where nobody is told."""
-    return adapter if observer.silent else ObservedAdapter(adapter, observer).as_adapter
+    if observer.silent:
+        return adapter
+    return ObservedAdapter(adapter, observer, counted).as_adapter

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import AbstractContextManager, aclosing, nullcontext, suppress
 from contextvars import Context, copy_context
 from types import TracebackType
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 
 from mainstem.errors import MainstemError
 from mainstem.telemetry.port import Attributes, Failure, Metric, NoTelemetry, Telemetry
@@ -28,9 +28,7 @@ _NOTHING: Final = nullcontext()
 class Observer:
     """Tells a `Telemetry` of one store. From any thread."""
 
-    def __init__(
-        self, telemetry: Telemetry | None, *, system: Literal["dynamodb", "sqlite"], store: str
-    ) -> None:
+    def __init__(self, telemetry: Telemetry | None, *, system: str, store: str) -> None:
         self.silent: Final = telemetry is None or isinstance(telemetry, NoTelemetry)
         """Nobody is told, so nothing needs to be measured."""
         self._telemetry: Telemetry = telemetry or NoTelemetry()
