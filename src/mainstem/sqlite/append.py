@@ -7,64 +7,20 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Final, TypeAlias
 
 from mainstem.errors import CommitMismatch, VersionConflict
 from mainstem.port import StreamWrite
 from mainstem.sqlite.repeats import commit_at, find_commit
+from mainstem.sqlite.rows import Row, insert, insert_next, row
 from mainstem.sqlite.schema import PARTITION
 from mainstem.sqlite.values import time, whole
 from mainstem.values.events import AppendResult
 from mainstem.values.expected import is_as_expected
 from mainstem.values.positions import EventId, Position, Version
 
-_COLUMNS: Final = (
-    "position",
-    "stream_id",
-    "event_id",
-    "name",
-    "recorded_us",
-    "commit_id",
-    "payload",
-    "commit_first",
-    "metadata",
-    "latest_us",
-)
-"""In the order of `Row`: those that are mostly NULL stand last."""
-
-_INSERTS: Final = {
-    width: f"INSERT INTO events ({', '.join(_COLUMNS[:width])}) VALUES ({', '.join('?' * width)})"
-    for width in (7, 8, 10)
-}
-"""By how many columns are given. To bind one costs a tenth of the whole insertion of a row."""
-
-_INSERT_NEXT = """
-    INSERT INTO events (position, stream_id, event_id, name, recorded_us, latest_us,
-                        commit_id, commit_first, metadata, payload)
-    VALUES (
-        (SELECT coalesce(max(position) + 1, 0) FROM events),
-        ?,
-        CASE WHEN ? = 0 OR EXISTS (
-            SELECT 1 FROM events WHERE stream_id = ? AND event_id = ?
-        ) THEN ? END,
-        ?, ?,
-        (SELECT nullif(max(coalesce(latest_us, recorded_us), ?), ?)
-         FROM (SELECT latest_us, recorded_us FROM events ORDER BY position DESC LIMIT 1)),
-        ?, NULL, ?, ?
-    )
-"""
-"""One event at an exact version, everything looked up in the one statement. A constraint breaks
-where the version is taken (unique) or its predecessor is missing (not null)."""
-
 _LARGEST_INTEGER = 2**63 - 1
 _NO_TIME = -(2**63)
 """Before all times: what an empty log has as its latest."""
-
-Row: TypeAlias = tuple[
-    int, str, int, str, int, str, str | bytes, int | None, str | None, int | None
-]
-"""One row of the table of events, in the order of `_COLUMNS`. A plain tuple, since imports and large
-commits make very many."""
 
 
 def append(
@@ -126,27 +82,11 @@ def append_next(
     if not isinstance(expected, int) or expected > _LARGEST_INTEGER:
         return None
     try:
-        cursor = connection.execute(
-            _INSERT_NEXT,
-            # Some come several times: Python 3.12 warns of placeholders with numbers.
-            (
-                stream_id,
-                expected,
-                stream_id,
-                expected - 1,
-                expected,
-                event.name,
-                recorded_us,
-                recorded_us,
-                recorded_us,
-                commit_id,
-                event.metadata,
-                event.data,
-            ),
+        position = Position(
+            insert_next(connection, stream_id, expected, event, recorded_us, commit_id)
         )
     except sqlite3.IntegrityError:
         return None
-    position = Position(cursor.lastrowid or 0)
     return AppendResult(
         stream_id,
         commit_id,
@@ -156,21 +96,6 @@ def append_next(
         position,
         position,
     )
-
-
-def insert(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
-    """Insert rows as they are."""
-    width = _width(rows)
-    connection.executemany(
-        _INSERTS[width], rows if width == len(_COLUMNS) else [row[:width] for row in rows]
-    )
-
-
-def _width(rows: Sequence[Row]) -> int:
-    """How many columns the rows need; the rest is NULL in all of them."""
-    if any(row[8] is not None or row[9] is not None for row in rows):
-        return 10
-    return 8 if any(row[7] is not None for row in rows) else 7
 
 
 def log_end(connection: sqlite3.Connection) -> tuple[int, int]:
@@ -226,20 +151,17 @@ def _all_or_mismatch(
 def _rows(
     write: StreamWrite, version: Version, commit_id: str, first: int, recorded_us: int, latest: int
 ) -> list[Row]:
-    # Clocks can go back; the latest time so far is kept then, so that a time can be searched for.
-    latest_us = latest if latest > recorded_us else None
     commit_first = version if len(write.events) > 1 else None
+    latest_us = max(latest, recorded_us)
     return [
-        (
+        row(
             first + offset,
             write.stream_id,
             version + offset,
-            event.name,
+            event,
             recorded_us,
             commit_id,
-            event.data,
             commit_first,
-            event.metadata,
             latest_us,
         )
         for offset, event in enumerate(write.events)

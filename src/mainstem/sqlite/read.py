@@ -7,24 +7,19 @@ start afresh where this one ended, and a slow reader never holds back SQLite's o
 from __future__ import annotations
 
 import sqlite3
-from typing import Any, Final
+from typing import Final
 
 from mainstem.codec import Codec
 from mainstem.errors import StoreDamaged
 from mainstem.port import LogPage, StreamPage
 from mainstem.sqlite.append import log_end, stream_version
 from mainstem.sqlite.ranges import log_conditions, stream_conditions
-from mainstem.sqlite.values import EARLIEST_US, LATEST_US, RESTORE, text, time
+from mainstem.sqlite.rows import RECORDED, recorded
+from mainstem.sqlite.values import RESTORE, text, time
 from mainstem.text.printable import quoted
 from mainstem.values.events import RecordedEvent, StreamInfo
 from mainstem.values.filters import LogFilter
 from mainstem.values.positions import Position, Version
-
-_EVENT = "stream_id, event_id, position, 0, name, payload, metadata, recorded_us, commit_id"
-"""The columns in the order of `RecordedEvent`'s fields."""
-
-_PAYLOAD_TYPES: Final = frozenset({str, bytes})
-_METADATA_TYPES: Final = frozenset({str, type(None)})
 
 _PAGE_BYTES: Final = 8 * 1024 * 1024
 """A page ends early where its payloads reach this, so that large events do not fill the memory."""
@@ -54,7 +49,7 @@ def read_stream(
         return StreamPage([], version, more=False)
     events, _ = _fetch(
         connection,
-        f"SELECT {_EVENT} FROM events WHERE stream_id = ? AND event_id >= ? AND event_id < ? "
+        f"SELECT {RECORDED} FROM events WHERE stream_id = ? AND event_id >= ? AND event_id < ? "
         f"ORDER BY event_id {'DESC' if backwards else 'ASC'} LIMIT ?",
         (stream_id, from_version, end, max_count),
         codec,
@@ -90,7 +85,7 @@ def read_log(
     conditions, values = log_conditions(log_filter)
     events, is_rest = _fetch(
         connection,
-        f"SELECT {_EVENT} FROM events WHERE position >= ? AND position < ?{conditions} "
+        f"SELECT {RECORDED} FROM events WHERE position >= ? AND position < ?{conditions} "
         "ORDER BY position LIMIT ?",
         (from_position, end, *values, max_count),
         codec,
@@ -156,42 +151,12 @@ def _fetch(
             rows = cursor.fetchmany(fetch)
             if not rows:
                 return events, True
-            size += _check(rows)
-            events += [RecordedEvent(*row, codec) for row in rows]  # type: ignore[call-arg]
+            some, more = recorded(rows, codec)
+            size += more
+            events += some
             # As many again as there is room for, going by the events so far.
             room = 1 + (_PAGE_BYTES - size) * len(events) // (size + 1)
             fetch = min(_FETCH, room, 2 * len(events))
         return events, cursor.fetchone() is None
     finally:
         cursor.close()  # a traceback may keep it, and an open statement the state of this moment
-
-
-def _check(rows: list[tuple[Any, ...]]) -> int:
-    """The bytes of the payloads, of text the characters, which is near enough.
-
-    Raises `StoreDamaged` unless each value is what it was written as: SQLite reads whatever type a
-    damaged row says. Column by column, which takes a seventh of what it takes to read them.
-    """
-    stream_ids, event_ids, positions, _, names, payloads, metadata, times, commit_ids = zip(
-        *rows, strict=True
-    )
-    try:
-        "".join(stream_ids)
-        "".join(names)
-        "".join(commit_ids)
-        numbers = {*map(type, event_ids), *map(type, positions), *map(type, times)}
-        if (
-            numbers == {int}
-            and _PAYLOAD_TYPES.issuperset(map(type, payloads))
-            and _METADATA_TYPES.issuperset(map(type, metadata))
-            and min(event_ids) >= 0 <= min(positions)
-            and min(times) >= EARLIEST_US
-            and max(times) <= LATEST_US
-        ):
-            return sum(map(len, payloads))
-    except TypeError:
-        pass  # of text
-    raise StoreDamaged(
-        f"Of the events at positions {quoted(positions[0])} to {quoted(positions[-1])} one has a value that "
-        f"can't be. {RESTORE}"
-    )

@@ -8,10 +8,9 @@ from itertools import islice
 from typing import Final
 
 from mainstem.port import ImportCounts, ImportedEvent
-from mainstem.sqlite.append import Row, insert, log_end
-from mainstem.sqlite.values import stored, text, time, whole
-from mainstem.values.events import EncodedEvent
-from mainstem.values.positions import EventId
+from mainstem.sqlite.append import log_end
+from mainstem.sqlite.rows import IMPORTED, Row, imported, insert, row
+from mainstem.sqlite.values import text, whole
 from mainstem.verbs.importing import check_due, compare
 
 _TOGETHER: Final = 500
@@ -21,29 +20,18 @@ _TOGETHER: Final = 500
 def restore(connection: sqlite3.Connection, events: Sequence[ImportedEvent]) -> ImportCounts:
     """Write the events that are missing, in this order. Raises `ImportConflict`: nothing is written."""
     position, latest = log_end(connection)
-    streams = _streams(connection, dict.fromkeys(imported.stream_id for imported in events))
+    streams = _streams(connection, dict.fromkeys(each.stream_id for each in events))
     rows: list[Row] = []
-    for imported in events:
-        stream_id, event_id, event, recorded_us, commit_id = imported
+    for each in events:
+        stream_id, event_id, event, recorded_us, commit_id = each
         stream = streams[stream_id]
         if event_id < stream.version:
-            compare(stream.event(event_id), imported)
+            compare(stream.event(event_id), each)
             continue
-        commit_first = stream.add(imported)
+        commit_first = stream.add(each)
         latest = max(latest, recorded_us)
         rows.append(
-            (
-                position,
-                stream_id,
-                event_id,
-                event.name,
-                recorded_us,
-                commit_id,
-                event.data,
-                commit_first,
-                event.metadata,
-                latest if latest > recorded_us else None,
-            )
+            row(position, stream_id, event_id, event, recorded_us, commit_id, commit_first, latest)
         )
         position += 1
     insert(connection, rows)
@@ -101,34 +89,20 @@ class _Restored:
         """One of its events; the id is below the version."""
         if event_id >= self._stored:
             return self._added[event_id - self._stored]
-        row = self._connection.execute(
-            "SELECT name, payload, metadata, recorded_us, commit_id FROM events "
-            "WHERE stream_id = ? AND event_id = ?",
+        found = self._connection.execute(
+            f"SELECT {IMPORTED} FROM events WHERE stream_id = ? AND event_id = ?",
             (self._stream_id, event_id),
         ).fetchone()
-        what = f"of event {event_id} of stream {self._stream_id!r}"
-        name, data, metadata, recorded_us, commit_id = row or (None,) * 5
-        event = EncodedEvent(
-            text(name, f"the name {what}"),
-            stored(data, f"the payload {what}"),
-            None if metadata is None else text(metadata, f"the metadata {what}"),
-        )
-        return ImportedEvent(
-            self._stream_id,
-            EventId(event_id),
-            event,
-            time(recorded_us, f"the time {what}"),
-            text(commit_id, f"the commit id {what}"),
-        )
+        return imported(self._stream_id, event_id, found)
 
-    def add(self, imported: ImportedEvent) -> int | None:
+    def add(self, event: ImportedEvent) -> int | None:
         """Put it behind the last one. Answers with its commit's first event id, or None where it is
         itself the first: events of one commit follow each other, though perhaps not in one call.
         """
-        check_due(imported, self.version)
-        self._added.append(imported)
+        check_due(event, self.version)
+        self._added.append(event)
         self.version += 1
-        if imported.commit_id == self._commit:
+        if event.commit_id == self._commit:
             return self._commit_first
-        self._commit, self._commit_first = imported.commit_id, imported.event_id
+        self._commit, self._commit_first = event.commit_id, event.event_id
         return None

@@ -12,6 +12,7 @@ from contextlib import closing
 from typing import Final
 
 from mainstem.errors import StoreFormatError, StoreNotFound
+from mainstem.sqlite import rows
 from mainstem.values.events import MADE
 from mainstem.values.positions import Partition
 
@@ -37,21 +38,7 @@ COMMITS_INDEX: Final = (
 TABLES: Final = ("events", "checkpoints", "snapshots")
 
 SCHEMA: Final = (
-    """
-    CREATE TABLE events (
-        position INTEGER PRIMARY KEY,
-        stream_id TEXT NOT NULL,
-        event_id INTEGER NOT NULL,
-        name TEXT NOT NULL,
-        recorded_us INTEGER NOT NULL,
-        latest_us INTEGER,     -- the latest recorded_us so far, where that is another event's
-        commit_id TEXT NOT NULL,
-        commit_first INTEGER,  -- the commit's first event id in this stream, where it has several
-        metadata TEXT,
-        payload NOT NULL,      -- TEXT: JSON; BLOB: any other codec
-        UNIQUE (stream_id, event_id)
-    )
-    """,
+    rows.TABLE,
     """
     CREATE TABLE checkpoints (
         subscription TEXT NOT NULL,

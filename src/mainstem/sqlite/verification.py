@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from enum import StrEnum
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -19,6 +19,7 @@ from mainstem.sqlite.connections import connect
 from mainstem.sqlite.faults import FAULTS, translate
 from mainstem.sqlite.files import StoreFile
 from mainstem.sqlite.open import parse
+from mainstem.sqlite.rows import WHOLE, Whole
 from mainstem.sqlite.values import EARLIEST_US, LATEST_US
 from mainstem.text.printable import quoted
 from mainstem.values.events import MAX_COMMIT_ID_BYTES, MAX_EVENT_NAME_BYTES, utf8_length
@@ -230,51 +231,48 @@ def _events(connection: sqlite3.Connection) -> Iterator[str]:
     """What each event consists of, and the running maximum of times."""
     latest = EARLIEST_US
     cursor = connection.cursor()
-    cursor.execute(
-        "SELECT position, stream_id, event_id, name, recorded_us, latest_us, commit_id, commit_first, "
-        "metadata, payload FROM events ORDER BY position"
-    )
+    cursor.execute(f"SELECT {WHOLE} FROM events ORDER BY position")
     while rows := cursor.fetchmany(_FETCH):
-        for row in rows:
+        for row in map(Whole._make, rows):
             problem = _problem(row)
             if problem is not None:
-                event = f"{quoted(row[2])} of stream {quoted(row[1])}"
-                yield f"The event at position {row[0]}, {event}, {problem}."
+                event = f"{quoted(row.event_id)} of stream {quoted(row.stream_id)}"
+                yield f"The event at position {row.position}, {event}, {problem}."
                 continue
-            recorded_us, latest_us = row[4], row[5]
-            latest = max(latest, recorded_us)
-            if (recorded_us if latest_us is None else latest_us) != latest:
+            latest = max(latest, row.recorded_us)
+            if (row.recorded_us if row.latest_us is None else row.latest_us) != latest:
                 yield (
-                    f"The event at position {row[0]}, {row[2]} of stream {quoted(row[1])}, has another "
-                    "latest time than the events up to it."
+                    f"The event at position {row.position}, {row.event_id} of stream "
+                    f"{quoted(row.stream_id)}, has another latest time than the events up to it."
                 )
-                latest = max(latest, latest_us or latest)
+                latest = max(latest, row.latest_us or latest)
 
 
-def _problem(row: tuple[Any, ...]) -> str | None:
+def _problem(row: Whole) -> str | None:
     """What is wrong with one event by itself."""
-    _, stream_id, event_id, name, recorded_us, latest_us, commit_id, commit_first, *more = row
-    metadata, payload = more
+    commit_first = row.commit_first or 0
     for value, what, most in (
-        (stream_id, "stream id", MAX_STREAM_ID_BYTES),
-        (name, "name", MAX_EVENT_NAME_BYTES),
-        (commit_id, "commit id", MAX_COMMIT_ID_BYTES),
+        (row.stream_id, "stream id", MAX_STREAM_ID_BYTES),
+        (row.name, "name", MAX_EVENT_NAME_BYTES),
+        (row.commit_id, "commit id", MAX_COMMIT_ID_BYTES),
     ):
         if not isinstance(value, str) or not 0 < utf8_length(value) <= most:
             return f"has a {what} that is not text of 1 to {most} bytes"
-    for number in (event_id, commit_first or 0):
+    for number in (row.event_id, commit_first):
         if not isinstance(number, int) or number < 0:
             return "has an id that is not a whole number of 0 or more"
-    if (commit_first or 0) > event_id:
+    if commit_first > row.event_id:
         return "says that its commit began behind it"
-    for moment in (recorded_us, recorded_us if latest_us is None else latest_us):
+    for moment in (row.recorded_us, row.recorded_us if row.latest_us is None else row.latest_us):
         if not isinstance(moment, int) or not EARLIEST_US <= moment <= LATEST_US:
             return "has a time that is none"
-    if metadata is not None and not _is_json(metadata, object_only=True):
+    if row.metadata is not None and not _is_json(row.metadata, object_only=True):
         return "has metadata that are no JSON object"
-    if isinstance(payload, str):
-        return None if _is_json(payload) else "has a payload that is no JSON"
-    return None if isinstance(payload, bytes) else "has a payload that is neither text nor bytes"
+    if isinstance(row.payload, str):
+        return None if _is_json(row.payload) else "has a payload that is no JSON"
+    return (
+        None if isinstance(row.payload, bytes) else "has a payload that is neither text nor bytes"
+    )
 
 
 _decode: Final = msgspec.json.Decoder().decode
