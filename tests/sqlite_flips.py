@@ -88,7 +88,7 @@ USES: dict[str, Callable[[Store], Any]] = {
     "append many": lambda store: store.append_many(
         [Append("a", new(1, 2), 0), Append("b", new(3), 0)], commit_id="both"
     ),
-    "restore": lambda store: store.restore(imported()),
+    "import_events": lambda store: store.import_events(imported()),
 }
 """By name; those that write come last."""
 

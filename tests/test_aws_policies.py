@@ -271,7 +271,7 @@ def whatever_a_service_does(adapter: DynamoAdapter, name: str) -> Iterator[Op[An
     yield adapter.load_snapshot("order-1", "state")
     yield adapter.delete_snapshot("order-1", "state", Version(1))
     imported = ImportedEvent(f"old-{name}", EventId(0), events[0], 1, "import")
-    yield adapter.restore([imported])
+    yield adapter.import_events([imported])
 
 
 def _checkpoint(adapter: DynamoAdapter, partition: Partition) -> Op[None]:

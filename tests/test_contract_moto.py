@@ -22,12 +22,12 @@ from mainstem.testing.contract.checkpoints import CheckpointContract
 from mainstem.testing.contract.commits import CommitContract, CommitOfManyContract
 from mainstem.testing.contract.following import FollowContract
 from mainstem.testing.contract.handling import FencingContract
+from mainstem.testing.contract.importing import ImportContract, ImportedCommitContract
 from mainstem.testing.contract.listing import ListingContract
 from mainstem.testing.contract.log import LogContract, TimeContract
 from mainstem.testing.contract.machine import MachineContract
 from mainstem.testing.contract.racing import RacingContract
 from mainstem.testing.contract.reads import ReadContract
-from mainstem.testing.contract.restoring import RestoreContract, RestoredCommitContract
 from mainstem.testing.contract.snapshots import SnapshotContract
 from mainstem.testing.contract.subscriptions import SubscriptionContract
 from moto_help import mocked_aws
@@ -61,8 +61,8 @@ class TestMoto(
     TimeContract,
     ListingContract,
     SnapshotContract,
-    RestoreContract,
-    RestoredCommitContract,
+    ImportContract,
+    ImportedCommitContract,
     CheckpointContract,
     SubscriptionContract,
     FencingContract,

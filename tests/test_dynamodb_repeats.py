@@ -380,7 +380,7 @@ def test_what_was_restored_is_found(shop: Shop) -> None:
         for n, commit_id in enumerate(["c-1", "c-1", "c-2", "c-1", ".made"])
     ]
     for some in (many, again[:1], again[1:]):
-        shop.run(adapter.restore(some))
+        shop.run(adapter.import_events(some))
     for number in range(9):
         assert found(shop, "many", f"s-{number}") == 0
     assert [found(shop, each) for each in ("c-1", "c-2", ".made")] == [3, 2, 4]

@@ -144,8 +144,8 @@ def test_times_of_restored_events_are_found_where_clocks_went_back(
         for n, time in enumerate(times)
     ]
     with store_at(path, Clock(NOON + 60)) as store:
-        store.restore(events[:split])
-        store.restore(events[split:])
+        store.import_events(events[:split])
+        store.import_events(events[split:])
         if appended:
             times.append(NOON + 60)
             store.append("later", new(1), expected=0)

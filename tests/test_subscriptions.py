@@ -36,7 +36,7 @@ from mainstem.sqlite.adapter import SqliteAdapter
 from mainstem.telemetry.metrics import SUBSCRIPTION_RETRIES
 from mainstem.testing.contract.base import fill, values
 from mainstem.testing.contract.following import PATIENCE, Following
-from mainstem.testing.contract.restoring import imported
+from mainstem.testing.contract.importing import imported
 from mainstem.testing.portal import portal
 from mainstem.values.filters import LogFilter
 from mainstem.verbs.follower import Follower
@@ -96,7 +96,7 @@ WRITES: dict[str, Callable[[Store, int], object]] = {
         [Append("a", [NewEvent("Counted", {"n": n})], n)]
     ),
     "handle": booked,
-    "restore": lambda store, n: store.restore([imported("a", n)]),
+    "import_events": lambda store, n: store.import_events([imported("a", n)]),
 }
 
 

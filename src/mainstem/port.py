@@ -315,7 +315,7 @@ class Adapter(Protocol):
         """Remove the snapshot of that schema, if it is still one of that version. To repeat it is safe."""
         ...
 
-    def restore(self, events: Sequence[ImportedEvent]) -> Op[ImportCounts]:
+    def import_events(self, events: Sequence[ImportedEvent]) -> Op[ImportCounts]:
         """Write events as they are, all or nothing, in this order; skip those that are there
         already. Raises `ImportConflict` for one that differs from the one that is there, and for
         one whose predecessor is missing.

@@ -357,7 +357,7 @@ class Programs:
             count = self._random.randint(1, 9)
             some, rest = left[:count], left[count:]
             try:
-                counts = yield from self._adapter.restore(some)
+                counts = yield from self._adapter.import_events(some)
             except StoreBusy:
                 failures += 1
                 self._history.counts["busy"] += 1

@@ -32,7 +32,7 @@ from mainstem.verbs import handle as deciders
 from mainstem.verbs import subscriptions as gaps
 from mainstem.verbs.append import append_many
 from mainstem.verbs.handle import Decider, Handled
-from mainstem.verbs.importing import restore
+from mainstem.verbs.importing import import_events
 from mainstem.verbs.listing import StreamListScan
 from mainstem.verbs.options import (
     DEFAULT_BATCH,
@@ -157,13 +157,13 @@ class AsyncStore:
         self._wake_subscriptions()
         return handled
 
-    async def restore(self, events: Sequence[ImportedEvent]) -> ImportCounts:
+    async def import_events(self, events: Sequence[ImportedEvent]) -> ImportCounts:
         """Write events that have ids, times and commit ids already, all or nothing, in this order.
 
         Those that are there already are compared and left alone, so that a repeat changes nothing.
         Raises `ImportConflict` for an event that differs or whose predecessor is missing.
         """
-        counts = await self._driver.run(restore(self._adapter, events))
+        counts = await self._driver.run(import_events(self._adapter, events))
         self._wake_subscriptions()
         return counts
 

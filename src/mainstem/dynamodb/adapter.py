@@ -8,7 +8,7 @@ from typing import Final, Literal
 from mainstem.codec import Codec
 from mainstem.dynamodb.append.appender import Appender
 from mainstem.dynamodb.append.commits import most_streams
-from mainstem.dynamodb.append.importing import Restorer
+from mainstem.dynamodb.append.importing import Importer
 from mainstem.dynamodb.append.repeats import Repeats
 from mainstem.dynamodb.append.with_log import Turns
 from mainstem.dynamodb.append.without_log import Puts
@@ -109,7 +109,7 @@ class DynamoAdapter:
             context,
             bounds,
         )
-        self._restorer = Restorer(
+        self._importer = Importer(
             layout, items, streams, turns, self.sequencer, upkeep, context, bounds
         )
         self._stream_reader = StreamReader(layout, items, streams, versions, context)
@@ -233,8 +233,8 @@ class DynamoAdapter:
     def delete_snapshot(self, stream_id: str, schema: str, version: Version) -> Op[None]:
         return snapshots.delete(self.layout, self.context, stream_id, schema, version)
 
-    def restore(self, events: Sequence[ImportedEvent]) -> Op[ImportCounts]:
-        return self._watched(self._restorer.restore(events))
+    def import_events(self, events: Sequence[ImportedEvent]) -> Op[ImportCounts]:
+        return self._watched(self._importer.write(events))
 
     def status(self) -> Op[StoreStatus]:
         attempts = Attempts(self.context, long=True)

@@ -24,7 +24,7 @@ from mainstem.port import (
     StreamPage,
     StreamWrite,
 )
-from mainstem.sqlite import append, checkpoints, read, repeats, restore, schema, snapshots
+from mainstem.sqlite import append, checkpoints, importing, read, repeats, schema, snapshots
 from mainstem.sqlite.fate import tell_fate
 from mainstem.sqlite.tickets import Read, Write
 from mainstem.values.events import AppendResult, StreamInfo
@@ -204,8 +204,10 @@ class SqliteAdapter:
     def delete_snapshot(self, stream_id: str, schema: str, version: Version) -> Op[None]:
         yield Write(lambda connection: snapshots.delete(connection, stream_id, schema, version))
 
-    def restore(self, events: Sequence[ImportedEvent]) -> Op[ImportCounts]:
-        counts: ImportCounts = yield Write(lambda connection: restore.restore(connection, events))
+    def import_events(self, events: Sequence[ImportedEvent]) -> Op[ImportCounts]:
+        counts: ImportCounts = yield Write(
+            lambda connection: importing.import_events(connection, events)
+        )
         return counts
 
     def status(self) -> Op[StoreStatus]:

@@ -64,7 +64,7 @@ class Model:
             self._check_expected(write)
         return [self._write(write, commit_id, now) for write in writes]
 
-    def restore(self, events: Sequence[ImportedEvent]) -> tuple[int, int]:
+    def import_events(self, events: Sequence[ImportedEvent]) -> tuple[int, int]:
         """How many were written and how many were there. Raises `ImportConflict`: then none was."""
         draft = Model()
         draft.streams = {stream_id: list(kept) for stream_id, kept in self.streams.items()}

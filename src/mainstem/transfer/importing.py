@@ -166,7 +166,7 @@ def _size(commit: list[Numbered]) -> int:
 def _write(store: Store, chunk: list[Numbered], name: str, summary: ImportSummary) -> None:
     """Write whole commits. Where one of them is refused, those before it are written all the same."""
     try:
-        counts = store.restore([event for _, event in chunk])
+        counts = store.import_events([event for _, event in chunk])
     except (ImportConflict, InvalidInput) as error:
         commits = list(_commits(chunk))
         if len(commits) == 1:

@@ -41,13 +41,13 @@ NO_METADATA_KEY: Final = "$text"
 stored with imported events, so it cannot be changed."""
 
 
-def restore(adapter: Adapter, events: Sequence[ImportedEvent]) -> Op[ImportCounts]:
+def import_events(adapter: Adapter, events: Sequence[ImportedEvent]) -> Op[ImportCounts]:
     """Check all of them, then write those that are missing."""
     if not isinstance(events, Sequence):
         raise InvalidInput(f"{quoted(events)} is not a list of ImportedEvents.")
     for event in events:
         check_imported(adapter.limits, event)
-    counts = yield from adapter.restore(events)
+    counts = yield from adapter.import_events(events)
     return counts
 
 

@@ -36,7 +36,7 @@ _NO_CODEC = JsonCodec()
 """Nothing is decoded here."""
 
 
-class Restorer:
+class Importer:
     """Writes imported events."""
 
     def __init__(
@@ -59,8 +59,8 @@ class Restorer:
         self._context = context
         self._bounds = bounds
 
-    def restore(self, events: Sequence[ImportedEvent]) -> Op[ImportCounts]:
-        """As `mainstem.port.Adapter.restore`; each transaction has a deadline of its own."""
+    def write(self, events: Sequence[ImportedEvent]) -> Op[ImportCounts]:
+        """As `mainstem.port.Adapter.import_events`; each transaction has a deadline of its own."""
         attempts = Attempts(self._context)
         written = 0
         while True:
@@ -91,13 +91,13 @@ class Restorer:
     def _missing(self, events: Sequence[ImportedEvent]) -> Op[list[Entry]]:
         """The events that are not there yet, ready to be written. Raises `ImportConflict`."""
         stored = yield from self._stored(events)
-        restored = {
-            stream_id: _Restored(version, last) for stream_id, (version, last) in stored.items()
+        streams = {
+            stream_id: _Stream(version, last) for stream_id, (version, last) in stored.items()
         }
-        there = yield from self._events_there(events, restored)
+        there = yield from self._events_there(events, streams)
         added: list[tuple[ImportedEvent, int]] = []
         for imported in events:
-            stream = restored[imported.stream_id]
+            stream = streams[imported.stream_id]
             if imported.event_id < stream.stored:
                 compare(there[imported.stream_id, imported.event_id], imported)
             elif imported.event_id < stream.version:
@@ -150,13 +150,13 @@ class Restorer:
                 yield from self._sequencer.catch_up(stream_id, firsts[stream_id], attempts)
 
     def _events_there(
-        self, events: Sequence[ImportedEvent], restored: dict[str, _Restored]
+        self, events: Sequence[ImportedEvent], streams: dict[str, _Stream]
     ) -> Op[dict[tuple[str, int], ImportedEvent]]:
         attempts = Attempts(self._context)
         wanted = [
             Key(imported.stream_id, imported.event_id)
             for imported in events
-            if imported.event_id < restored[imported.stream_id].stored
+            if imported.event_id < streams[imported.stream_id].stored
         ]
         found = yield from self._get(attempts, wanted)
         there = {}
@@ -225,7 +225,7 @@ class Restorer:
             )
 
 
-class _Restored:
+class _Stream:
     """One stream as it will be: the events that the table has, and behind them those to be written."""
 
     __slots__ = ("_commit", "_commit_first", "added", "stored")

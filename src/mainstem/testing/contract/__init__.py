@@ -58,16 +58,16 @@ from mainstem.testing.contract.handling import (  # noqa: E402
     FencingContract,
     ManualCheckpointContract,
 )
+from mainstem.testing.contract.importing import (  # noqa: E402
+    ImportContract,
+    ImportedCommitContract,
+)
 from mainstem.testing.contract.listing import ListingContract  # noqa: E402
 from mainstem.testing.contract.log import FilterContract, LogContract, TimeContract  # noqa: E402
 from mainstem.testing.contract.machine import MachineContract  # noqa: E402
 from mainstem.testing.contract.payloads import PayloadContract  # noqa: E402
 from mainstem.testing.contract.racing import ProcessContract, RacingContract  # noqa: E402
 from mainstem.testing.contract.reads import ReadContract  # noqa: E402
-from mainstem.testing.contract.restoring import (  # noqa: E402
-    RestoreContract,
-    RestoredCommitContract,
-)
 from mainstem.testing.contract.snapshots import SnapshotContract  # noqa: E402
 from mainstem.testing.contract.subscriptions import SubscriptionContract  # noqa: E402
 
@@ -79,7 +79,7 @@ class PartitionsContract(
     FilterContract,
     TimeContract,
     ListingContract,
-    RestoreContract,
+    ImportContract,
     CheckpointContract,
     SubscriptionContract,
     AutomaticCheckpointContract,
@@ -100,7 +100,7 @@ class Contract(
     ReadContract,
     PayloadContract,
     SnapshotContract,
-    RestoredCommitContract,
+    ImportedCommitContract,
     ManualCheckpointContract,
     NamelessContract,
     ClosedContract,

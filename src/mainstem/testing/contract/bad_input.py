@@ -61,4 +61,4 @@ class BadInputContract(Base):
     def test_a_large_event_is_not_restored_either(self, store: Store) -> None:
         data = '"' + "x" * store._adapter.limits.event_bytes + '"'
         with Unchanged(store), pytest.raises(TooLarge):
-            store.restore([imported_with(stream_id="good"), encoded_with(data=data)])
+            store.import_events([imported_with(stream_id="good"), encoded_with(data=data)])

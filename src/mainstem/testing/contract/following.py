@@ -23,7 +23,7 @@ from mainstem.testing.contract.base import (
     values,
     whole_log,
 )
-from mainstem.testing.contract.restoring import imported
+from mainstem.testing.contract.importing import imported
 from mainstem.values.events import Append, RecordedEvent
 from mainstem.values.expected import ANY
 from mainstem.values.positions import BEGINNING, END, Partition
@@ -130,7 +130,7 @@ class FollowContract(Base):
 
     def test_what_is_restored_is_followed_too(self, store: Store) -> None:
         with Following(store.subscribe("s")) as reader:
-            store.restore([imported("a", 0), imported("a", 1)])
+            store.import_events([imported("a", 0), imported("a", 1)])
             reader.wait_for(2)
         assert values(reader.events) == [0, 1]
 
@@ -253,7 +253,7 @@ class ClosedContract(Base):
         [
             lambda store: store.append("a", new(0), expected=ANY),
             lambda store: store.append_many([Append("a", new(0), ANY)]),
-            lambda store: store.restore([]),
+            lambda store: store.import_events([]),
             lambda store: store.read("a"),
             lambda store: list(store.read_lazily("a")),
             lambda store: list(store.read_all()),
@@ -267,7 +267,7 @@ class ClosedContract(Base):
             lambda store: store.forget_subscription("s"),
         ],
         ids=[
-            "append", "append_many", "restore", "read", "read_lazily", "read_all", "streams", "head",
+            "append", "append_many", "import_events", "read", "read_lazily", "read_all", "streams", "head",
             "version", "status", "subscribe", "follow", "checkpoints", "forget_subscription",
         ],
     )  # fmt: skip

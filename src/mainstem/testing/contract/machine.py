@@ -21,8 +21,8 @@ from mainstem.port import Claim, ImportedEvent, StoredSnapshot
 from mainstem.testing.contract.backend import MakeBackend
 from mainstem.testing.contract.base import Base, run
 from mainstem.testing.contract.checkpoints import claim as claim_checkpoint
+from mainstem.testing.contract.importing import exported, imported
 from mainstem.testing.contract.log import HandClock
-from mainstem.testing.contract.restoring import exported, imported
 from mainstem.testing.invariants import check_invariants
 from mainstem.testing.model import Kept, Model, Outcome
 from mainstem.values.events import Append, NewEvent, RecordedEvent
@@ -149,8 +149,8 @@ class StoreMachine(RuleBasedStateMachine):
         for stream_id, offset, value in ahead:
             event_id = max(0, self.model.version(stream_id) + offset)
             batch.append(imported(stream_id, event_id, value, commit_id=f"r{value}"))
-        wanted = self._outcome(lambda: self.model.restore(batch))
-        got = self._outcome(lambda: tuple(self.store.restore(batch)))
+        wanted = self._outcome(lambda: self.model.import_events(batch))
+        got = self._outcome(lambda: tuple(self.store.import_events(batch)))
         assert got == wanted
 
     # Reading

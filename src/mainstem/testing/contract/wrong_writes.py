@@ -198,16 +198,18 @@ def _event_cases() -> list[Case]:
 def _restore_cases() -> list[Case]:
     cases = [
         Case(
-            f"restore {name}",
-            call_of("restore", [imported_with(stream_id="good"), event]),
+            f"import_events {name}",
+            call_of("import_events", [imported_with(stream_id="good"), event]),
             error,
             says,
         )
         for name, event, error, says in _NO_IMPORTS
     ]
     cases += [
-        Case("restore text", call_of("restore", "events"), InvalidInput, "ImportedEvent"),
-        Case("restore none", call_of("restore", None), InvalidInput, "ImportedEvent"),
+        Case(
+            "import_events text", call_of("import_events", "events"), InvalidInput, "ImportedEvent"
+        ),
+        Case("import_events none", call_of("import_events", None), InvalidInput, "ImportedEvent"),
     ]
     return cases
 

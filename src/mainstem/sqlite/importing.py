@@ -17,7 +17,7 @@ _TOGETHER: Final = 500
 """Streams looked up in one statement: older SQLite takes 999 parameters."""
 
 
-def restore(connection: sqlite3.Connection, events: Sequence[ImportedEvent]) -> ImportCounts:
+def import_events(connection: sqlite3.Connection, events: Sequence[ImportedEvent]) -> ImportCounts:
     """Write the events that are missing, in this order. Raises `ImportConflict`: nothing is written."""
     position, latest = log_end(connection)
     streams = _streams(connection, dict.fromkeys(each.stream_id for each in events))
@@ -38,9 +38,9 @@ def restore(connection: sqlite3.Connection, events: Sequence[ImportedEvent]) -> 
     return ImportCounts(written=len(rows), already=len(events) - len(rows))
 
 
-def _streams(connection: sqlite3.Connection, stream_ids: Iterable[str]) -> dict[str, _Restored]:
+def _streams(connection: sqlite3.Connection, stream_ids: Iterable[str]) -> dict[str, _Stream]:
     """The streams as they are stored. Asked for many at a time, which takes half as long."""
-    streams = {stream_id: _Restored(connection, stream_id) for stream_id in stream_ids}
+    streams = {stream_id: _Stream(connection, stream_id) for stream_id in stream_ids}
     wanted = iter(streams)
     while some := list(islice(wanted, _TOGETHER)):
         marks = ", ".join(["(?)"] * len(some))
@@ -59,7 +59,7 @@ def _streams(connection: sqlite3.Connection, stream_ids: Iterable[str]) -> dict[
     return streams
 
 
-class _Restored:
+class _Stream:
     """One stream as it will be: the events that the table has, and behind them those to be written."""
 
     __slots__ = (

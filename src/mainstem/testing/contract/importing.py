@@ -62,13 +62,15 @@ def lively(store: Store) -> None:
     store.append("a", new(3), expected=ANY, commit_id="last")
 
 
-class RestoreContract(Base):
+class ImportContract(Base):
     def test_a_copy_of_a_log_is_equal_to_it(self, store: Store, make_backend: MakeBackend) -> None:
         lively(store)
         log = whole_log(store)
         with make_backend() as elsewhere:
             copy = elsewhere.open()
-            assert copy.restore([exported(event) for event in log]) == ImportCounts(len(log), 0)
+            assert copy.import_events([exported(event) for event in log]) == ImportCounts(
+                len(log), 0
+            )
             for partition in range(store.partitions):
                 assert log_of(copy, partition) == log_of(store, partition)
             assert list(copy.streams()) == list(store.streams())
@@ -77,19 +79,19 @@ class RestoreContract(Base):
         lively(store)
         events = [exported(event) for event in whole_log(store)]
         with Unchanged(store):
-            assert store.restore(events) == ImportCounts(0, len(events))
+            assert store.import_events(events) == ImportCounts(0, len(events))
         with Unchanged(store):
-            assert store.restore([]) == ImportCounts(0, 0)
+            assert store.import_events([]) == ImportCounts(0, 0)
 
     def test_only_what_is_missing_is_written(self, store: Store) -> None:
         events = [imported(stream_id, number) for number in range(4) for stream_id in "ab"]
-        assert store.restore(events[:3]) == ImportCounts(3, 0)
-        assert store.restore(events) == ImportCounts(5, 3)
+        assert store.import_events(events[:3]) == ImportCounts(3, 0)
+        assert store.import_events(events) == ImportCounts(5, 3)
         assert values(store.read("a")) == values(store.read("b")) == [0, 1, 2, 3]
 
     def test_an_event_twice_in_one_call_is_written_once(self, store: Store) -> None:
         event = imported("a", 0)
-        assert store.restore([event, event, imported("a", 1), event]) == ImportCounts(2, 2)
+        assert store.import_events([event, event, imported("a", 1), event]) == ImportCounts(2, 2)
         assert values(store.read("a")) == [0, 1]
 
     @pytest.mark.parametrize("stored_first", [True, False])
@@ -112,32 +114,32 @@ class RestoreContract(Base):
     ) -> None:
         events = [imported("a", 0), imported("a", 1)]
         if stored_first:
-            store.restore(events)
+            store.import_events(events)
             events = []
         with Unchanged(store), pytest.raises(ImportConflict) as caught:
-            store.restore([*events, imported("b", 0), other, imported("b", 1)])
+            store.import_events([*events, imported("b", 0), other, imported("b", 1)])
         assert (caught.value.stream_id, caught.value.event_id) == ("a", 1)
 
     def test_json_that_is_only_spelt_differently_is_the_same(self, store: Store) -> None:
         event = imported("a", 0)._replace(event=EncodedEvent("X", '{"a":1,"b":[2]}', '{"m":1}'))
         other = event._replace(event=EncodedEvent("X", '{ "b": [2], "a": 1 }', '{"m": 1}'))
-        store.restore([event])
-        assert store.restore([other]) == ImportCounts(0, 1)
+        store.import_events([event])
+        assert store.import_events([other]) == ImportCounts(0, 1)
 
     @pytest.mark.parametrize("event_id", [1, 2, 2**62])
     def test_a_hole_is_refused_and_nothing_written(self, store: Store, event_id: int) -> None:
         with Unchanged(store), pytest.raises(ImportConflict) as caught:
-            store.restore([imported("b", 0), imported("a", event_id)])
+            store.import_events([imported("b", 0), imported("a", event_id)])
         assert (caught.value.stream_id, caught.value.event_id) == ("a", event_id)
 
     def test_a_hole_further_on_is_refused_too(self, store: Store) -> None:
-        store.restore([imported("a", 0)])
+        store.import_events([imported("a", 0)])
         with Unchanged(store), pytest.raises(ImportConflict):
-            store.restore([imported("a", 1), imported("a", 3)])
+            store.import_events([imported("a", 1), imported("a", 3)])
 
     def test_events_keep_their_times_whatever_the_clock_tells(self, backend: Backend) -> None:
         store = backend.open(lambda: 5_000)
-        store.restore([imported("a", 0, at=9_000), imported("a", 1, at=7_000)])
+        store.import_events([imported("a", 0, at=9_000), imported("a", 1, at=7_000)])
         store.append("a", new(2), expected=2)
         assert [event.recorded_us for event in store.read("a")] == [9_000, 7_000, 5_000]
 
@@ -148,7 +150,7 @@ class RestoreContract(Base):
         seconds = [50, 20, 60, 10, 10, 70, 0, 65]
         events = [imported("a", n, at=second * 1_000_000) for n, second in enumerate(seconds)]
         for first in range(0, len(events), together):
-            store.restore(events[first : first + together])
+            store.import_events(events[first : first + together])
         for second in range(-5, 80, 5):
             start = datetime.fromtimestamp(second, UTC)
             first = next((n for n, at in enumerate(seconds) if at >= second), len(seconds))
@@ -156,12 +158,12 @@ class RestoreContract(Base):
 
     def test_binary_payloads_stay_binary(self, store: Store) -> None:
         event = imported("a", 0)._replace(event=EncodedEvent("Raw", b"\x00\xff", '{"m":[1]}'))
-        store.restore([event])
+        store.import_events([event])
         for found in (store.read("a")[0], whole_log(store)[0]):
             assert (found.data, found.metadata) == (b"\x00\xff", {"m": [1]})
 
     def test_after_it_appends_go_on(self, store: Store) -> None:
-        store.restore([imported("a", 0), imported("a", 1)])
+        store.import_events([imported("a", 0), imported("a", 1)])
         with pytest.raises(VersionConflict):
             store.append("a", new(9), expected=1)
         assert store.append("a", new(2), expected=2).version == 3
@@ -169,11 +171,11 @@ class RestoreContract(Base):
 
     def test_it_goes_on_where_appends_ended(self, store: Store) -> None:
         fill(store, "a", 2)
-        assert store.restore([imported("a", 2)]) == ImportCounts(1, 0)
+        assert store.import_events([imported("a", 2)]) == ImportCounts(1, 0)
         assert values(store.read("a")) == [0, 1, 2]
 
 
-class RestoredCommitContract(Base):
+class ImportedCommitContract(Base):
     COMMIT = (
         imported("a", 0, commit_id="c"),
         imported("b", 0, commit_id="c"),
@@ -184,8 +186,8 @@ class RestoredCommitContract(Base):
 
     @pytest.mark.parametrize("split", range(6))
     def test_a_restored_commit_answers_a_repeat_as_one(self, store: Store, split: int) -> None:
-        store.restore(self.COMMIT[:split])
-        store.restore(self.COMMIT[split:])
+        store.import_events(self.COMMIT[:split])
+        store.import_events(self.COMMIT[split:])
         fill(store, "a", 2)
         with Unchanged(store):
             results = store.append_many(
@@ -197,19 +199,19 @@ class RestoredCommitContract(Base):
         ]
 
     def test_it_is_found_with_any(self, store: Store) -> None:
-        store.restore([imported("a", 0), *(imported("a", n, commit_id="c") for n in (1, 2))])
+        store.import_events([imported("a", 0), *(imported("a", n, commit_id="c") for n in (1, 2))])
         fill(store, "a", 2)
         with Unchanged(store):
             result = store.append("a", new(1, 2), expected=ANY, commit_id="c")
         assert (result.first_event_id, result.version, result.repeated) == (1, 3, True)
 
     def test_single_commits_side_by_side_stay_single(self, store: Store) -> None:
-        store.restore([imported("a", number) for number in range(4)])
+        store.import_events([imported("a", number) for number in range(4)])
         result = store.append("a", new(1), expected=1, commit_id="a-1")
         assert (result.first_event_id, result.version, result.repeated) == (1, 2, True)
 
     def test_a_commit_that_comes_back_after_others_is_another(self, store: Store) -> None:
-        store.restore(
+        store.import_events(
             [imported("a", number, commit_id=commit_id) for number, commit_id in enumerate("xyx")]
         )
         result = store.append("a", new(0), expected=0, commit_id="x")
