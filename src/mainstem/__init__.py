@@ -35,14 +35,24 @@ from mainstem.errors import (
     TooManyConflicts,
     VersionConflict,
 )
-from mainstem.port import StoredCheckpoint, StoreStatus, Worker
-from mainstem.values.events import Append, AppendResult, NewEvent, RecordedEvent, Stream, StreamInfo
-from mainstem.values.expected import ANY, EXISTS, Expected
-from mainstem.values.positions import BEGINNING, END, EventId, Partition, Position, Version
+from mainstem.port import ImportCounts, ImportedEvent, Limits, StoredCheckpoint, StoreStatus, Worker
+from mainstem.values.events import (
+    Append,
+    AppendResult,
+    EncodedEvent,
+    NewEvent,
+    RecordedEvent,
+    Stream,
+    StreamInfo,
+)
+from mainstem.values.expected import ANY, EXISTS, Expected, ExpectedState
+from mainstem.values.filters import Filters, StreamFilters
+from mainstem.values.positions import BEGINNING, END, EventId, LogEnd, Partition, Position, Version
 from mainstem.values.stream_ids import category
 from mainstem.verbs.handle import Decider, Handled
-from mainstem.verbs.options import Batch, ReaderStatus
+from mainstem.verbs.options import Batch, CheckpointMode, ReaderStatus
 from mainstem.verbs.snapshots import Snapshots
+from mainstem.verbs.starts import Start
 from mainstem.verbs.subscriptions import SubscriptionInfo
 
 __all__ = [
@@ -57,6 +67,7 @@ __all__ = [
     "AsyncSubscription",
     "Batch",
     "CheckpointLost",
+    "CheckpointMode",
     "Codec",
     "CommitMismatch",
     "Decider",
@@ -64,14 +75,21 @@ __all__ = [
     "DemoFailed",
     "DeploymentFailed",
     "EncodeError",
+    "EncodedEvent",
     "EventId",
     "Expected",
+    "ExpectedState",
+    "Filters",
     "Handled",
     "ImportConflict",
+    "ImportCounts",
+    "ImportedEvent",
     "InvalidInput",
     "InvalidLine",
     "InvalidStreamId",
     "JsonCodec",
+    "Limits",
+    "LogEnd",
     "MainstemError",
     "NewEvent",
     "OutcomeUnknown",
@@ -81,6 +99,7 @@ __all__ = [
     "ReaderStatus",
     "RecordedEvent",
     "Snapshots",
+    "Start",
     "Store",
     "StoreBusy",
     "StoreClosed",
@@ -95,6 +114,7 @@ __all__ = [
     "StoreStatus",
     "StoredCheckpoint",
     "Stream",
+    "StreamFilters",
     "StreamInfo",
     "Subscription",
     "SubscriptionInfo",
