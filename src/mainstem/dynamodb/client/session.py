@@ -93,10 +93,20 @@ class Session:
         check_endpoint(endpoint)
         self.endpoint = endpoint
         self.proxy, self.proxy_headers = _proxy(endpoint, proxies)
+        self.unsigned_headers = {"User-Agent": self.user_agent}
+        """Headers of each request besides those that `sign` makes."""
+        if not self.uses_tls:  # a proxy takes the request itself, and is told within it who asks
+            self.unsigned_headers |= self.proxy_headers
         self._signer = Signer(endpoint, self.region)
 
+    @property
+    def uses_tls(self) -> bool:
+        return self.endpoint.startswith("https:")
+
     def sign(self, operation: str, body: bytes) -> dict[str, str]:
-        """The headers for a request. May look for fresh credentials, unless `needs_refresh` denies."""
+        """The headers that are signed, and the signature. May look for fresh credentials, unless
+        `needs_refresh` denies.
+        """
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() + self._clock_offset))
         return self._signer.headers(self._frozen(), stamp, operation, body)
 
@@ -156,7 +166,7 @@ class Session:
 
     def tls(self) -> ssl.SSLContext | None:
         """How to trust the endpoint; None where it is spoken to in the clear."""
-        if not self.endpoint.startswith("https:"):
+        if not self.uses_tls:
             return None
         trusted = botocore.httpsession.get_cert_path(self._verify)
         try:
