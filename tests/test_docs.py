@@ -18,7 +18,7 @@ def blocks(page: Path) -> list[tuple[int, str]]:
     return [(text.count("\n", 0, found.start(1)), found[1]) for found in BLOCK.finditer(text)]
 
 
-@pytest.mark.usefixtures("dynamodb_of_page", "moto_of_page", "cdk_of_page")
+@pytest.mark.usefixtures("dynamodb_of_page", "moto_of_page", "cdk_of_page", "example_of_page")
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if blocks(page)], ids=lambda page: str(page.relative_to(ROOT))
 )
