@@ -32,6 +32,19 @@ def test_the_code_of_a_page_runs(
         exec(compile("\n" * line + code, str(page), "exec", dont_inherit=True), namespace)
 
 
+def test_what_the_guide_shows_of_the_example_stands_there() -> None:
+    page = (ROOT / "docs" / "how-to" / "write-an-adapter.md").read_text()
+    shown = re.findall(r'^```\w+ title="(.*?)"\n(.*?)^```$', page, re.MULTILINE | re.DOTALL)
+    assert len(shown) > 3
+    for name, text in shown:
+        (file,) = (ROOT / "examples" / "mainstem-journal").rglob(name)
+        assert unindented(text) in unindented(file.read_text()), text
+
+
+def unindented(text: str) -> str:
+    return "\n".join(line.strip() for line in text.splitlines() if line.strip())
+
+
 def test_every_link_between_pages_leads_somewhere() -> None:
     missing = [
         f"{page.relative_to(ROOT)}: {target}"

@@ -161,7 +161,9 @@ def blocking_store(opened: Opened[Driver], codec: Codec, telemetry: Telemetry | 
     """The store as its users see it."""
     observer = Observer(telemetry, system=opened.system, store=opened.name)
     adapter = observed(opened.adapter, observer, opened.counted)
-    return Store(adapter, opened.driver, codec, observer)
+    store = Store(adapter, opened.driver, codec)
+    store._observer = observer
+    return store
 
 
 def async_store(
@@ -170,4 +172,6 @@ def async_store(
     """As `blocking_store`."""
     observer = Observer(telemetry, system=opened.system, store=opened.name)
     adapter = observed(opened.adapter, observer, opened.counted)
-    return AsyncStore(adapter, opened.driver, codec, observer)
+    store = AsyncStore(adapter, opened.driver, codec)
+    store._observer = observer
+    return store

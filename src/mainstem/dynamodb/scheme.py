@@ -11,7 +11,7 @@ from mainstem.dynamodb.changes.running import sequence
 from mainstem.dynamodb.changes.worker import Rhythm
 from mainstem.dynamodb.open import open_async, open_blocking, parse
 from mainstem.dynamodb.verify.findings import Verification
-from mainstem.dynamodb.verify.running import Stage, verify_log
+from mainstem.dynamodb.verify.running import VerificationStage, verify_log
 from mainstem.schemes import Tool, Verified, VerifyOptions
 
 __all__ = ["TOOLS", "open_async", "open_blocking", "verify", "worker"]
@@ -36,7 +36,7 @@ def _sequence(url: str, stop: threading.Event) -> None:
 def verify(url: str, options: VerifyOptions, progress: Callable[[str], None]) -> Verified:
     """As `mainstem.schemes.Verifying`: the comparison of the log with the events table."""
 
-    def tell(stage: Stage) -> None:
+    def tell(stage: VerificationStage) -> None:
         of = "" if stage.of is None else f" of {stage.of:,}"
         progress(f"{stage.what}: {stage.done:,}{of}")
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from mainstem.codec import TOO_DEEP, is_too_deep
+from mainstem.codec.nesting import TOO_DEEP, is_too_deep
 from mainstem.errors import EncodeError, ImportConflict, InvalidInput, TooLarge
 from mainstem.port import Adapter, ImportCounts, ImportedEvent, Limits, Op
 from mainstem.text.printable import quoted
@@ -27,6 +27,8 @@ from mainstem.values.events import (
     utf8_length,
 )
 from mainstem.values.stream_ids import check_stream_id
+
+__all__ = ["check_due", "compare"]  # what an adapter needs; the rest is for the stores
 
 _FIRST_US: Final = microseconds(datetime.min.replace(tzinfo=UTC))
 _LAST_US: Final = microseconds(datetime.max.replace(tzinfo=UTC))
