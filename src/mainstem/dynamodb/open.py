@@ -47,9 +47,6 @@ _OPTIONS: Final = (
     "connect_timeout",
     "read_timeout",
 )
-LACKS: Final[Mapping[str, str]] = {}
-"""As `mainstem.schemes.Scheme.LACKS`."""
-
 _LONGEST_TIMEOUT: Final = 3600.0
 _REGION: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _HOST: Final = re.compile(r"[^@:\[\]]+")
