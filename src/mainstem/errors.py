@@ -14,6 +14,7 @@
     ├── OutcomeUnknown              perhaps written, perhaps not: the same call again is safe
     │   └── AppendOutcomeUnknown    an append's: send the same commit id again
     ├── DecodeError                 a stored event is unknown to the codec or no longer fits its type
+    ├── PayloadMismatch (TypeError)  a payload is of another class than was asked for; mend the call
     ├── PublicationFailed           a target keeps refusing an event: mend the target, or leave the event out
     ├── DeploymentFailed            the stack, or what is deployed with it, was refused
     ├── CheckpointLost              another reader took the subscription over: stop this one
@@ -206,6 +207,28 @@ class DecodeError(MainstemError):
         self.event_id = event_id
         self.event_name = event_name
         self.reason = reason
+
+
+class PayloadMismatch(MainstemError, TypeError):
+    """An event's payload is an object of another class than `RecordedEvent.payload_as` was asked for.
+
+    Nothing was changed. Look at the event's name, or at the class of its ``payload``, before.
+    """
+
+    def __init__(
+        self, stream_id: str, event_id: EventId, event_name: str, expected: str, actual: str
+    ) -> None:
+        super().__init__(
+            f"Event {event_id} of stream {quoted(stream_id)}, {quoted(event_name)}, has a payload of class "
+            f"{actual}, not {expected}. Look at the event's name first, or ask for that class."
+        )
+        self.stream_id = stream_id
+        self.event_id = event_id
+        self.event_name = event_name
+        self.expected = expected
+        """The name of the class that was asked for."""
+        self.actual = actual
+        """The name of the payload's class."""
 
 
 class CheckpointLost(MainstemError):

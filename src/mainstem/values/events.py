@@ -8,16 +8,18 @@ from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from os import urandom
-from typing import Any, NamedTuple, Protocol, overload
+from typing import Any, NamedTuple, Protocol, TypeVar, overload
 
 import msgspec
 from msgspec import UNSET
 from msgspec.structs import force_setattr
 
-from mainstem.errors import DecodeError, InvalidInput
+from mainstem.errors import DecodeError, InvalidInput, PayloadMismatch
 from mainstem.text.printable import quoted
 from mainstem.values.expected import Expected
 from mainstem.values.positions import EventId, Partition, Position, Version
+
+Payload = TypeVar("Payload")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -118,6 +120,22 @@ class RecordedEvent(msgspec.Struct, frozen=True, eq=False, gc=False):
         if payload is UNSET:
             payload = self.codec.decode(self)
             force_setattr(self, "_payload", payload)
+        return payload
+
+    def payload_as(self, kind: type[Payload]) -> Payload:
+        """The payload, as an object of that class for the type checker too.
+
+        Raises `PayloadMismatch` where it is of another class, and `DecodeError` as ``payload`` does.
+        """
+        payload = self.payload
+        if not isinstance(payload, kind):
+            raise PayloadMismatch(
+                self.stream_id,
+                self.event_id,
+                self.name,
+                kind.__qualname__,
+                type(payload).__qualname__,
+            )
         return payload
 
     @property
