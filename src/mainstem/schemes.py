@@ -33,7 +33,9 @@ class Opened(Generic[AnyDriver]):
     """A store's storage, opened and checked."""
 
     adapter: Adapter
+    """Its operations."""
     driver: AnyDriver
+    """What carries them out: a `mainstem.port.Driver` or an ``AsyncDriver``."""
     system: str
     """The kind of storage, for telemetry: ``sqlite``, ``dynamodb``."""
     name: str
@@ -57,9 +59,13 @@ class Scheme(Protocol):
         """
         ...
 
-    def open_blocking(self, url: str, *, create: bool, client: Any) -> Opened[Driver]: ...
+    def open_blocking(self, url: str, *, create: bool, client: Any) -> Opened[Driver]:
+        """What `mainstem.connect` opens."""
+        ...
 
-    def open_async(self, url: str, *, create: bool, client: Any) -> Opened[AsyncDriver]: ...
+    def open_async(self, url: str, *, create: bool, client: Any) -> Opened[AsyncDriver]:
+        """What `mainstem.connect_async` opens."""
+        ...
 
 
 def blocking_store(opened: Opened[Driver], codec: Codec, telemetry: Telemetry | None) -> Store:
