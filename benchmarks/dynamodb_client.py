@@ -36,8 +36,8 @@ from mainstem.dynamodb.client.drivers import BlockingDriver, connect_async, conn
 from mainstem.dynamodb.client.encoding import encode
 from mainstem.dynamodb.client.requests import Absent, Equals, Item, Put, Table, Transact
 from mainstem.dynamodb.client.session import Settings, open_session
+from mainstem.dynamodb.items.block_items import Head
 from mainstem.dynamodb.items.layout import Layout
-from mainstem.dynamodb.items.log_items import Head
 from mainstem.port import Op
 
 IN_FLIGHT = 32

@@ -11,14 +11,14 @@ import pytest
 
 import mainstem.dynamodb.append.repeats
 import mainstem.dynamodb.items.layout
-import mainstem.dynamodb.items.markers
+import mainstem.dynamodb.items.marker_item
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
 from mainstem.dynamodb.client import faults
 from mainstem.dynamodb.client.requests import Acquire, Get, Item, Key, Put, Query, Transact
 from mainstem.dynamodb.items.batches import Bounds
 from mainstem.dynamodb.items.event_items import Entry, EventItems
 from mainstem.dynamodb.items.layout import MARKER, TABLE_KEY, Layout, marker_key
-from mainstem.dynamodb.items.markers import marker_item
+from mainstem.dynamodb.items.marker_item import marker_item
 from mainstem.dynamodb.items.packing import Packed
 from mainstem.dynamodb.items.tables import TableOptions, check, note
 from mainstem.dynamodb.repair.run import Progress
@@ -329,7 +329,7 @@ def one_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for module in (
         mainstem.dynamodb.items.layout,
-        mainstem.dynamodb.items.markers,
+        mainstem.dynamodb.items.marker_item,
         mainstem.dynamodb.append.repeats,
     ):
         monkeypatch.setattr(module, "marker_key", made)

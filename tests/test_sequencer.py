@@ -9,8 +9,8 @@ import pytest
 from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.requests import Absent, Item, Key, Put, PutNew, Query, Transact
+from mainstem.dynamodb.items.block_items import batch_item
 from mainstem.dynamodb.items.layout import cursor_key, log_hash
-from mainstem.dynamodb.items.log_items import batch_item
 from mainstem.dynamodb.log.sequencer import Sequencer
 from mainstem.dynamodb.log.view import Hint, Window, hint_of
 from repair_help import Shop

@@ -15,7 +15,7 @@ MUTANTS = (
                 "items.item(entry, positions[number]))",
             ),
             Edit(
-                "dynamodb.append.commits",
+                "dynamodb.items.cursor_item",
                 'Equals("Count", before) if before else AtMost("Count", 0)',
                 "None",
             ),
@@ -33,7 +33,7 @@ MUTANTS = (
                 "            elif known is None:\n",
             ),
             Edit(
-                "dynamodb.append.commits",
+                "dynamodb.items.cursor_item",
                 'Equals("Count", before) if before else AtMost("Count", 0)',
                 "None",
             ),
@@ -319,8 +319,9 @@ MUTANTS = (
         [
             Edit(
                 "dynamodb.append.commits",
-                "actions.append(Put(layout.log, cursor, condition))",
-                "actions += [Put(layout.log, cursor, None)] if positions[number] % 2 else []",
+                "actions.append(moved_cursor(layout, stream_id, before, count, positions[number]))",
+                "moved = moved_cursor(layout, stream_id, before, count, positions[number])\n"
+                "        actions += [moved._replace(condition=None)] if positions[number] % 2 else []",
             )
         ],
     ),
@@ -330,7 +331,7 @@ MUTANTS = (
         [
             Edit(
                 "dynamodb.log.reading",
-                'if int(item["sk"]) != position:',
+                "if first_of(item) != position:",
                 "if False:",
             )
         ],
@@ -385,8 +386,8 @@ MUTANTS = (
         [
             Edit(
                 "dynamodb.log.cursors",
-                'attributes=("Count",))',
-                'attributes=("Count",), consistent=False)',
+                "attributes=CURSOR_COUNT)",
+                "attributes=CURSOR_COUNT, consistent=False)",
             )
         ],
     ),
@@ -406,7 +407,7 @@ MUTANTS = (
     Mutant(
         "cursors are raised whatever they are",
         "L3",
-        [Edit("dynamodb.log.cursors", 'condition=AtMost("Count", due.events - 1),', "")],
+        [Edit("dynamodb.items.cursor_item", 'condition=AtMost("Count", count - 1),', "")],
     ),
     Mutant(
         "a new cursor is put over one that is there",
@@ -500,7 +501,7 @@ MUTANTS = (
                 "        settled = marks.settled.position\n"
                 "        newest = yield from attempts.call(Query(self._layout.log, "
                 "log_hash(partition, self._layout.epoch_of(settled)), backwards=True, limit=1))\n"
-                "        settled = max([settled, *(head_behind(b).position for b in newest.items)])\n",
+                "        settled = max([settled, *(head_after(b).position for b in newest.items)])\n",
             )
         ],
     ),
@@ -521,9 +522,8 @@ MUTANTS = (
         [
             Edit(
                 "dynamodb.log.segments",
-                "        segmented = yield from self._end_of_segments("
-                "attempts, partition, marks.segmented)\n",
-                "        segmented = marks.settled.position\n",
+                "        end = yield from self._end_of_segments(attempts, partition, marks.segmented)\n",
+                "        end = marks.settled.position\n",
             )
         ],
     ),

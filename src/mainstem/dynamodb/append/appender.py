@@ -17,7 +17,7 @@ from mainstem.dynamodb.client.trust import Moment
 from mainstem.dynamodb.items.batches import Bounds
 from mainstem.dynamodb.items.event_items import Entry, EventItems, Placed
 from mainstem.dynamodb.items.layout import Layout
-from mainstem.dynamodb.items.markers import is_marked
+from mainstem.dynamodb.items.marker_item import is_marked
 from mainstem.dynamodb.items.packing import Packed
 from mainstem.dynamodb.log.sequencer import Sequencer
 from mainstem.dynamodb.log.upkeep import Upkeep

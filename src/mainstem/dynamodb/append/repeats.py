@@ -13,7 +13,7 @@ from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.requests import Get, Got, Item, Page, Query
 from mainstem.dynamodb.items.event_items import EventItems, Placed
 from mainstem.dynamodb.items.layout import Layout, marker_key
-from mainstem.dynamodb.items.markers import first_in, is_marked
+from mainstem.dynamodb.items.marker_item import first_in, is_marked
 from mainstem.dynamodb.streams.stream_end import Streams
 from mainstem.errors import CommitMismatch
 from mainstem.port import Op, StreamWrite

@@ -18,14 +18,16 @@ from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.requests import Item, Page, Query
 from mainstem.dynamodb.client.trust import Moment
-from mainstem.dynamodb.items.layout import Layout, log_hash, segment_hash
-from mainstem.dynamodb.items.log_items import (
+from mainstem.dynamodb.items.block_items import (
     Head,
     columns_of,
-    head_behind,
+    count_of,
+    first_of,
+    head_after,
     is_emptied,
     is_segment,
 )
+from mainstem.dynamodb.items.layout import Layout, log_hash, segment_hash
 from mainstem.dynamodb.items.packing import Columns
 from mainstem.dynamodb.log.blocks import (
     batch_upto,
@@ -73,8 +75,8 @@ class _Block:
     __slots__ = ("_columns", "_item", "end", "first")
 
     def __init__(self, item: Item) -> None:
-        self.first = int(item["sk"])
-        self.end = self.first + int(item["Count"])
+        self.first = first_of(item)
+        self.end = self.first + count_of(item)
         """The position behind its last event."""
         self._item: Item | None = item
         self._columns: Columns | None = None
@@ -146,16 +148,17 @@ class LogReader:
         while low < high:
             middle = (low + high) // 2
             batch = yield from place_of_batch_at(self._layout, attempts, partition, middle)
-            if int(batch["Latest"]) < recorded_us:
-                low = head_behind(batch).position
-            elif int(batch["sk"]) <= low:
+            end = head_after(batch)
+            if end.latest_us < recorded_us:
+                low = end.position
+            elif first_of(batch) <= low:
                 break  # the batch of `low` is the first that reaches the time
             else:
-                high = int(batch["sk"])
+                high = first_of(batch)
         if low >= head.position:
             return Position(head.position)
         found = yield from block_at(self._layout, attempts, partition, low)
-        for position, time in enumerate(columns_of(found).times, int(found["sk"])):
+        for position, time in enumerate(columns_of(found).times, first_of(found)):
             if position >= low and time >= recorded_us:
                 return Position(position)
         raise StoreDamaged(
@@ -211,7 +214,7 @@ class LogReader:
             )
             found = _dense(page.items, position)
         if found:
-            end = head_behind(found[-1])
+            end = head_after(found[-1])
             self._stopped(partition, end, attempts.sent, in_segments=True, more=True)
         return [_Block(item) for item in found]
 
@@ -241,9 +244,9 @@ class LogReader:
             batches = _dense(page.items, position)
             if not batches and not begins_here:
                 before = yield from batch_upto(self._layout, attempts, partition, position)
-                end = 0 if before is None else head_behind(before).position
+                end = 0 if before is None else head_after(before).position
                 if before is not None and end > position:
-                    batches = _dense([before, *page.items], int(before["sk"]))
+                    batches = _dense([before, *page.items], first_of(before))
                 begins_here = end == position
             if batches:
                 more = page.last is not None or len(batches) < len(page.items)
@@ -282,7 +285,7 @@ class LogReader:
                 )
             full = [segment]
         in_segments = len(full) < len(batches) or is_segment(full[0])
-        end = head_behind(full[-1])
+        end = head_after(full[-1])
         more = more or in_segments
         self._stopped(partition, end, attempts.sent, in_segments=in_segments, more=more)
         return [_Block(item) for item in full]
@@ -306,10 +309,10 @@ def _dense(items: Sequence[Item], position: int) -> list[Item]:
     """Those that follow each other without a hole from the position on."""
     kept: list[Item] = []
     for item in items:
-        if int(item["sk"]) != position:
+        if first_of(item) != position:
             break
         kept.append(item)
-        position = head_behind(item).position
+        position = head_after(item).position
     return kept
 
 

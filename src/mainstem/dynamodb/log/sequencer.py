@@ -17,7 +17,6 @@ from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.holds import Hold, OfHome, Turn
 from mainstem.dynamodb.client.requests import (
     Absent,
-    AtMost,
     Compute,
     Got,
     Item,
@@ -26,25 +25,24 @@ from mainstem.dynamodb.client.requests import (
     Query,
     Refused,
     Transact,
-    Update,
-    Value,
 )
 from mainstem.dynamodb.client.requests import Get as GetItem
 from mainstem.dynamodb.client.trust import Moment
 from mainstem.dynamodb.items.batches import Bounds, batches_of, raw_size
-from mainstem.dynamodb.items.event_items import Entry, EventItems
-from mainstem.dynamodb.items.identity import Identity
-from mainstem.dynamodb.items.layout import Layout, log_hash, partition_key
-from mainstem.dynamodb.items.log_items import (
-    BATCH_PLACE,
+from mainstem.dynamodb.items.block_items import (
+    BLOCK_PLACE,
     EMPTY,
     Head,
     columns_of,
-    head_behind,
+    first_of,
+    head_after,
     is_emptied,
     is_sequenced,
-    marks_in,
 )
+from mainstem.dynamodb.items.event_items import Entry, EventItems
+from mainstem.dynamodb.items.identity import Identity
+from mainstem.dynamodb.items.layout import Layout, log_hash, partition_key
+from mainstem.dynamodb.items.partition_item import claimed, marks_in, may_claim
 from mainstem.dynamodb.log.blocks import batch_upto
 from mainstem.dynamodb.log.cursors import Cursors
 from mainstem.dynamodb.log.view import (
@@ -448,9 +446,9 @@ class Sequencer:
         leave a hole.
         """
         last = yield from batch_upto(
-            self._layout, attempts, partition, settled.position - 1, BATCH_PLACE
+            self._layout, attempts, partition, settled.position - 1, BLOCK_PLACE
         )
-        end = 0 if last is None else head_behind(last).position
+        end = 0 if last is None else head_after(last).position
         if end != settled.position:
             raise StoreDamaged(
                 f"Partition {partition} is marked as settled up to position {settled.position}, and its "
@@ -479,12 +477,12 @@ class Sequencer:
                 unpacked = _unpacked(page.items)
             view.gap = None
             for batch, ids in zip(page.items, unpacked, strict=True):
-                if int(batch["sk"]) != view.head.position:
-                    view.gap = int(batch["sk"])  # a transaction of several batches, seen in part
+                if first_of(batch) != view.head.position:
+                    view.gap = first_of(batch)  # a transaction of several batches, seen in part
                     break
                 if ids is None:
                     return False
-                view.add(ids, head_behind(batch), sequenced=is_sequenced(batch))
+                view.add(ids, head_after(batch), sequenced=is_sequenced(batch))
                 view.asked, view.last = asked, Seen.of(batch)
             attempts.progressed()
             if view.head == start:
@@ -506,24 +504,18 @@ class Sequencer:
         if not view.is_full:
             return
         if not view.is_beyond_bounds:
-            is_mine = yield from self._claim(attempts, partition, view, item.get("Settling", 0))
+            is_mine = yield from self._claim(attempts, partition, view, item)
             if not is_mine:
                 view.wait_for_others()
                 return
         yield from self._settle(attempts, partition, view)
 
-    def _claim(self, attempts: Attempts, partition: int, view: View, claimed: Value) -> Op[bool]:
+    def _claim(self, attempts: Attempts, partition: int, view: View, item: Item) -> Op[bool]:
         """Whether it is this one that settles: nobody has said so of more than half of its window."""
-        if not isinstance(claimed, int) or claimed > view.middle:
+        if not may_claim(item, view.middle):
             return False
         answer = yield from attempts.call(
-            Update(
-                self._layout.log,
-                partition_key(partition),
-                set={"Settling": view.head.position},
-                add={},
-                condition=AtMost("Settling", view.middle),
-            )
+            claimed(self._layout, partition, view.head.position, view.middle)
         )
         return not isinstance(answer, Refused)
 

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from mainstem.dynamodb.client.requests import Item, Key
 from mainstem.dynamodb.client.trust import Moment
+from mainstem.dynamodb.items.block_items import Head, packed_in
 from mainstem.dynamodb.items.event_items import Entry, EventItems
-from mainstem.dynamodb.items.log_items import Head
+from mainstem.dynamodb.items.layout import key_of
 
 
 class Window(NamedTuple):
@@ -54,7 +55,7 @@ class Seen(NamedTuple):
     @classmethod
     def of(cls, batch: Item) -> Seen:
         """Commit ids, times and all: another batch at its place has another digest."""
-        return cls(Key(str(batch["pk"]), int(batch["sk"])), hash(batch.get("Events")))
+        return cls(key_of(batch), hash(packed_in(batch)))
 
 
 class Hint(NamedTuple):

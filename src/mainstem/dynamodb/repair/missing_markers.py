@@ -13,7 +13,7 @@ from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.requests import TAKEN, AtMost, Item, Key, Put, PutNew, Refused
 from mainstem.dynamodb.items.event_items import Placed
 from mainstem.dynamodb.items.layout import MARKER, Layout
-from mainstem.dynamodb.items.markers import is_marked, marker_item
+from mainstem.dynamodb.items.marker_item import is_marked, marker_item
 from mainstem.dynamodb.repair.books import Books
 from mainstem.dynamodb.streams.stream_end import portions
 from mainstem.port import Op

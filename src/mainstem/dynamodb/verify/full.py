@@ -17,8 +17,8 @@ from mainstem.dynamodb.client.paced import Paced, waits
 from mainstem.dynamodb.client.requests import Item, Key, Query, Scan
 from mainstem.dynamodb.items.event_items import Entry, EventItems
 from mainstem.dynamodb.items.layout import Layout
-from mainstem.dynamodb.items.log_items import EMPTY, Marks
 from mainstem.dynamodb.items.packing import Packed
+from mainstem.dynamodb.items.partition_item import NO_MARKS
 from mainstem.dynamodb.log.cursors import Cursors
 from mainstem.dynamodb.verify.findings import Findings
 from mainstem.dynamodb.verify.log_walk import LogWalk, Stretch, marks_of
@@ -72,7 +72,7 @@ class FullCheck:
             marks = yield from marks_of(self._layout, self._paced, partition)
         except StoreDamaged as error:
             self._findings.damaged(str(error), partition=partition)
-            marks = Marks(EMPTY, 0, 0)
+            marks = NO_MARKS
         walk = self._walks[partition]
         yield from self._walk(walk, marks.settled.position)
         if walk.head.position < marks.settled.position:
