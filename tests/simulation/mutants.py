@@ -595,16 +595,16 @@ MUTANTS = (
     Mutant(
         "a checkpoint is saved whoever has claimed it since",
         "fence",
-        [Edit("dynamodb.checkpoints", 'condition=Equals("Fence", held.fence),', "")],
+        [Edit("dynamodb.items.checkpoint_item", 'condition=Equals("Fence", held.fence),', "")],
     ),
     Mutant(
         "a claim leaves the fencing number as it is",
         "fence",
         [
             Edit(
-                "dynamodb.checkpoints",
-                'set=listed(CHECKPOINT_LISTING, subscription),\n                add={"Fence": 1},',
-                'set=listed(CHECKPOINT_LISTING, subscription),\n                add={"Fence": 0},',
+                "dynamodb.items.checkpoint_item",
+                'set=listed(CHECKPOINT_LISTING, subscription),\n        add={"Fence": 1},',
+                'set=listed(CHECKPOINT_LISTING, subscription),\n        add={"Fence": 0},',
             )
         ],
     ),

@@ -19,7 +19,7 @@ from mainstem.dynamodb.items.batches import Bounds
 from mainstem.dynamodb.items.event_items import COMMIT_EVENTS, EventItems
 from mainstem.dynamodb.items.identity import Identity, TableIds
 from mainstem.dynamodb.items.layout import Layout
-from mainstem.dynamodb.items.tables import FORMAT_VERSION
+from mainstem.dynamodb.items.table_item import FORMAT_VERSION
 from mainstem.dynamodb.log.heads import Heads
 from mainstem.dynamodb.log.reading import LogReader
 from mainstem.dynamodb.log.segments import Segmenter, SegmentSize

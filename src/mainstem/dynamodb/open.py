@@ -21,14 +21,8 @@ from mainstem.dynamodb.client.drivers import (
 )
 from mainstem.dynamodb.client.session import Settings, check_endpoint
 from mainstem.dynamodb.items.layout import AttributeNames, Layout
-from mainstem.dynamodb.items.tables import (
-    CREATION_SECONDS,
-    TableOptions,
-    check,
-    check_layout,
-    check_name,
-    create,
-)
+from mainstem.dynamodb.items.table_checks import check_layout, check_name
+from mainstem.dynamodb.items.tables import CREATION_SECONDS, TableOptions, check, create
 from mainstem.dynamodb.observed import cost_told
 from mainstem.errors import InvalidInput, StoreFormatError
 from mainstem.port import AsyncDriver, Driver

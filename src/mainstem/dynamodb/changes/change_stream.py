@@ -20,7 +20,7 @@ from mainstem.dynamodb.client.requests import ChangeRecord, Control, DescribeStr
 from mainstem.dynamodb.client.requests import StreamDescription as Description
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.items.lease_item import Lease
-from mainstem.dynamodb.items.tables import check_stream
+from mainstem.dynamodb.items.table_checks import check_stream
 from mainstem.dynamodb.log.workers import LEASE_SECONDS, leases_of, listed_leases
 from mainstem.port import Op
 

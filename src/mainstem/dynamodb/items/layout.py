@@ -171,6 +171,10 @@ def checkpoint_hash(subscription: str) -> str:
     return f"checkpoint#{subscription}"
 
 
+def checkpoint_key(subscription: str, partition: int) -> Key:
+    return Key(checkpoint_hash(subscription), partition)
+
+
 def snapshot_key(stream_id: str, schema: str) -> Key:
     # A schema may contain "#", so it is quoted: no two pairs have the same key.
     return Key(f"snapshot#{quote(schema, safe='')}#{stream_id}", 0)

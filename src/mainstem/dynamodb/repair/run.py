@@ -32,8 +32,9 @@ from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.paced import Paced, Stopped
 from mainstem.dynamodb.client.requests import BatchGot, Got, Page
 from mainstem.dynamodb.items.layout import Layout
+from mainstem.dynamodb.items.repair_items import Run, Scanned
 from mainstem.dynamodb.items.tables import note_marked
-from mainstem.dynamodb.repair.progress import Kept, Run, Scanned
+from mainstem.dynamodb.repair.progress import Kept
 from mainstem.dynamodb.repair.put_back import PutBack, at_once
 from mainstem.dynamodb.repair.rebuild import Rebuilder
 from mainstem.dynamodb.repair.scanning import Repaired, Repairer
