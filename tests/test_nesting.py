@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mainstem.codec import MAX_DEPTH, is_too_deep
+from mainstem.codec.nesting import MAX_DEPTH, is_too_deep
 
 texts = st.text(st.sampled_from('[]{}"\\,:a\n☃'), max_size=8)
 

@@ -7,14 +7,18 @@ import copy
 import inspect
 import pickle
 import re
+from contextlib import suppress
+from importlib import import_module
 from types import ModuleType
+from typing import get_type_hints
 
 import pytest
 
 import mainstem
-from mainstem import AsyncStore, AsyncSubscription, Store, Subscription, aws, errors, telemetry
+from mainstem import AsyncStore, AsyncSubscription, Store, Subscription, errors
 from mainstem.errors import MainstemError
 from source_help import PACKAGE, modules
+from surface_help import AREAS, is_ours, names_in, signatures, surface
 
 
 def test_all_lists_what_is_exported() -> None:
@@ -27,19 +31,63 @@ def test_all_lists_what_is_exported() -> None:
     assert len(mainstem.__all__) == len(exported)
 
 
+@pytest.mark.parametrize("area", AREAS)
+def test_every_name_of_an_area_is_there_once(area: str) -> None:
+    module = import_module(area)
+    assert all(hasattr(module, name) for name in module.__all__)
+    assert len(set(module.__all__)) == len(module.__all__)
+
+
 def test_every_exported_class_and_function_says_what_it_is() -> None:
-    for name in mainstem.__all__:
-        value = getattr(mainstem, name)
+    for path, value in ((public.path, public.value) for public in surface()):
         if inspect.isclass(value) or inspect.isfunction(value):
-            assert value.__doc__, name
+            assert value.__doc__, path
 
 
-@pytest.mark.parametrize(("module", "page"), [(telemetry, "api"), (aws, "aws")])
-def test_what_is_exported_is_documented(module: ModuleType, page: str) -> None:
-    reference = (PACKAGE.parent.parent / "docs" / "reference" / f"{page}.md").read_text()
-    for name in module.__all__:
-        assert getattr(module, name).__doc__, name
-        assert f"::: {module.__name__}.{name}\n" in reference, name
+def test_whatever_a_public_signature_names_is_public() -> None:
+    known = [public.value for public in surface()]
+    private = {
+        f"{where} names {name}"
+        for where, annotated in signatures()
+        for name, value in names_in(annotated)
+        if is_ours(name, value) and not any(value is each for each in known)
+    }
+    assert private == set()
+
+
+def test_the_annotations_of_all_that_is_public_can_be_resolved() -> None:
+    """As those do who inject dependencies, or make schemas of classes."""
+    for where, annotated in signatures():
+        try:
+            get_type_hints(annotated)
+        except NameError as error:
+            raise AssertionError(f"{where}: {error}") from error
+
+
+REFERENCE = PACKAGE.parent.parent / "docs" / "reference"
+
+
+def entries() -> list[str]:
+    """What has an entry of its own in the reference. That of `mainstem.errors` has each error."""
+    found = [
+        path
+        for page in sorted(REFERENCE.glob("*.md"))
+        for path in re.findall(r"^::: ([\w.]+)$", page.read_text(), re.MULTILINE)
+    ]
+    return found + [f"mainstem.errors.{error.__name__}" for error in defined_errors()]
+
+
+def test_every_public_name_has_one_entry_in_the_reference() -> None:
+    values = []
+    for path in entries():
+        module, _, name = path.rpartition(".")
+        with suppress(ModuleNotFoundError):  # a page may have a whole module's entry
+            values.append(getattr(import_module(module), name))
+    without = [
+        public.path for public in surface() if not any(public.value is each for each in values)
+    ]
+    assert without == []
+    assert sorted(set(entries())) == sorted(entries())
 
 
 # Both stores

@@ -17,7 +17,7 @@ from mainstem.dynamodb.client.requests import Item, Key, Put, PutNew, Table, Val
 from mainstem.dynamodb.items.layout import cursor_key, log_hash, partition_key
 from mainstem.dynamodb.log.segments import Segmenter, SegmentSize
 from mainstem.dynamodb.log.view import Hint
-from mainstem.dynamodb.repair.run import Progress
+from mainstem.dynamodb.repair.run import RepairProgress
 from mainstem.dynamodb.verify.findings import Findings, Verdict
 from mainstem.errors import StoreDamaged
 from mainstem.values.filters import LogFilter
@@ -61,14 +61,14 @@ def settle(shop: Shop) -> None:
         shop.run(segmenter.reclaim(partition))
 
 
-def repaired(shop: Shop) -> Progress:
+def repaired(shop: Shop) -> RepairProgress:
     """As the command does it."""
     with closing(shop.repair(rebuild=True)) as run:
         shop.run(run.begin())
         shop.run(run.read_log())
         shop.run(run.rebuild())
         shop.run(run.work())
-        done: Progress = shop.run(run.finish())
+        done: RepairProgress = shop.run(run.finish())
         return done
 
 

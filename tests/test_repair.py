@@ -11,7 +11,7 @@ import pytest
 
 from mainstem.dynamodb.client.budget import Budget
 from mainstem.dynamodb.client.requests import BatchGet, Put, PutNew, Scan
-from mainstem.dynamodb.repair.run import Progress, RepairOptions, RepairRun
+from mainstem.dynamodb.repair.run import RepairOptions, RepairProgress, RepairRun
 from mainstem.errors import InvalidInput, StoreBusy
 from mainstem.port import Op, Sleep
 from mainstem.values.filters import LogFilter
@@ -397,7 +397,7 @@ class Crew:
     def __init__(self, shop: Shop, luck: random.Random) -> None:
         self.shop = shop
         self.before = {stream_id: len(ids) for stream_id, ids in shop.in_table().items()}
-        self.done: list[Progress] = []
+        self.done: list[RepairProgress] = []
         self._luck = luck
 
     def hire(self, number: int) -> None:

@@ -27,7 +27,7 @@ from mainstem.dynamodb.items.event_items import Entry, EventItems
 from mainstem.dynamodb.items.packing import Packed
 from mainstem.dynamodb.maintenance import Maintenance
 from mainstem.dynamodb.repair.progress import Kept
-from mainstem.dynamodb.repair.run import Progress, RepairOptions, RepairRun
+from mainstem.dynamodb.repair.run import RepairOptions, RepairProgress, RepairRun
 from mainstem.dynamodb.repair.running import item_count
 from mainstem.errors import InvalidInput, StoreNotFound
 from mainstem.port import Op
@@ -100,7 +100,7 @@ def break_off(url: str, pages: int) -> None:
 
 def test_events_that_were_never_sequenced_are_in_the_log_afterwards(url: str) -> None:
     assert in_log(url) == 0
-    told: list[Progress] = []
+    told: list[RepairProgress] = []
     result = repair_log(url, progress=told.append)
     assert in_log(url) == 18
     assert (result.items, result.events, result.holes, result.resumed) == (18, 18, {}, False)
@@ -153,7 +153,7 @@ def test_ctrl_c_stops_the_threads_and_the_next_call_goes_on(
         yield from save(*arguments)
         reached.set()
 
-    def interrupted(_: Progress) -> None:
+    def interrupted(_: RepairProgress) -> None:
         if reached.is_set():
             raise KeyboardInterrupt
 

@@ -16,7 +16,7 @@ from mainstem.dynamodb import Verdict, create_tables, metered, repair_log, verif
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.requests import Key, Update
 from mainstem.dynamodb.maintenance import Maintenance
-from mainstem.dynamodb.verify.running import Stage
+from mainstem.dynamodb.verify.running import VerificationStage
 from mainstem.errors import InvalidInput
 from mainstem.port import Op
 
@@ -64,7 +64,7 @@ def test_behind_then_complete(url: str, full: bool) -> None:
         f"order-{number}" for number in range(15, 30 if full else 20)
     }
     repair_log(url)
-    stages: list[Stage] = []
+    stages: list[VerificationStage] = []
     complete = verify_log(url, full=full, workers=3, progress=stages.append)
     assert (complete.verdict, complete.found) == (Verdict.COMPLETE, 0)
     assert complete.streams == 30

@@ -13,6 +13,8 @@ from typing import Any
 
 from mainstem.port import Op, Result
 
+__all__ = ["BrokenOff", "forward", "in_thread", "on_loop"]
+
 
 def in_thread(operation: Op[Result], carry_out: Callable[[Any], Any]) -> Result:
     """Drive it to its end in this thread, and answer its result. Raises what it raises."""

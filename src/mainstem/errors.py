@@ -44,13 +44,9 @@ attributes are the interface; the wording of the messages may change.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from mainstem.text.printable import printable, quoted
-
-if TYPE_CHECKING:
-    from mainstem.values.expected import Expected
-    from mainstem.values.positions import EventId, Position, Version
+from mainstem.values.expected import Expected
+from mainstem.values.positions import EventId, Position, Version
 
 
 class MainstemError(Exception):

@@ -18,6 +18,28 @@ from mainstem.values.expected import Expected
 from mainstem.values.filters import LogFilter
 from mainstem.values.positions import EventId, Partition, Position, Version
 
+__all__ = [
+    "Adapter",
+    "AsyncDriver",
+    "Claim",
+    "Driver",
+    "ImportCounts",
+    "ImportedEvent",
+    "Limits",
+    "LogFilter",
+    "LogPage",
+    "Op",
+    "Polling",
+    "Result",
+    "Sleep",
+    "StoreStatus",
+    "StoredCheckpoint",
+    "StoredSnapshot",
+    "StreamPage",
+    "StreamWrite",
+    "Worker",
+]
+
 Result = TypeVar("Result")
 Op: TypeAlias = Generator[Any, Any, Result]
 """A running operation: yields requests, is sent answers or thrown errors, returns its result."""

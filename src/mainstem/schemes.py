@@ -23,6 +23,8 @@ from mainstem.telemetry.adapter import Counted, observed
 from mainstem.telemetry.observer import Observer
 from mainstem.telemetry.port import Telemetry
 
+__all__ = ["Opened", "Scheme", "async_store", "blocking_store"]
+
 AnyDriver = TypeVar("AnyDriver")
 
 
@@ -64,7 +66,9 @@ def blocking_store(opened: Opened[Driver], codec: Codec, telemetry: Telemetry | 
     """The store as its users see it."""
     observer = Observer(telemetry, system=opened.system, store=opened.name)
     adapter = observed(opened.adapter, observer, opened.counted)
-    return Store(adapter, opened.driver, codec, observer)
+    store = Store(adapter, opened.driver, codec)
+    store._observer = observer
+    return store
 
 
 def async_store(
@@ -73,4 +77,6 @@ def async_store(
     """As `blocking_store`."""
     observer = Observer(telemetry, system=opened.system, store=opened.name)
     adapter = observed(opened.adapter, observer, opened.counted)
-    return AsyncStore(adapter, opened.driver, codec, observer)
+    store = AsyncStore(adapter, opened.driver, codec)
+    store._observer = observer
+    return store

@@ -13,7 +13,7 @@ from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.requests import Item, Key
 from mainstem.dynamodb.items.block_items import columns_of, is_emptied
 from mainstem.dynamodb.items.layout import CURSOR, LOG, MARKER, SEGMENT, Layout, marker_key
-from mainstem.dynamodb.repair.run import Progress, RepairOptions, RepairRun
+from mainstem.dynamodb.repair.run import RepairOptions, RepairProgress, RepairRun
 from mainstem.dynamodb.verify.findings import Verdict
 from mainstem.errors import TooLarge
 from mainstem.port import Op, StreamWrite
@@ -39,7 +39,7 @@ _KINDS = {
 
 def command(
     adapter: DynamoAdapter, layout: Layout, context: Context, luck: random.Random
-) -> Op[Progress]:
+) -> Op[RepairProgress]:
     """A repair from its beginning to its end, as `mainstem repair` runs it with one thread."""
     options = RepairOptions(
         segments=luck.choice((1, 2)),
@@ -52,7 +52,7 @@ def command(
         yield from run.read_log()
         yield from run.rebuild()
         yield from run.work()
-        done: Progress = yield from run.finish()
+        done: RepairProgress = yield from run.finish()
         return done
 
 

@@ -58,13 +58,12 @@ class AsyncStore:
     manager: leaving it closes the store.
     """
 
-    def __init__(
-        self, adapter: Adapter, driver: AsyncDriver, codec: Codec, observer: Observer = SILENT
-    ) -> None:
+    def __init__(self, adapter: Adapter, driver: AsyncDriver, codec: Codec) -> None:
+        """For those who write adapters; others call `mainstem.connect_async`."""
         self._adapter = adapter
         self._driver = driver
         self._codec = codec
-        self._observer = observer
+        self._observer: Observer = SILENT
         # Without a lock: a signal handler may append while it interrupts an append.
         self._subscriptions: set[ref[AsyncSubscription]] = set()
 

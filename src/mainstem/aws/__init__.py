@@ -15,10 +15,12 @@ with needs("dynamodb", "mainstem.aws"):
         publisher_handler,
         sequencing_handler,
     )
+    from mainstem.aws.publishing.publisher import TooLargeChoice
 
 __all__ = [
     "Handler",
     "LambdaContext",
+    "TooLargeChoice",
     "maintenance_handler",
     "projection_handler",
     "publisher_handler",

@@ -34,6 +34,8 @@ from mainstem.aws.stack.template import template
 from mainstem.dynamodb.items.layout import AttributeNames
 from mainstem.errors import InvalidInput
 
+__all__ = ["EventStore"]
+
 _OWN: Final = ("StoreName", "Partitions", "Sequencing", "CodeBucket", "CodeKey")
 """Parameters of the template that are arguments here, or follow from them."""
 _ARNS: Final = ("PublishTo", "AlarmTopicArn", "KmsKeyArn", "EventsStreamArn", "LogStreamArn")

@@ -43,7 +43,7 @@ class Watched:
     def run(self, what: str, operation: Op[T]) -> T:
         """Carry out an operation; ``what`` is what it is told as. From any thread."""
         if not self.observer.silent:
-            operation = cost_told(what, operation, self.observer)
+            operation = cost_told(what, operation, self.observer.record)
         return self._place.run(operation)
 
 

@@ -60,13 +60,12 @@ class Store:
     written; `mainstem.errors` has the whole tree of what can be raised.
     """
 
-    def __init__(
-        self, adapter: Adapter, driver: Driver, codec: Codec, observer: Observer = SILENT
-    ) -> None:
+    def __init__(self, adapter: Adapter, driver: Driver, codec: Codec) -> None:
+        """For those who write adapters; others call `mainstem.connect`."""
         self._adapter = adapter
         self._driver = driver
         self._codec = codec
-        self._observer = observer
+        self._observer: Observer = SILENT
         # Without a lock: a signal handler may append while it interrupts an append.
         self._subscriptions: set[ref[Subscription]] = set()
 

@@ -291,7 +291,7 @@ def _show_plan(plan: Plan) -> None:
         table.add_column(heading)
     styles = {"Add": "green", "Modify": "yellow", "Remove": "red"}
     for change in plan.changes:
-        action = f"{change.action}, made anew" if change.replaced else change.action
+        action = f"{change.action}, replaced" if change.replaced else change.action
         style = "red" if change.replaced else styles.get(change.action, "")
         table.add_row(Text(action, style), change.name, change.kind.removeprefix("AWS::"))
     console().print(table)

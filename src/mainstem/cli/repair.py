@@ -26,7 +26,7 @@ from mainstem.text.printable import printable
 
 if TYPE_CHECKING:
     from mainstem.dynamodb.maintenance import Maintenance
-    from mainstem.dynamodb.repair.run import Progress
+    from mainstem.dynamodb.repair.run import RepairProgress
     from mainstem.dynamodb.repair.running import RepairResult
 
 _DAMAGED: Final = 7
@@ -97,7 +97,7 @@ def repair(
 
 
 @contextmanager
-def _bar(opened: Maintenance) -> Iterator[Callable[[Progress], None]]:
+def _bar(opened: Maintenance) -> Iterator[Callable[[RepairProgress], None]]:
     """Shows how many items were looked at, of about how many."""
     console = progress_console()
     with Bars(
@@ -115,7 +115,7 @@ def _bar(opened: Maintenance) -> Iterator[Callable[[Progress], None]]:
             total = item_count(opened)
         bar = bars.add_task("items", total=total, put=events_shown(0))
 
-        def advance(progress: Progress) -> None:
+        def advance(progress: RepairProgress) -> None:
             # The count that DynamoDB tells is some hours old.
             most = None if total is None else max(total, progress.items)
             put = events_shown(progress.events)

@@ -14,7 +14,7 @@ from mainstem.text.printable import printable
 
 if TYPE_CHECKING:
     from mainstem.dynamodb import Verification
-    from mainstem.dynamodb.verify.running import Stage
+    from mainstem.dynamodb.verify.running import VerificationStage
     from mainstem.sqlite.verification import FileVerification
 
 BEHIND: Final = 6
@@ -86,7 +86,7 @@ def verify(
     with Progress(*columns, console=progress_console(), transient=True) as bar:
         task = bar.add_task("verifying", total=None)
 
-        def tell(stage: Stage) -> None:
+        def tell(stage: VerificationStage) -> None:
             of = "" if stage.of is None else f" of {stage.of:,}"
             bar.update(task, description=f"{stage.what}: {stage.done:,}{of}")
 

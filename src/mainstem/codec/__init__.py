@@ -1,16 +1,8 @@
 """How payloads become text or bytes and back: untyped JSON by default, or classes of your own."""
 
-from mainstem.codec.json import JsonCodec, add_metadata
-from mainstem.codec.nesting import MAX_DEPTH, TOO_DEEP, is_too_deep
+from mainstem.codec.event_type import Upcaster
+from mainstem.codec.json import JsonCodec
 from mainstem.codec.typed import TypedCodec
-from mainstem.values.codec import Codec
+from mainstem.values.events import Codec
 
-__all__ = [
-    "MAX_DEPTH",
-    "TOO_DEEP",
-    "Codec",
-    "JsonCodec",
-    "TypedCodec",
-    "add_metadata",
-    "is_too_deep",
-]
+__all__ = ["Codec", "JsonCodec", "TypedCodec", "Upcaster"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -11,7 +11,8 @@ from mainstem.codec.shape import Shape, shape_of
 from mainstem.values.equality import is_record
 from mainstem.values.events import NewEvent
 
-Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+Upcaster: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
+"""Makes of a payload of one version, as a dictionary, one of the next."""
 
 VERSION_KEY: Final = "$version"
 """The metadata key of a payload's version, written where it is above 1. Stored with every such

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -18,10 +18,7 @@ from mainstem.codec.nesting import TOO_DEEP, is_too_deep
 from mainstem.codec.numbers import WrittenNumber, decode_exactly, encode_exactly
 from mainstem.errors import DecodeError, EncodeError, InvalidInput
 from mainstem.text.printable import quoted
-from mainstem.values.events import EncodedEvent, NewEvent, check_event_name
-
-if TYPE_CHECKING:
-    from mainstem.values.events import RecordedEvent
+from mainstem.values.events import EncodedEvent, NewEvent, RecordedEvent, check_event_name
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode

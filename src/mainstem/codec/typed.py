@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from os import urandom
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
+from typing import Any, Final, Literal, TypeVar, overload
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -18,10 +18,7 @@ from mainstem.errors import EncodeError, InvalidInput
 from mainstem.text.printable import quoted
 from mainstem.values.checks import is_whole
 from mainstem.values.equality import lost
-from mainstem.values.events import EncodedEvent, NewEvent, check_event_name
-
-if TYPE_CHECKING:
-    from mainstem.values.events import RecordedEvent
+from mainstem.values.events import EncodedEvent, NewEvent, RecordedEvent, check_event_name
 
 Kind = TypeVar("Kind", bound=type)
 

@@ -10,10 +10,10 @@ from mainstem.telemetry.metrics import (
     RETRIES,
     WRITE_UNITS,
 )
-from mainstem.telemetry.observer import Observer
+from mainstem.telemetry.port import Record
 
 
-def cost_told(operation: str, running: Op[Result], observer: Observer) -> Op[Result]:
+def cost_told(operation: str, running: Op[Result], record: Record) -> Op[Result]:
     """The running operation; what it has cost is told when it ends, however it ends."""
     cost = Cost()
     try:
@@ -26,6 +26,6 @@ def cost_told(operation: str, running: Op[Result], observer: Observer) -> Op[Res
             (WRITE_UNITS, cost.write_units),
         ):
             if value:
-                observer.record(metric, value, operation=operation)
+                record(metric, value, operation=operation)
         for reason, count in cost.retries.items():
-            observer.record(RETRIES, count, operation=operation, reason=reason)
+            record(RETRIES, count, operation=operation, reason=reason)

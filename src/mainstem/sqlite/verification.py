@@ -25,14 +25,19 @@ from mainstem.text.printable import quoted
 from mainstem.values.events import MAX_COMMIT_ID_BYTES, MAX_EVENT_NAME_BYTES, utf8_length
 from mainstem.values.stream_ids import MAX_STREAM_ID_BYTES
 
+__all__ = ["FileFinding", "FileVerdict", "FileVerification", "verify_file"]
+
 _MOST_FINDINGS: Final = 1_000
 _FETCH: Final = 500
 
 
 class FileVerdict(StrEnum):
+    """Of the whole file."""
+
     COMPLETE = "complete"
     """Nothing is missing and nothing contradicts itself, as far as it was looked at."""
     DAMAGED = "damaged"
+    """Something is missing or contradicts itself: each finding says what."""
 
 
 class FileFinding(NamedTuple):

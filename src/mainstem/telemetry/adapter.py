@@ -16,13 +16,16 @@ from mainstem.telemetry.metrics import (
     APPEND_EVENTS,
 )
 from mainstem.telemetry.observer import Observer
+from mainstem.telemetry.port import Record
 from mainstem.values.events import AppendResult
 
 
 class Counted(Protocol):
-    """A running operation that tells what it costs when it ends."""
+    """How an adapter tells what its operations cost."""
 
-    def __call__(self, operation: str, running: Op[Result], observer: Observer) -> Op[Result]: ...
+    def __call__(self, operation: str, running: Op[Result], record: Record) -> Op[Result]:
+        """The running operation, which tells what it has cost when it ends."""
+        ...
 
 
 class ObservedAdapter:
@@ -42,7 +45,7 @@ class ObservedAdapter:
         """The running operation, with what it costs counted, where there is something to count."""
         if self._counted is None:
             return running
-        return self._counted(operation, running, self._observer)
+        return self._counted(operation, running, self._observer.record)
 
     def append(
         self, writes: Sequence[StreamWrite], commit_id: str, *, may_repeat: bool

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from mainstem.errors import InvalidInput
 from mainstem.telemetry.guard import Guard
 from mainstem.telemetry.port import Attributes, Failure, Metric
 
 if TYPE_CHECKING:
-    from opentelemetry.metrics import MeterProvider
-    from opentelemetry.trace import Span, SpanKind, Tracer, TracerProvider
+    from opentelemetry.metrics import Meter
+    from opentelemetry.trace import Span, SpanKind, Tracer
 
 _SCOPE: Final = "mainstem"
 _FLUSH_MILLIS: Final = 5000
@@ -57,6 +57,22 @@ _COUNTED: Final = {
 """What a count is of, by the last word of the metric's name."""
 
 
+class MeterProvider(Protocol):
+    """An ``opentelemetry.metrics.MeterProvider``, described here so that it need not be installed."""
+
+    def get_meter(self, name: str, /) -> Any:
+        """A meter, which makes the instruments."""
+        ...
+
+
+class TracerProvider(Protocol):
+    """An ``opentelemetry.trace.TracerProvider``."""
+
+    def get_tracer(self, instrumenting_module_name: str, /) -> Any:
+        """A tracer, which makes the spans."""
+        ...
+
+
 class OpenTelemetry:
     """Tells metrics and spans to OpenTelemetry's API.
 
@@ -80,8 +96,10 @@ class OpenTelemetry:
             ) from error
         self._meter_provider = meter_provider
         self._tracer_provider = tracer_provider
-        self._meter = metrics.get_meter(_SCOPE, meter_provider=meter_provider)
-        self._tracer = trace.get_tracer(_SCOPE, tracer_provider=tracer_provider)
+        meters = metrics.get_meter_provider() if meter_provider is None else meter_provider
+        tracers = trace.get_tracer_provider() if tracer_provider is None else tracer_provider
+        self._meter: Meter = meters.get_meter(_SCOPE)
+        self._tracer: Tracer = tracers.get_tracer(_SCOPE)
         self._instruments: dict[Metric, Callable[[float, Mapping[str, str | int | float]], None]]
         self._instruments = {}
         self._making = Guard()

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias
 Attributes: TypeAlias = Mapping[str, str | int | float]
 """What a measurement or a span is of. Few different values: each combination is a series of its own."""
 
-Unit = Literal["Count", "Milliseconds", "Seconds", "None"]
+Unit: TypeAlias = Literal["Count", "Milliseconds", "Seconds", "None"]
 """As Amazon CloudWatch names them."""
 
 
@@ -49,6 +49,14 @@ class Telemetry(Protocol):
 
     def flush(self) -> None:
         """Hand over what was recorded. Called at the end of each invocation of a Lambda function."""
+        ...
+
+
+class Record(Protocol):
+    """Tells one measurement of a store, with what it is of: ``operation``, ``reason``. Never raises."""
+
+    def __call__(self, metric: Metric, value: float, **attributes: str | int) -> None:
+        """So much was measured."""
         ...
 
 

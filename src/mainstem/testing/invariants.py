@@ -17,6 +17,8 @@ from mainstem.blocking.store import Store
 from mainstem.errors import StoreDamaged
 from mainstem.values.events import RecordedEvent
 
+__all__ = ["InvariantBroken", "Replay", "check_invariants"]
+
 _MOST_REPORTED: Final = 20
 _RANGES: Final = 16
 _RANGE_LENGTH: Final = 100

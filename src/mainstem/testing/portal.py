@@ -17,6 +17,8 @@ from mainstem.blocking.store import Store
 from mainstem.port import AsyncDriver, Op, Result
 from mainstem.testing.loop_thread import LoopThread
 
+__all__ = ["portal"]
+
 
 def portal(connect: Callable[[], AsyncStore]) -> Store:
     """A `Store` each of whose calls is carried out by an `AsyncStore`. Safe to share between threads.

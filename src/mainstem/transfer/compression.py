@@ -5,11 +5,12 @@ from __future__ import annotations
 import gzip
 import zlib
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 from mainstem.errors import InvalidInput
 
-Compression = Literal["none", "gzip", "zstd"]
+Compression: TypeAlias = Literal["none", "gzip", "zstd"]
+"""How a file is compressed."""
 
 COMPRESSIONS: Final[tuple[Compression, ...]] = ("none", "gzip", "zstd")
 _BY_ENDING: Final[dict[str, Compression]] = {

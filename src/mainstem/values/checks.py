@@ -1,4 +1,4 @@
-"""Numbers as users give them: whole ones (``True`` is none), counts, partitions."""
+"""What users give: whole numbers (``True`` is none), counts, partitions, what is expected."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TypeGuard
 
 from mainstem.errors import InvalidInput
 from mainstem.text.printable import quoted
+from mainstem.values.expected import Expected, ExpectedState
 from mainstem.values.positions import Partition
 
 
@@ -41,3 +42,18 @@ def check_partition(partitions: int, partition: int) -> Partition:
             f"partition={quoted(partition)}: this store has partitions 0 to {partitions - 1}."
         )
     return Partition(partition)
+
+
+def check_expected(expected: Expected) -> None:
+    """Raise `InvalidInput` unless it is a version, `ANY` or `EXISTS`."""
+    if isinstance(expected, ExpectedState):
+        return
+    if not is_whole(expected):
+        raise InvalidInput(
+            f"expected={quoted(expected)}: give the version that the stream must have (0: it must not exist "
+            "yet), mainstem.ANY or mainstem.EXISTS."
+        )
+    if expected < 0:
+        raise InvalidInput(
+            f"expected={quoted(expected)}: a version is 0 or more. For any version, expect mainstem.ANY."
+        )

@@ -1,4 +1,4 @@
-"""Events before and after they are recorded, and what an append answers."""
+"""Events before and after they are recorded, what a codec is, and what an append answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from os import urandom
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import Any, NamedTuple, Protocol, overload
 
 import msgspec
 from msgspec import UNSET
@@ -16,11 +16,8 @@ from msgspec.structs import force_setattr
 
 from mainstem.errors import DecodeError, InvalidInput
 from mainstem.text.printable import quoted
-
-if TYPE_CHECKING:
-    from mainstem.codec import Codec
-    from mainstem.values.expected import Expected
-    from mainstem.values.positions import EventId, Partition, Position, Version
+from mainstem.values.expected import Expected
+from mainstem.values.positions import EventId, Partition, Position, Version
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -70,6 +67,22 @@ class EncodedEvent(msgspec.Struct, frozen=True, gc=False):
         metadata = self.metadata
         characters = len(self.name) + len(self.data) + (len(metadata) if metadata else 0)
         return 4 * characters > limit and self.size > limit
+
+
+class Codec(Protocol):
+    """Turns events into what is stored and back. Used from several threads at once."""
+
+    def encode(self, event: Any) -> EncodedEvent:
+        """Encode a `NewEvent`, or an object of a class that this codec knows by itself.
+
+        ``data`` is text for JSON and bytes for anything else. Raises `EncodeError` for what can't
+        be encoded without loss and `InvalidInput` for what is no event.
+        """
+        ...
+
+    def decode(self, event: RecordedEvent) -> Any:
+        """The payload of a stored event, from its ``data``. Raises `DecodeError`."""
+        ...
 
 
 class RecordedEvent(msgspec.Struct, frozen=True, eq=False, gc=False):

@@ -1,13 +1,9 @@
-"""What an append may expect of a stream: what it is, whether it can be meant, whether it is so."""
+"""What an append may expect of a stream, and whether it is so. `checks` says what can be meant."""
 
 from __future__ import annotations
 
 from enum import Enum
 from typing import Final, Literal, TypeAlias
-
-from mainstem.errors import InvalidInput
-from mainstem.text.printable import quoted
-from mainstem.values.checks import is_whole
 
 
 class ExpectedState(Enum):
@@ -30,21 +26,6 @@ EXISTS: Final = ExpectedState.EXISTS
 
 Expected: TypeAlias = int | Literal[ExpectedState.ANY, ExpectedState.EXISTS]
 """A version (0: the stream must not exist yet), :data:`ANY` or :data:`EXISTS`."""
-
-
-def check_expected(expected: Expected) -> None:
-    """Raise `InvalidInput` unless it is a version, `ANY` or `EXISTS`."""
-    if isinstance(expected, ExpectedState):
-        return
-    if not is_whole(expected):
-        raise InvalidInput(
-            f"expected={quoted(expected)}: give the version that the stream must have (0: it must not exist "
-            "yet), mainstem.ANY or mainstem.EXISTS."
-        )
-    if expected < 0:
-        raise InvalidInput(
-            f"expected={quoted(expected)}: a version is 0 or more. For any version, expect mainstem.ANY."
-        )
 
 
 def is_as_expected(expected: Expected, version: int) -> bool:

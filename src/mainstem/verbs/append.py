@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from mainstem.codec import Codec, JsonCodec, TypedCodec, add_metadata
+from mainstem.codec import Codec, JsonCodec, TypedCodec
+from mainstem.codec.json import add_metadata
 from mainstem.errors import InvalidInput, TooLarge
 from mainstem.port import Adapter, Limits, Op, StreamWrite
 from mainstem.text.printable import quoted
+from mainstem.values.checks import check_expected
 from mainstem.values.events import (
     MAX_EVENT_NAME_BYTES,
     Append,
@@ -17,7 +19,6 @@ from mainstem.values.events import (
     check_commit_id,
     new_commit_id,
 )
-from mainstem.values.expected import check_expected
 from mainstem.values.stream_ids import check_stream_id
 from mainstem.verbs.importing import check_encoded
 

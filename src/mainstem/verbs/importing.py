@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from mainstem.codec import TOO_DEEP, is_too_deep
+from mainstem.codec.nesting import TOO_DEEP, is_too_deep
 from mainstem.errors import EncodeError, ImportConflict, InvalidInput, TooLarge
 from mainstem.port import Adapter, ImportCounts, ImportedEvent, Limits, Op
 from mainstem.text.printable import quoted

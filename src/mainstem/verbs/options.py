@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from mainstem.errors import InvalidInput
 from mainstem.port import Polling
@@ -14,7 +14,9 @@ from mainstem.values.filters import LogFilter
 from mainstem.values.positions import Partition, Position
 from mainstem.verbs.starts import Start, checked_start
 
-CheckpointMode = Literal["auto", "manual"]
+CheckpointMode: TypeAlias = Literal["auto", "manual"]
+"""When a subscription saves its checkpoint: ``auto``, by itself after each batch that was handled;
+``manual``, when `Subscription.save` is called."""
 
 MAX_NAME_BYTES: Final = 255
 DEFAULT_BATCH: Final = 500

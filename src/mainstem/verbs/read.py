@@ -6,8 +6,7 @@ from typing import Final
 
 from mainstem.port import Adapter, Op
 from mainstem.values.checks import check_count, check_limit
-from mainstem.values.codec import Codec
-from mainstem.values.events import RecordedEvent, Stream
+from mainstem.values.events import Codec, RecordedEvent, Stream
 from mainstem.values.stream_ids import check_stream_id
 
 PAGE: Final = 1000

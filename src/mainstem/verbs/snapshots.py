@@ -36,7 +36,7 @@ class Snapshots:
     """The state's type: what msgspec can encode (structs, dataclasses, dictionaries, numbers …) or
     a pydantic model. A state that would not come back equal (one of type ``dict`` with numbers as
     keys, say) is not kept; the logger ``mainstem`` says so."""
-    shape: Shape = field(init=False, repr=False, compare=False)
+    _shape: Shape = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_number("every", self.every, 1)
@@ -49,7 +49,7 @@ class Snapshots:
         except Exception as error:  # also what the type itself raises when it is looked at
             why = printable(str(error)[:200])
             raise InvalidInput(f"type={quoted(self.type)} can't be a state: {why}.") from error
-        object.__setattr__(self, "shape", shape)
+        object.__setattr__(self, "_shape", shape)
 
 
 class Kept(NamedTuple):
@@ -67,7 +67,7 @@ def load_state(adapter: Adapter, snapshots: Snapshots, stream_id: str) -> Op[Kep
     if snapshot is None:
         return None
     try:
-        state = snapshots.shape.decode(snapshot.data)
+        state = snapshots._shape.decode(snapshot.data)
     except Exception as error:  # the state's class may run code of its own
         _log.warning(
             "Snapshot %r of stream %r does not fit its type (%s), so the stream is folded from "
@@ -77,7 +77,7 @@ def load_state(adapter: Adapter, snapshots: Snapshots, stream_id: str) -> Op[Kep
             error,
         )
         return None
-    return Kept(state, snapshot.version, lambda: snapshots.shape.decode(snapshot.data))
+    return Kept(state, snapshot.version, lambda: snapshots._shape.decode(snapshot.data))
 
 
 def drop_state(
@@ -106,8 +106,8 @@ def keep_state(
     since the command's events may be written already.
     """
     try:
-        data = snapshots.shape.encode(state)
-        read = snapshots.shape.decode(data)
+        data = snapshots._shape.encode(state)
+        read = snapshots._shape.decode(data)
         if read != state and lost(state, read) is not None:
             raise ValueError(
                 "the state would come back from it as something else. Give Snapshots a type that "

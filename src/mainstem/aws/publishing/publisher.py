@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 import botocore.config
 import botocore.exceptions
@@ -26,7 +26,9 @@ from mainstem.text.printable import quoted
 from mainstem.values.events import RecordedEvent
 from mainstem.values.positions import Partition, Position
 
-TooLargeChoice = Literal["reference", "fail"]
+TooLargeChoice: TypeAlias = Literal["reference", "fail"]
+"""What is done with an event that is larger than the target takes: ``reference`` sends it without its
+payload, ``fail`` stops there."""
 
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0

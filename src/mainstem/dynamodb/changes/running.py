@@ -182,5 +182,5 @@ class _Running:
 
     def _run(self, operation: str, running: Op[Result]) -> Result:
         if not self._observer.silent:
-            running = cost_told(operation, running, self._observer)
+            running = cost_told(operation, running, self._observer.record)
         return self._maintenance.run(running)

@@ -100,8 +100,7 @@ class Attempts:
                     self.lost_replies += 1
                 problem, reason = f"{fault} ({place_of(request)})", type(fault).__name__
                 tries += not isinstance(fault, (faults.Conflicted, faults.InProgress))
-                if meter is not None:
-                    meter.add(request, None)
+                metering.count(meter, request, None)
             except StoreError as error:
                 if isinstance(error, StoreNotFound):
                     self._context.trust.forget()
@@ -112,8 +111,7 @@ class Attempts:
                 raise
             else:
                 self._hear()
-                if meter is not None:
-                    meter.add(request, answer)
+                metering.count(meter, request, answer)
                 passing = _passing(request, answer) if isinstance(answer, Cancelled) else None
                 if passing is None:
                     return answer
@@ -173,9 +171,8 @@ class Attempts:
         """As `pause`, so long."""
         if self._context.monotonic() + seconds > self._deadline:
             raise self._too_late(problem)
-        meter = metering.current()
-        if meter is not None and reason is not None:
-            meter.tried_again(reason)
+        if reason is not None:
+            metering.count_retry(metering.current(), reason)
         yield Sleep(seconds)
 
     def _too_late(self, problem: str) -> StoreBusy:

@@ -57,29 +57,42 @@ class Cost:
     _outer: Cost | None = field(default=None, repr=False, compare=False)
     """What is counted here is counted there too."""
 
-    def add(self, request: Request, answer: Any) -> None:
-        """Count one attempt; ``answer`` is None where it has none."""
-        kind = type(request).__name__
-        written = units_written(request)
-        read = answer.read_units if isinstance(answer, (Got, BatchGot, Page)) else 0
-        with _adding():
-            self.requests += 1
-            self.by_kind[kind] = self.by_kind.get(kind, 0) + 1
-            self.write_units += written
-            self.read_units += read
-        if self._outer is not None:
-            self._outer.add(request, answer)
-
-    def tried_again(self, reason: str) -> None:
-        """Count one retry."""
-        with _adding():
-            self.retries[reason] = self.retries.get(reason, 0) + 1
-        if self._outer is not None:
-            self._outer.tried_again(reason)
-
 
 _adding: Final = Guard()
 """A replay counts the requests of its threads in one cost."""
+
+
+def count(cost: Cost | None, request: Request, answer: Any) -> None:
+    """Count one attempt, where there is something to count in; ``answer`` is None where it has none."""
+    if cost is None:
+        return
+    kind = type(request).__name__
+    written = units_written(request)
+    read = answer.read_units if isinstance(answer, (Got, BatchGot, Page)) else 0
+    for each in _all(cost):
+        with _adding():
+            each.requests += 1
+            each.by_kind[kind] = each.by_kind.get(kind, 0) + 1
+            each.write_units += written
+            each.read_units += read
+
+
+def count_retry(cost: Cost | None, reason: str) -> None:
+    """Count one retry, where there is something to count in."""
+    if cost is None:
+        return
+    for each in _all(cost):
+        with _adding():
+            each.retries[reason] = each.retries.get(reason, 0) + 1
+
+
+def _all(cost: Cost) -> Iterator[Cost]:
+    """The cost, and those that it is a part of."""
+    part: Cost | None = cost
+    while part is not None:
+        yield part
+        part = part._outer
+
 
 _current: ContextVar[Cost | None] = ContextVar("mainstem_dynamodb_cost", default=None)
 

@@ -81,7 +81,7 @@ class RepairOptions:
             )
 
 
-class Progress(NamedTuple):
+class RepairProgress(NamedTuple):
     """What a run has done so far, also before it was broken off."""
 
     items: int
@@ -150,7 +150,7 @@ class RepairRun:
         if self._rebuilder is not None:
             self._rebuilder.close()
 
-    def begin(self) -> Op[Progress]:
+    def begin(self) -> Op[RepairProgress]:
         """Go on where the last run of this name was broken off, or begin anew."""
         attempts, options = Attempts(self._context), self._options
         run: Run | None = None
@@ -180,7 +180,7 @@ class RepairRun:
             except Stopped:
                 return
 
-    def rebuild(self) -> Op[Progress]:
+    def rebuild(self) -> Op[RepairProgress]:
         """When all of the log is read: put cursors and marks right. Raises `StoreDamaged` where the log
         itself has a hole; then nothing was changed.
         """
@@ -190,7 +190,7 @@ class RepairRun:
         self._rebuilt += done.cursors + done.marks
         return self.progress()
 
-    def step(self) -> Op[Progress]:
+    def step(self) -> Op[RepairProgress]:
         """One page, if there is one to be read and the budget allows it; behind the last one, a part of
         what `finish` does.
 
@@ -224,7 +224,7 @@ class RepairRun:
         self._stopped = True
         self._paced.stop()
 
-    def finish(self) -> Op[Progress]:
+    def finish(self) -> Op[RepairProgress]:
         """When all hands are done: put back what only the log has, where the run is to rebuild; settle what
         was put, and have the next run begin anew.
         """
@@ -238,14 +238,14 @@ class RepairRun:
                 yield from self._end()
         return self.progress()
 
-    def progress(self) -> Progress:
+    def progress(self) -> RepairProgress:
         assert self._run is not None, "begun before"
         holes: dict[str, int] = {}
         unreadable: dict[str, str] = {}
         for each in self._scanned:
             holes |= each.holes
             unreadable |= each.unreadable
-        return Progress(
+        return RepairProgress(
             sum(each.items for each in self._scanned),
             sum(each.events for each in self._scanned),
             holes,

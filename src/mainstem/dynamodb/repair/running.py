@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.requests import Control
 from mainstem.dynamodb.maintenance import Maintenance
-from mainstem.dynamodb.repair.run import Progress, RepairOptions, RepairRun
+from mainstem.dynamodb.repair.run import RepairOptions, RepairProgress, RepairRun
 from mainstem.errors import InvalidInput
 from mainstem.port import Op
 from mainstem.text.printable import quoted
@@ -62,7 +62,7 @@ def repair_log(
     read_units: float | None = None,
     restart: bool = False,
     client: Any = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[RepairProgress], None] | None = None,
 ) -> RepairResult:
     """Put right whatever the tables can tell: afterwards the log has all that the events table has.
 
@@ -90,7 +90,7 @@ def repair_in_threads(
     place: Maintenance,
     options: RepairOptions,
     workers: int = WORKERS,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[RepairProgress], None] | None = None,
 ) -> RepairResult:
     """`repair_log` of a store that is open."""
     if type(workers) is not int or not 1 <= workers <= MAX_WORKERS:
@@ -141,7 +141,7 @@ def _work(
     run: RepairRun,
     hand: Callable[[], Op[None]],
     workers: int,
-    progress: Callable[[Progress], None] | None,
+    progress: Callable[[RepairProgress], None] | None,
 ) -> None:
     """All that hands have to do, or none goes on."""
     failures: list[BaseException] = []

@@ -33,7 +33,7 @@ GRACE_SECONDS: Final = 10.0
 """A worker or a function needs a second or two; see `verify_log`."""
 
 
-class Stage(NamedTuple):
+class VerificationStage(NamedTuple):
     """How far a verification has got."""
 
     what: str
@@ -50,7 +50,7 @@ def verify_log(
     read_units: float | None = None,
     grace_seconds: float = GRACE_SECONDS,
     client: Any = None,
-    progress: Callable[[Stage], None] | None = None,
+    progress: Callable[[VerificationStage], None] | None = None,
 ) -> Verification:
     """Compare the log with the events table, stream by stream.
 
@@ -128,7 +128,7 @@ class _Verifying:
         place: Place,
         workers: int,
         read_units: float | None,
-        progress: Callable[[Stage], None] | None,
+        progress: Callable[[VerificationStage], None] | None,
     ) -> None:
         self.after: str | None = None
         """Where the list of streams is begun, and then how far it was gone through."""
@@ -263,4 +263,4 @@ class _Verifying:
 
     def _tell(self, what: str, done: int, count: int | None) -> None:
         if self._progress is not None:
-            self._progress(Stage(what, done, count))
+            self._progress(VerificationStage(what, done, count))
