@@ -374,7 +374,7 @@ MUTANTS = (
         "L3",
         [
             Edit(
-                "dynamodb.log.sequencer",
+                "dynamodb.log.gathering",
                 "counts = yield from self._cursors.counts(attempts, unknown)",
                 "counts = dict.fromkeys(unknown, 0)\n            yield from ()",
             )
@@ -396,7 +396,7 @@ MUTANTS = (
         "L3",
         [
             Edit(
-                "dynamodb.log.sequencer",
+                "dynamodb.log.settling",
                 "        yield from self._cursors.advance(attempts, view.due, view.asked)\n"
                 "        yield from self._cursors.mark_settled(attempts, partition, view.head, view.asked)\n",
                 "        yield from self._cursors.mark_settled(attempts, partition, view.head, view.asked)\n"
@@ -428,7 +428,7 @@ MUTANTS = (
         "L2",
         [
             Edit(
-                "dynamodb.log.sequencer",
+                "dynamodb.log.sequencing",
                 "Put(self._layout.log, batch, Absent()) for",
                 "Put(self._layout.log, batch) for",
             )
@@ -439,7 +439,7 @@ MUTANTS = (
         "L3",
         [
             Edit(
-                "dynamodb.log.sequencer",
+                "dynamodb.log.sequencing",
                 "        request: Put | Transact = puts[0]\n",
                 "        view.add([(e.event.stream_id, e.event.event_id) for e in entries], view.head, "
                 "sequenced=True)\n        request: Put | Transact = puts[0]\n",
@@ -451,7 +451,7 @@ MUTANTS = (
         "L3",
         [
             Edit(
-                "dynamodb.log.view",
+                "dynamodb.log.hints",
                 "        while (first := self._entries.get(due)) is not None:",
                 "        due = min(self._entries, default=due)\n"
                 "        while (first := self._entries.get(due)) is not None:",
@@ -462,9 +462,9 @@ MUTANTS = (
         "half a commit is sequenced",
         "S2",
         [
-            Edit("dynamodb.log.view", "if len(whole) < len(commit):", "if not whole:"),
+            Edit("dynamodb.log.hints", "if len(whole) < len(commit):", "if not whole:"),
             Edit(
-                "dynamodb.log.view",
+                "dynamodb.log.hints",
                 "due = first.commit_last + 1",
                 "due = whole[-1].event.event_id + 1",
             ),
@@ -475,12 +475,13 @@ MUTANTS = (
         "S2",
         [
             Edit(
-                "dynamodb.log.sequencer",
-                "        refused = yield from attempts.call(\n"
-                "            request, lambda: self._is_trusted(view) and attempts.still_holds(told)\n"
+                "dynamodb.log.sequencing",
+                "        refused = yield from self._attempts.call(\n"
+                "            request, lambda: self._views.is_trusted(view) and "
+                "self._attempts.still_holds(told)\n"
                 "        )\n",
                 "        for put in puts:\n"
-                "            refused = yield from attempts.call(put)\n"
+                "            refused = yield from self._attempts.call(put)\n"
                 "            if refused is not None:\n"
                 "                break\n",
             )
@@ -489,7 +490,7 @@ MUTANTS = (
     Mutant(
         "an emptied batch does not send its sequencer back to what is settled",
         "errors",
-        [Edit("dynamodb.log.sequencer", "None if is_emptied(batch) else list(", "list(")],
+        [Edit("dynamodb.log.views", "None if is_emptied(batch) else list(", "list(")],
     ),
     Mutant(
         "what is not settled is copied into segments",
@@ -742,7 +743,7 @@ MUTANTS = (
         "L3",
         [
             Edit(
-                "dynamodb.log.sequencer",
+                "dynamodb.log.settling",
                 "view.settled_by_others(marks_in(got.item).settled.position)",
                 "view.settled_by_others(int((got.item or {}).get('Settling', 0)))",
             )

@@ -31,8 +31,8 @@ from mainstem.dynamodb.items.event_items import EventItems
 from mainstem.dynamodb.items.lateness_item import noted_places, places_in
 from mainstem.dynamodb.items.layout import LATENESS_KEY, Layout
 from mainstem.dynamodb.items.table_checks import check_stream
+from mainstem.dynamodb.log.hints import hint_of
 from mainstem.dynamodb.log.sequencer import Sequencer
-from mainstem.dynamodb.log.view import hint_of
 from mainstem.errors import StoreDamaged
 from mainstem.port import Op
 from mainstem.values.positions import Partition

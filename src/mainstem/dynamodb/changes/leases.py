@@ -15,9 +15,7 @@ from collections.abc import Iterable
 
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
-from mainstem.dynamodb.client.requests import (
-    Refused,
-)
+from mainstem.dynamodb.client.requests import Refused
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.items.lease_item import (
     Lease,

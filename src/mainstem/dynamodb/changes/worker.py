@@ -21,8 +21,8 @@ from mainstem.dynamodb.changes.holes import Holes
 from mainstem.dynamodb.changes.inbox import Inbox, Task
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.items.layout import Layout
-from mainstem.dynamodb.log.sequencer import Sequenced
-from mainstem.dynamodb.log.view import Hint, hint_of
+from mainstem.dynamodb.log.hints import Hint, hint_of
+from mainstem.dynamodb.log.sequencing import Sequenced
 from mainstem.dynamodb.repair.run import RepairOptions, RepairRun
 from mainstem.errors import StoreDamaged
 from mainstem.port import Op
