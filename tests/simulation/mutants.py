@@ -26,10 +26,10 @@ MUTANTS = (
         "S1",
         [
             Edit(
-                "dynamodb.append.appender",
+                "dynamodb.append.stream_versions",
                 "            if known is None or (isinstance(expected, int) and known.version < expected):\n",
                 "            if isinstance(expected, int):\n"
-                "                known = Known(expected, self._context.trust.now())\n"
+                "                known = Known(expected, self._versions._trust.now())\n"
                 "            elif known is None:\n",
             ),
             Edit(
@@ -112,7 +112,7 @@ MUTANTS = (
         "S2",
         [
             Edit(
-                "dynamodb.append.appender",
+                "dynamodb.append.refusals",
                 "            placed = yield from self._in_the_way(attempts, stream_id, version, refusal)\n",
                 "            placed = None\n"
                 "            if refusal.event is not None:\n"
@@ -127,7 +127,7 @@ MUTANTS = (
         "S2",
         [
             Edit(
-                "dynamodb.append.appender", "if is_first_of(placed, commit.commit_id):", "if False:"
+                "dynamodb.append.refusals", "if is_first_of(placed, commit.commit_id):", "if False:"
             )
         ],
     ),
@@ -151,7 +151,7 @@ MUTANTS = (
                 "        while True:\n            relies_on: list",
                 "        searched = commit.may_repeat and anywhere - guarded\n"
                 "        if searched:\n"
-                "            earlier = yield from self._earlier(attempts, writes, commit_id)\n"
+                "            earlier = yield from self._repeats.earlier(attempts, writes, commit_id)\n"
                 "            if earlier:\n"
                 "                return all_or_mismatch(writes, earlier, commit_id)\n"
                 "        while True:\n            relies_on: list",
@@ -264,7 +264,7 @@ MUTANTS = (
         "errors",
         [
             Edit(
-                "dynamodb.append.appender",
+                "dynamodb.append.repeats",
                 "if len(found) in (0, len(writes)) or not left:",
                 "if True:",
             )
@@ -533,7 +533,7 @@ MUTANTS = (
         "errors",
         [
             Edit(
-                "dynamodb.append.appender",
+                "dynamodb.append.refusals",
                 "if refusal.in_log < versions[stream_id]:",
                 "if False:",
             )
