@@ -5,8 +5,8 @@
    used, `holds` the turns that operations of one process take, `context` what they need from the world.
 2. `drivers` carries requests out, blocking or on an event loop: `exchange` is one attempt at a request, sent
    by `http_blocking` (with `sockets` and `http_messages`) or `http_async`.
-3. `encoding` and `write_encoding` make the bodies, `decoding` reads the replies, `failures` what went wrong.
-4. `session` and `settings` say who asks and where, `signing` signs. `botocore` sends by a client of the user's.
+3. `encoding` and `write_encoding` make bodies, `decoding` reads replies, `failures` what went wrong.
+4. `session` and `settings` say who asks and where, `signing` signs. `botocore` sends by a user's client.
 
 `metering` counts what operations cost. Read `requests`, `attempts` and `drivers` first.
 """
