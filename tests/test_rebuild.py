@@ -17,7 +17,7 @@ from mainstem.dynamodb.client.requests import Item, Key, Put, PutNew, Table, Val
 from mainstem.dynamodb.items.layout import cursor_key, log_hash, partition_key
 from mainstem.dynamodb.log.hints import Hint
 from mainstem.dynamodb.log.segments import Segmenter, SegmentSize
-from mainstem.dynamodb.repair.run import RepairProgress
+from mainstem.dynamodb.repair.progress import RepairProgress
 from mainstem.dynamodb.verify.findings import Findings, Verdict
 from mainstem.errors import StoreDamaged
 from mainstem.values.filters import LogFilter

@@ -2,7 +2,7 @@
 the adapter's requests and is carried out by ``drive.py``.
 
 - One module for each verb: `append`, `read`, `replay` (the log), `listing`, `importing`, `snapshots`, and
-  `handle` (a decider's rules, applied).
+  `handle` (a `decider`'s rules, applied; `foreseen` events are folded before they are written).
 - Subscriptions: `options` (how to read), `starts` (from where), `follower` (what was read, handled and
   saved), `outages` (when the store can't be reached), `subscriptions` (how far each of them is).
 

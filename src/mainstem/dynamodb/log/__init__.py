@@ -1,7 +1,7 @@
 """The log of each partition: finding its head, reading it, putting batches at its head, and upkeep.
 
-To read: `heads` finds where the log ends, `blocks` what holds a position, `reading` reads pages from any
-position on.
+To read: `heads` finds where the log ends, `blocks` what holds a position, `times` the position of a time;
+`reading` reads pages from any position on (`recent` keeps what was fetched ahead).
 
 To write with stream sequencing: `sequencer` puts at the head what `hints` tell of. `view` is what it knows of
 one partition, and `views` reads on from there. `sequencing` is one call: `gathering` finds what goes into the

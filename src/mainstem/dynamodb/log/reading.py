@@ -8,10 +8,9 @@ yet is no matter: its batches are there, or emptied, and then it is read consist
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import takewhile
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from mainstem.codec import Codec
 from mainstem.dynamodb.client.attempts import Attempts
@@ -31,20 +30,16 @@ from mainstem.dynamodb.items.layout import Layout, log_hash, segment_hash
 from mainstem.dynamodb.items.packing import Columns
 from mainstem.dynamodb.log.blocks import (
     batch_upto,
-    block_at,
     missing,
-    place_of_batch_at,
     segment_at,
 )
 from mainstem.dynamodb.log.heads import Heads
+from mainstem.dynamodb.log.recent import Recent
 from mainstem.errors import StoreDamaged
 from mainstem.port import LogPage, Op
-from mainstem.telemetry.guard import Guard
 from mainstem.values.events import RecordedEvent
 from mainstem.values.filters import LogFilter
 from mainstem.values.positions import Partition, Position
-
-T = TypeVar("T")
 
 _KEPT: Final = 16
 """Readers whose next batches are kept; each keeps what is left of a page of at most 1 MB."""
@@ -97,8 +92,8 @@ class LogReader:
         self._layout = layout
         self._heads = heads
         self._context = context
-        self._borders: _Recent[_Border] = _Recent(1024)
-        self._fetched: _Recent[_Ahead] = _Recent(_KEPT)
+        self._borders: Recent[_Border] = Recent(1024)
+        self._fetched: Recent[_Ahead] = Recent(_KEPT)
         """By the position to be read next."""
 
     def read(
@@ -139,32 +134,6 @@ class LogReader:
             self._fetched.put((partition, position), ahead._replace(blocks=blocks))
         more = bool(blocks) or self._is_more_known(partition, position)
         return LogPage(events, Position(position), more)
-
-    def position_at(self, partition: Partition, recorded_us: int) -> Op[Position]:
-        """As `mainstem.port.Adapter.position_at`: binary search over the batches' latest times."""
-        attempts = Attempts(self._context)
-        head = yield from self._heads.find(attempts, partition)
-        low, high = 0, head.position
-        while low < high:
-            middle = (low + high) // 2
-            batch = yield from place_of_batch_at(self._layout, attempts, partition, middle)
-            end = head_after(batch)
-            if end.latest_us < recorded_us:
-                low = end.position
-            elif first_of(batch) <= low:
-                break  # the batch of `low` is the first that reaches the time
-            else:
-                high = first_of(batch)
-        if low >= head.position:
-            return Position(head.position)
-        found = yield from block_at(self._layout, attempts, partition, low)
-        for position, time in enumerate(columns_of(found).times, first_of(found)):
-            if position >= low and time >= recorded_us:
-                return Position(position)
-        raise StoreDamaged(
-            f"The batch at position {low} of partition {partition} holds no event of its latest time. "
-            "Restore the table from a backup."
-        )
 
     def _is_more_known(self, partition: Partition, position: int) -> bool:
         if position < self._heads.lowest(partition):
@@ -317,27 +286,3 @@ def _dense(items: Sequence[Item], position: int) -> list[Item]:
 
 
 _LARGEST_POSITION: Final = 2**63
-
-
-class _Recent(Generic[T]):
-    """A small dictionary that forgets what was put first. Safe to share between threads."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._guard = Guard()
-        self._values: OrderedDict[tuple[int, int], T] = OrderedDict()
-
-    def get(self, key: tuple[int, int]) -> T | None:
-        with self._guard():
-            return self._values.get(key)
-
-    def pop(self, key: tuple[int, int]) -> T | None:
-        with self._guard():
-            return self._values.pop(key, None)
-
-    def put(self, key: tuple[int, int], value: T) -> None:
-        with self._guard():
-            self._values[key] = value
-            self._values.move_to_end(key)
-            while len(self._values) > self._most:
-                self._values.popitem(last=False)

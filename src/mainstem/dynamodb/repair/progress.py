@@ -1,10 +1,14 @@
-"""How far a repair has got, kept in the log table, so that one that was broken off can go on.
+"""How far a repair has got: what is told of it, and what is kept of it in the log table, so that one that was
+broken off can go on.
 
 Nothing depends on what is kept but where a run begins: it says what was scanned since its run began, and
 that stays true whatever others do.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.requests import (
@@ -32,6 +36,39 @@ from mainstem.dynamodb.items.repair_items import (
     scanned_in,
 )
 from mainstem.port import Op
+
+
+class RepairProgress(NamedTuple):
+    """What a run has done so far, also before it was broken off."""
+
+    items: int
+    """Event items that were looked at."""
+    events: int
+    """So many were missing from the log, and are in it now."""
+    holes: Mapping[str, int]
+    """Streams that lack an event although they have later ones, by its id: the table is damaged. Of
+    those found before the run was broken off, at most 100 for each segment."""
+    read_units: float
+    """Of both tables."""
+    began_us: int
+    """When the run began, in microseconds since 1970-01-01 UTC: also before it was broken off. What
+    was written before is in the log when it has ended, except of streams with a hole."""
+    resumed: bool
+    """Whether it went on from where it had been broken off."""
+    ended: bool
+    """Whether the run is done."""
+    wait_s: float
+    """Seconds until the budget allows another page."""
+    unreadable: Mapping[str, str] = {}
+    """Of the streams with holes, those with an item that is not understood, and what is to be said of it."""
+    rebuilt: int = 0
+    """So many cursors, marks and positions said what is not so, and were put right."""
+    put_back: int = 0
+    """So many events were only in the log, and are in the events table again."""
+    problems: tuple[str, ...] = ()
+    """What can't be put right."""
+    markers: int = 0
+    """So many commits lacked the marker by which a repeat of them is recognised, and have it now."""
 
 
 class Kept:
