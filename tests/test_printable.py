@@ -21,7 +21,7 @@ from mainstem import NewEvent, Snapshots, Store, TypedCodec, errors
 from mainstem.cli.app import cli, run
 from mainstem.dynamodb import repair_log, verify_log
 from mainstem.dynamodb.open import parse
-from mainstem.dynamodb.repair.run import RepairOptions
+from mainstem.dynamodb.repair.options import RepairOptions
 from mainstem.errors import MainstemError
 from mainstem.telemetry import EmbeddedMetrics
 from mainstem.text.printable import printable, printable_json, quoted
