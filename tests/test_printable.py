@@ -195,6 +195,7 @@ CALLS: dict[str, Callable[[Store, Any], object]] = {
 }
 
 
+@pytest.mark.usefixtures("this_machine_only")
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD.keys())
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
 def test_whatever_is_given_the_message_is_short_and_one_line(
