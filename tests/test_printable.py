@@ -226,7 +226,7 @@ def test_a_conflict_says_in_words_what_was_expected() -> None:
             store.append("order-1", [NewEvent("Placed", {})], expected=mainstem.EXISTS)
         with pytest.raises(errors.VersionConflict) as other:
             store.append("order-1", [NewEvent("Placed", {})], expected=3)
-    assert "does not exist, and was expected to" in str(missing.value)
+    assert "does not exist, but was expected to" in str(missing.value)
     assert "is at version 0, not at the expected 3" in str(other.value)
     shown = f"{mainstem.EXISTS} {mainstem.ANY} {mainstem.BEGINNING} {mainstem.END}"
     assert shown == "mainstem.EXISTS mainstem.ANY mainstem.BEGINNING mainstem.END"

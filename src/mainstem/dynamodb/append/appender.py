@@ -427,7 +427,7 @@ class _Commit:
         elif self.in_air:
             error.add_note(
                 f"It is not known whether it was written: {which}. Append it again with the same "
-                "commit_id and expected version: it takes effect once."
+                "commit_id and expected version: it is written once."
             )
 
 
