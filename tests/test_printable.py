@@ -338,7 +338,7 @@ def test_no_command_prints_what_a_terminal_obeys(
     assert is_harmless(printed.err)
     if arguments[0] != "export":  # which writes the file as it is
         assert is_harmless(printed.out)
-    assert "This should not have happened" not in printed.err
+    assert "This is a bug in Mainstem" not in printed.err
 
 
 def test_what_is_exported_comes_back_as_it_was(

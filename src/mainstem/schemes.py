@@ -1,4 +1,4 @@
-"""What stands behind the scheme of a URL: how an adapter is opened, wherever it comes from.
+"""From the scheme of a URL to the adapter that opens the store, also for adapters in other packages.
 
 An adapter in a package of its own names an object with these functions (a module will do) as an entry
 point of the group ``mainstem.schemes``, under the name of its scheme::
@@ -39,14 +39,14 @@ class Opened(Generic[AnyDriver]):
     name: str
     """The store's name, for telemetry: without folders and without what may be secret."""
     counted: Counted | None = None
-    """Tells what a running operation costs, where there is something to count."""
+    """Reports what a running operation costs, if there is something to count."""
 
 
 class Scheme(Protocol):
-    """How the stores of one URL scheme are opened. ``create=False``: one that is not there is not made.
-    ``client`` is what the caller has handed to `mainstem.connect`, whatever that means to the scheme.
+    """How the stores of one URL scheme are opened. ``create=False``: a missing store is not created.
+    ``client`` is what the caller gave to `mainstem.connect`; the scheme decides what it means.
 
-    Both raise `InvalidInput` for a URL or client that can't be, `StoreNotFound` and the other
+    Both raise `InvalidInput` for a wrong URL or client, `StoreNotFound` and the other
     `StoreError`s.
     """
 

@@ -1,4 +1,4 @@
-"""``mainstem verify``: whether the log has all that it should, or a SQLite file is sound."""
+"""``mainstem verify``: whether the log is complete, or a SQLite file is sound."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _SHOWN: Final = 20
     type=click.IntRange(1, 64),
     default=4,
     show_default=True,
-    help="So many threads read at the same time.",
+    help="Threads that read at the same time.",
 )
 @click.option(
     "--read-units",
     type=click.FloatRange(0, min_open=True),
     metavar="N",
-    help="Use about so many read units a second at most.  [default: no limit]",
+    help="Use at most about N read units a second.  [default: no limit]",
 )
 @click.option(
     "--grace",
@@ -48,7 +48,7 @@ _SHOWN: Final = 20
     default=10.0,
     show_default=True,
     metavar="SECONDS",
-    help="Look again for so long for what is missing from the log, before it is said to be behind.",
+    help="How long to look again for events that the log lacks, before the log counts as behind.",
 )
 @json_option
 @pass_place
@@ -63,18 +63,17 @@ def verify(
 ) -> int:
     """Compare the log of a store on DynamoDB with its events table, or check the file of a SQLite store.
 
-    On DynamoDB the quick form looks at each listed stream's last event, and at what its cursor says. It
+    On DynamoDB the quick form looks at each listed stream's last event, and at its cursor. It
     can't see which streams have no event in the log, nor events that were changed: --full does. Others may
     write and sequence meanwhile.
 
-    The file of a SQLite store is checked by SQLite (structure, and with --full the indexes), and for what
-    must hold of a store: positions and the ids of each stream without a hole, checkpoints and snapshots not
-    beyond the events; with --full each event is read. SQLite keeps no checksums, so a changed character that
-    is still JSON is not seen. --workers, --read-units and
-    --grace are for DynamoDB.
+    For a SQLite store it checks the file's structure (with --full also the indexes), and that positions and
+    the ids of each stream have no hole and that checkpoints and snapshots are not beyond the events. With
+    --full it reads each event. SQLite keeps no checksums, so it can't see a changed character that
+    is still JSON. --workers, --read-units and --grace are for DynamoDB.
 
-    Ends with 0 where the log is complete, with 6 where it lacks events that did not come while it was
-    looked for them, with 7 where something is missing, changed or not understood.
+    Exit code 0: the log is complete. 6: it lacks events that did not come within the grace. 7: something is
+    missing, changed or not understood.
     """
     if place.url.startswith("sqlite:"):
         if read_units is not None:
@@ -128,14 +127,12 @@ def _verify_file(url: str, *, full: bool, for_programs: bool) -> int:
 def _sentence_of_file(result: FileVerification) -> str:
     if result.verdict == "damaged":
         return (
-            "The file is damaged. Stop writing to it, keep it, and restore a copy; `mainstem export` writes "
-            "what can still be read."
+            "The file is damaged. Stop writing to it, keep it, and restore a copy. `mainstem export` writes "
+            "the events that can still be read."
         )
     if result.full:
         return "The file is sound, and every event in it can be read."
-    return (
-        "The file is sound, as far as its structure and its numbers tell; --full reads every event."
-    )
+    return "The file's structure and its numbers are sound; --full also reads every event."
 
 
 def _for_programs(result: Verification | FileVerification) -> dict[str, Any]:
@@ -153,16 +150,18 @@ def _print_findings(result: Verification | FileVerification) -> None:
 def _print(result: Verification) -> None:
     _print_findings(result)
     if result.under_way:
-        say(f"{_many(result.under_way, 'stream')} got events meanwhile that are on their way.")
+        say(
+            f"{_many(result.under_way, 'stream')} got events meanwhile that are on their way to the log."
+        )
     if result.unlisted:
         say(
-            f"{_many(result.unlisted, 'stream')} at the end of the log without a cursor yet: a list of "
-            "streams does not have them."
+            f"{_many(result.unlisted, 'stream')} at the end of the log without a cursor yet, so lists of "
+            "streams lack them."
         )
     if result.unfinished:
         say(
-            f"{_many(result.unfinished, 'large commit')} still to be rolled forward: the next reader or "
-            "writer of the stream does it, or `mainstem repair`."
+            f"{_many(result.unfinished, 'large commit')} not finished yet: the next reader or "
+            "writer of the stream finishes it, or `mainstem repair` does."
         )
     say(
         f"{_many(result.streams, 'stream')}, {_many(result.events, 'event')} in the log, "
@@ -173,7 +172,7 @@ def _print(result: Verification) -> None:
 
 def _sentence(result: Verification) -> str:
     if result.verdict == "damaged":
-        return "The log, or the events table, is damaged: above is what is wrong, and what to do."
+        return "The log or the events table is damaged. The findings above say what is wrong and what to do."
     if result.verdict == "behind":
         return "The log is behind the events: run `mainstem sequence` or `mainstem repair`."
     if result.full:
@@ -181,8 +180,8 @@ def _sentence(result: Verification) -> str:
             "The log is complete: it has every event of the events table, each once and unchanged."
         )
     return (
-        "The log is complete, as far as the cursors tell. This form does not see streams of which the log "
-        "never had an event, events that were changed, nor those of the last second: --full does."
+        "The log is complete, as far as the cursors show. The quick form does not see streams of which the "
+        "log never had an event, changed events, nor events of the last second: --full does."
     )
 
 
