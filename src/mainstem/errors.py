@@ -10,15 +10,17 @@
     │   ├── InvalidLine             a line of a file to be imported is not an event
     │   └── CommitMismatch          the commit id was used for an append of other streams
     ├── VersionConflict             somebody else was first: reload, check the rule again, write again
-    ├── TooManyConflicts            `handle` got a conflict at every attempt ├── OutcomeUnknown
-    perhaps written, perhaps not: repeating the call is safe │   └── AppendOutcomeUnknown    of an append:
-    send it again with the same commit id ├── DecodeError                 a stored event is unknown to the
-    codec or no longer fits its type ├── PublicationFailed           a target keeps refusing an event: correct
-    the target, or leave the event out ├── DeploymentFailed            AWS refused the stack, or a part of it
-    ├── CheckpointLost              another reader took over the subscription: stop this one ├──
-    ImportConflict              an event of a file differs from the one in the store ├── DemoFailed
-    a process of the demo failed └── StoreError                  the store can't be used as it is ├──
-    StoreNotFound
+    ├── TooManyConflicts            `handle` got a conflict at every attempt
+    ├── OutcomeUnknown              perhaps written, perhaps not: repeating the call is safe
+    │   └── AppendOutcomeUnknown    of an append: send it again with the same commit id
+    ├── DecodeError                 a stored event is unknown to the codec or no longer fits its type
+    ├── PublicationFailed           a target refuses an event: correct the target, or leave the event out
+    ├── DeploymentFailed            AWS refused the stack, or a part of it
+    ├── CheckpointLost              another reader took over the subscription: stop this one
+    ├── ImportConflict              an event of a file differs from the one in the store
+    ├── DemoFailed                  a process of the demo failed
+    └── StoreError                  the store can't be used as it is
+        ├── StoreNotFound
         ├── StoreFormatError        not a store, or one of another format version
         ├── StoreBusy               locked by others, or out of reach, until the deadline
         ├── StoreFull               no room
