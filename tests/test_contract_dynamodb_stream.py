@@ -18,7 +18,7 @@ from test_contract_dynamodb import AsyncLocal, Local, on
 
 def sequenced(store: Any) -> Any:
     inner = store._adapter
-    store._adapter = SequencedAdapter(inner, inner._layout)
+    store._adapter = SequencedAdapter(inner, inner.layout)
     return store
 
 
