@@ -25,6 +25,7 @@ from mainstem.dynamodb.client.requests import (
     Update,
     Value,
 )
+from mainstem.dynamodb.items import migrations
 from mainstem.dynamodb.items.event_items import iso_time
 from mainstem.dynamodb.items.identity import TableIds, ids_of
 from mainstem.dynamodb.items.layout import LISTING, TABLE_KEY, AttributeNames, Layout
@@ -34,6 +35,8 @@ from mainstem.text.printable import quoted
 from mainstem.values.checks import check_number
 
 FORMAT_VERSION: Final = 1
+"""To be raised with any change that an older release would not understand, together with a step in
+`migrations`."""
 MAX_PARTITIONS: Final = 1024
 CREATION_SECONDS: Final = 300.0
 """A table takes some seconds to make, now and then minutes."""
@@ -170,6 +173,15 @@ def check(name: str, context: Context) -> Op[Found]:
 
 
 def _check(attempts: Attempts, name: str) -> Op[Found]:
+    log, settings = yield from look_at_log(attempts, name)
+    layout = _layout(name, settings)
+    events = yield from _described(attempts, layout.events.name)
+    _check_events(events, layout, stream=bool(settings.get("Stream", 1)))
+    return Found(layout, ids_of((events, log)))
+
+
+def look_at_log(attempts: Attempts, name: str) -> Op[tuple[Mapping[str, Any], Item]]:
+    """The log table as DynamoDB describes it, and what it says about its store, of whichever format."""
     basis = Layout(name)
     log = yield from _described(attempts, basis.log.name)
     _check_log(log, basis)
@@ -179,10 +191,7 @@ def _check(attempts: Attempts, name: str) -> Op[Found]:
             f"Table {basis.log.name!r} says nothing about its store: it was made by something else, or "
             "by a run that was broken off. Run mainstem create-tables to finish it."
         )
-    layout = _layout(name, got.item)
-    events = yield from _described(attempts, layout.events.name)
-    _check_events(events, layout, stream=bool(got.item.get("Stream", 1)))
-    return Found(layout, ids_of((events, log)))
+    return log, got.item
 
 
 def check_name(name: str) -> None:
@@ -242,13 +251,18 @@ def _check_same(there: Layout, wanted: Layout) -> None:
         )
 
 
-def _layout(name: str, item: Item) -> Layout:
+def check_format(name: str, item: Item) -> None:
+    """Raise `StoreFormatError` unless the store has the format that this release reads and writes."""
     version = item.get("Format")
     if version != FORMAT_VERSION:
         raise StoreFormatError(
-            f"The tables of {name!r} are of format version {quoted(version)}; this release of Mainstem knows "
-            f"version {FORMAT_VERSION}. Use the release that they were made for."
+            f"The tables of {name!r} are of format version {quoted(version)}; this release of Mainstem reads "
+            f"and writes version {FORMAT_VERSION}. {migrations.advice(version, FORMAT_VERSION)}"
         )
+
+
+def _layout(name: str, item: Item) -> Layout:
+    check_format(name, item)
     try:
         names = msgspec.json.decode(str(item["Attributes"]), type=dict[str, str])
         known = {each.name for each in fields(AttributeNames)}
