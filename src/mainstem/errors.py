@@ -14,6 +14,7 @@
     ├── OutcomeUnknown              perhaps written, perhaps not: the same call again is safe
     │   └── AppendOutcomeUnknown    an append's: send the same commit id again
     ├── DecodeError                 a stored event is unknown to the codec or no longer fits its type
+    ├── PayloadMismatch (TypeError)  a payload is of another class than was asked for; mend the call
     ├── PublicationFailed           a target keeps refusing an event: mend the target, or leave the event out
     ├── DeploymentFailed            the stack, or what is deployed with it, was refused
     ├── CheckpointLost              another reader took the subscription over: stop this one
@@ -78,6 +79,7 @@ class InvalidStreamId(InvalidInput):
             "A stream id is text of 1 to 1,024 bytes of UTF-8."
         )
         self.stream_id = stream_id
+        """What was given for one."""
 
 
 class EncodeError(InvalidInput):
@@ -86,6 +88,7 @@ class EncodeError(InvalidInput):
     def __init__(self, event_name: object, problem: str) -> None:
         super().__init__(f"Event {quoted(event_name)} can't be encoded: {problem}")
         self.event_name = event_name
+        """The event's name."""
 
 
 class TooLarge(InvalidInput):
@@ -96,7 +99,9 @@ class TooLarge(InvalidInput):
             f"{what} has {size:,} {unit}; this store takes at most {limit:,}. {advice}"
         )
         self.size = size
+        """What was given, in the unit that the message names: bytes, events or streams."""
         self.limit = limit
+        """What the store takes at most, in the same unit."""
 
 
 class InvalidLine(InvalidInput):
@@ -110,8 +115,11 @@ class InvalidLine(InvalidInput):
         place = "The line" if file is None else f"{file}, line {line}"
         super().__init__(f"{place} is not an event to import: {problem}")
         self.problem = problem
+        """What is wrong with the line."""
         self.file = file
+        """What the file is called; None where it has no name."""
         self.line = line
+        """The line's number, from 1; None where it is not known."""
 
 
 class CommitMismatch(InvalidInput):
@@ -125,7 +133,9 @@ class CommitMismatch(InvalidInput):
             "or take a new commit id for a new commit."
         )
         self.commit_id = commit_id
+        """The commit id that was used before."""
         self.stream_id = stream_id
+        """A stream that only one of the two commits touches."""
 
 
 class VersionConflict(MainstemError):
@@ -145,8 +155,11 @@ class VersionConflict(MainstemError):
             )
         super().__init__(f"Stream {quoted(stream_id)} {problem}")
         self.stream_id = stream_id
+        """The stream's id."""
         self.expected = expected
+        """What the append expected."""
         self.actual = actual
+        """The version that the stream has."""
 
 
 class TooManyConflicts(MainstemError):
@@ -158,7 +171,9 @@ class TooManyConflicts(MainstemError):
             "a command. Try again later, allow more attempts, or let fewer writers share the stream."
         )
         self.stream_id = stream_id
+        """The stream's id."""
         self.attempts = attempts
+        """How often the command was decided."""
 
 
 class OutcomeUnknown(MainstemError):
@@ -173,6 +188,7 @@ class OutcomeUnknown(MainstemError):
     ) -> None:
         super().__init__(f"It is not known whether {what} was written ({problem}). {advice}")
         self.problem = problem
+        """Why it can't be told."""
 
 
 class AppendOutcomeUnknown(OutcomeUnknown):
@@ -187,7 +203,9 @@ class AppendOutcomeUnknown(OutcomeUnknown):
             "Append it again with the same commit_id and expected version: it takes effect once.",
         )
         self.stream_id = stream_id
+        """The stream's id; of several streams, that of the first."""
         self.commit_id = commit_id
+        """The commit id to append with again."""
 
 
 class DecodeError(MainstemError):
@@ -203,9 +221,38 @@ class DecodeError(MainstemError):
             f"{reason}"
         )
         self.stream_id = stream_id
+        """The stream's id."""
         self.event_id = event_id
+        """The event's id in the stream."""
         self.event_name = event_name
+        """The event's name."""
         self.reason = reason
+        """Why it can't be decoded."""
+
+
+class PayloadMismatch(MainstemError, TypeError):
+    """An event's payload is an object of another class than `RecordedEvent.payload_as` was asked for.
+
+    Nothing was changed. Look at the event's name, or at the class of its ``payload``, before.
+    """
+
+    def __init__(
+        self, stream_id: str, event_id: EventId, event_name: str, expected: str, actual: str
+    ) -> None:
+        super().__init__(
+            f"Event {event_id} of stream {quoted(stream_id)}, {quoted(event_name)}, has a payload of class "
+            f"{actual}, not {expected}. Look at the event's name first, or ask for that class."
+        )
+        self.stream_id = stream_id
+        """The stream's id."""
+        self.event_id = event_id
+        """The event's id in the stream."""
+        self.event_name = event_name
+        """The event's name."""
+        self.expected = expected
+        """The name of the class that was asked for."""
+        self.actual = actual
+        """The name of the payload's class."""
 
 
 class CheckpointLost(MainstemError):
@@ -222,7 +269,9 @@ class CheckpointLost(MainstemError):
             "checkpoint that was saved. Two readers that shall both see every event need two names."
         )
         self.subscription = subscription
+        """The subscription's name."""
         self.position = position
+        """The position at which it can't go on."""
 
 
 class PublicationFailed(MainstemError):
@@ -250,13 +299,21 @@ class PublicationFailed(MainstemError):
             f"{reason}. Publication stays at it and tries again. Mend what refuses it."
         )
         self.target = target
+        """Where it was sent to."""
         self.stream_id = stream_id
+        """The stream of the event that was refused."""
         self.event_id = event_id
+        """The id of that event in the stream."""
         self.reason = reason
+        """Why it was refused."""
         self.published = published
+        """How many events before it were sent."""
         self.position = position
+        """Its position in the log; None where that is not known."""
         self.code = code
+        """The target's code for the reason; empty where it gave none."""
         self.passing = passing
+        """Whether the reason may go by itself."""
 
 
 class DeploymentFailed(MainstemError):
@@ -278,8 +335,11 @@ class ImportConflict(MainstemError):
             f"Event {event_id} of stream {quoted(stream_id)} can't be imported: {problem}"
         )
         self.stream_id = stream_id
+        """The stream's id."""
         self.event_id = event_id
+        """The event's id in the stream."""
         self.problem = problem
+        """Why it can't be imported."""
 
 
 class DemoFailed(MainstemError):
@@ -342,6 +402,7 @@ class StoreRejected(StoreError):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+        """DynamoDB's name for the reason."""
 
 
 class StoreDamaged(StoreError):

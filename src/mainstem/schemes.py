@@ -48,7 +48,9 @@ class Opened(Generic[AnyDriver]):
     """A store's storage, opened and checked."""
 
     adapter: Adapter
+    """Its operations."""
     driver: AnyDriver
+    """What carries them out: a `mainstem.port.Driver` or an ``AsyncDriver``."""
     system: str
     """The kind of storage, for telemetry: ``sqlite``, ``dynamodb``."""
     name: str
@@ -101,6 +103,7 @@ class Verified:
     """What a verification has found, as ``mainstem verify`` tells it."""
 
     verdict: Verdict
+    """Of the whole store."""
     summary: Sequence[str]
     """Lines for people. The last one says what the verdict means, and what to do."""
     findings: Sequence[str] = ()

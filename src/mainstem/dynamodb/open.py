@@ -19,7 +19,8 @@ from mainstem.dynamodb.client.drivers import (
     connect_blocking,
     run_before_the_loop,
 )
-from mainstem.dynamodb.client.session import Settings, check_endpoint
+from mainstem.dynamodb.client.endpoints import check_endpoint
+from mainstem.dynamodb.client.settings import Settings
 from mainstem.dynamodb.items.layout import AttributeNames, Layout
 from mainstem.dynamodb.items.tables import (
     CREATION_SECONDS,

@@ -44,20 +44,26 @@ class FileFinding(NamedTuple):
     """One thing that is wrong."""
 
     what: str
+    """A sentence."""
 
 
 class FileVerification(NamedTuple):
     """What a check of a store's file has found."""
 
     verdict: FileVerdict
+    """What all findings together mean."""
     full: bool
+    """Whether every event was read."""
     findings: list[FileFinding]
     """At most a thousand."""
     found: int
     """How many there are."""
     streams: int
+    """How many streams the file has."""
     events: int
+    """How many events the file has."""
     seconds: float
+    """How long it took."""
 
 
 def verify_file(

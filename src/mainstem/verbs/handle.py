@@ -65,9 +65,13 @@ class Decider(Generic[State, Command]):
     """
 
     initial: Callable[[], State]
+    """Makes the state before the first event."""
     evolve: Callable[[State, RecordedEvent], State]
+    """The state after an event."""
     decide: Callable[[Command, State], Iterable[Any] | None]
+    """The events that a command leads to."""
     snapshots: Snapshots | None = None
+    """When to keep the state; None: never."""
 
     def events_for(self, command: Command, state: State) -> list[Any]:
         """What ``decide`` answers, as a list. Raises `InvalidInput` where it is no list of events."""
@@ -94,6 +98,7 @@ class Handled(Generic[State]):
     """What became of a command."""
 
     stream_id: str
+    """The stream's id."""
     version: Version
     """The stream's version behind the command's events."""
     state: State

@@ -48,17 +48,28 @@ class AttributeNames:
     """What the attributes of the events table are called. All are to be different."""
 
     stream_id: str = "StreamId"
+    """The stream's id: the hash key."""
     event_id: str = "EventId"
+    """The event's id in the stream: the sort key."""
     name: str = "EventName"
+    """The event's name."""
     payload: str = "Payload"
+    """The payload: text if it is JSON, else binary."""
     metadata: str = "Metadata"
+    """The metadata, as JSON."""
     recorded_at: str = "RecordedAt"
+    """When it was recorded: ISO 8601, UTC."""
     commit_id: str = "CommitId"
+    """The commit's id."""
     commit_first: str = "CommitFirst"
+    """The id of the commit's first event in the stream, if it has several there."""
     commit_last: str = "CommitLast"
+    """The id of its last event in the stream."""
     position: str = "Position"
+    """The place in the log, if it was written with the item."""
 
     def as_dict(self) -> dict[str, str]:
+        """The names by what they are of."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
 

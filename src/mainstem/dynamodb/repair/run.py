@@ -98,6 +98,7 @@ class RepairProgress(NamedTuple):
     resumed: bool
     """Whether it went on from where it had been broken off."""
     ended: bool
+    """Whether the run is done."""
     wait_s: float
     """Seconds until the budget allows another page."""
     unreadable: Mapping[str, str] = {}

@@ -37,9 +37,11 @@ class VerificationStage(NamedTuple):
     """How far a verification has got."""
 
     what: str
+    """What is being done now."""
     done: int
+    """How many streams, parts or positions are done."""
     of: int | None
-    """None: not known."""
+    """How many there are; None: not known."""
 
 
 def verify_log(
