@@ -217,7 +217,7 @@ def test_the_command_goes_on_where_a_repair_was_broken_off(url: str, mainstem_: 
     with metered() as cost:
         code, out, _ = mainstem_("repair")
     assert code == 0
-    assert out.startswith("This went on with the repair that began at ")
+    assert out.startswith("This continued the repair that began at ")
     assert "18 items looked at" in out
     assert cost.by_kind["Scan"] <= 4 + 4, "of both tables"
     break_off(url, pages=4)
@@ -288,7 +288,7 @@ def test_ctrl_c_ends_the_command_at_once(url: str, mainstem_: Mainstem) -> None:
         finally:
             process.kill()
     assert process.returncode == 130
-    assert errors == b"Interrupted. The same command goes on where it stopped.\n"
+    assert errors == b"Interrupted. The same command continues where it stopped.\n"
     code, out, _ = mainstem_("repair", "--json")
     told = json.loads(out)
     assert (code, told["resumed"], told["items"]) == (0, True, 23)

@@ -46,5 +46,5 @@ class Commit:
         elif self.in_air:
             error.add_note(
                 f"It is not known whether it was written: {which}. Append it again with the same "
-                "commit_id and expected version: it takes effect once."
+                "commit_id and expected version: it is written once."
             )

@@ -83,6 +83,10 @@ def repair_log(
     Raises `InvalidInput`, `StoreBusy` and whatever `mainstem.connect` raises. Holes and problems raise
     nothing.
     """
+    if type(workers) is not int or not 1 <= workers <= MAX_WORKERS:
+        raise InvalidInput(
+            f"workers={quoted(workers)}: give a whole number from 1 to {MAX_WORKERS}."
+        )
     options = RepairOptions(segments, read_units, restart, rebuild=True)
     with open_tables(url, client=client) as tables:
         return repair_in_threads(tables, options, workers, progress)
@@ -95,10 +99,6 @@ def repair_in_threads(
     progress: Callable[[RepairProgress], None] | None = None,
 ) -> RepairResult:
     """`repair_log` of a store that is open."""
-    if type(workers) is not int or not 1 <= workers <= MAX_WORKERS:
-        raise InvalidInput(
-            f"workers={quoted(workers)}: give a whole number from 1 to {MAX_WORKERS}."
-        )
     started = tables.context.monotonic()
     run = RepairRun(tables.adapter, tables.layout, tables.context, options)
     hands = min(workers, options.segments)
