@@ -13,7 +13,7 @@ from mainstem.dynamodb.items import migrations
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.items.table_item import FORMAT_VERSION, check_format, format_of, other_format
 from mainstem.dynamodb.items.tables import check, look_at_log
-from mainstem.dynamodb.open import parse
+from mainstem.dynamodb.url import parse
 from mainstem.port import Op
 from mainstem.verbs.formats import Upgraded, can_upgrade
 
