@@ -14,7 +14,7 @@
     ├── OutcomeUnknown              perhaps written, perhaps not: the same call again is safe
     │   └── AppendOutcomeUnknown    an append's: send the same commit id again
     ├── DecodeError                 a stored event is unknown to the codec or no longer fits its type
-    ├── PayloadMismatch (TypeError)  a payload is of another class than was asked for; mend the call
+    ├── PayloadMismatch (TypeError) a payload is of another class than was asked for; mend the call
     ├── PublicationFailed           a target keeps refusing an event: mend the target, or leave the event out
     ├── DeploymentFailed            the stack, or what is deployed with it, was refused
     ├── CheckpointLost              another reader took the subscription over: stop this one
