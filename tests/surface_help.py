@@ -28,6 +28,7 @@ AREAS = (
     "mainstem.testing.invariants",
     "mainstem.testing.portal",
     "mainstem.transfer",
+    "mainstem.verbs.importing",
 )
 
 CDK = ("mainstem.aws.cdk", "EventStore")

@@ -31,7 +31,8 @@ from mainstem.dynamodb.client.requests import (
     Table,
     Trimmed,
 )
-from mainstem.dynamodb.client.session import Settings, open_session
+from mainstem.dynamodb.client.session import open_session
+from mainstem.dynamodb.client.settings import Settings
 from mainstem.errors import InvalidInput, StoreBusy, StoreRejected
 from mainstem.port import Op, Sleep
 

@@ -16,6 +16,7 @@ from typing import get_type_hints
 import pytest
 
 import mainstem
+from example_help import EXAMPLE
 from mainstem import AsyncStore, AsyncSubscription, Store, Subscription, errors
 from mainstem.errors import MainstemError
 from source_help import PACKAGE, modules
@@ -96,6 +97,18 @@ def test_every_public_name_has_one_entry_in_the_reference() -> None:
     ]
     assert without == []
     assert sorted(set(entries())) == sorted(entries())
+
+
+def test_the_example_of_an_adapter_needs_nothing_private() -> None:
+    there = {(public.area, public.name) for public in surface()}
+    private = {
+        (node.module, name.name)
+        for path in (EXAMPLE / "src").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "mainstem"
+        for name in node.names
+    } - there
+    assert private == set()
 
 
 def test_every_public_attribute_and_method_has_a_line() -> None:

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.metadata import entry_points
-from typing import Any, Final, cast
+from typing import Any
 
 from mainstem.aio.store import AsyncStore
 from mainstem.blocking.store import Store
 from mainstem.codec import Codec, JsonCodec
-from mainstem.errors import InvalidInput
-from mainstem.schemes import Scheme, async_store, blocking_store
+from mainstem.registry import scheme_of
+from mainstem.schemes import async_store, blocking_store
 from mainstem.telemetry.port import Telemetry
-from mainstem.text.printable import quoted
-from mainstem.text.redaction import shown
-
-_OURS: Final = {"sqlite": "mainstem.sqlite.open", "dynamodb": "mainstem.dynamodb.open"}
-GROUP: Final = "mainstem.schemes"
-"""Of the entry points by which others name theirs."""
-
-_EXAMPLES: Final = (
-    "sqlite:///shop.db, sqlite:////var/lib/shop.db, sqlite://:memory: or "
-    "dynamodb://shop?region=eu-west-1"
-)
 
 
 def connect(
@@ -78,25 +65,3 @@ def connect_async(
     """
     opened = scheme_of(url).open_async(url, create=create, client=client)
     return async_store(opened, codec or JsonCodec(), telemetry)
-
-
-def scheme_of(url: str) -> Scheme:
-    """What opens the stores of the URL's scheme. Raises `InvalidInput` where nothing does."""
-    name = url.partition(":")[0] if isinstance(url, str) else ""
-    if name not in _OURS:
-        found = list(entry_points(group=GROUP, name=name)) if name else []
-        if not found:
-            told = shown(url) if isinstance(url, str) else url
-            raise InvalidInput(
-                f"{quoted(told, 200)} is not the URL of a store. Give one such as {_EXAMPLES}."
-            )
-        scheme: Scheme = found[0].load()
-        return scheme
-    try:
-        # Not imported with Mainstem: whoever uses the embedded store needs nothing of the other.
-        return cast("Scheme", import_module(_OURS[name]))
-    except ModuleNotFoundError as error:
-        raise InvalidInput(
-            f"{shown(url)!r:.200} needs {error.name}, which is not installed: "
-            f"pip install 'mainstem[{name}]'"
-        ) from error

@@ -13,14 +13,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from mainstem.codec import Codec
-from mainstem.values.events import (
-    AppendResult,
-    EncodedEvent,
-    RecordedEvent,
-    StreamInfo,
-    is_made,
-)
-from mainstem.values.expected import Expected
+from mainstem.values.events import AppendResult, EncodedEvent, RecordedEvent, StreamInfo, is_made
+from mainstem.values.expected import Expected, is_as_expected
 from mainstem.values.filters import LogFilter
 from mainstem.values.positions import EventId, Partition, Position, Version
 
@@ -44,6 +38,7 @@ __all__ = [
     "StreamPage",
     "StreamWrite",
     "Worker",
+    "is_as_expected",
     "is_made",
 ]
 

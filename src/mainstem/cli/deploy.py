@@ -15,7 +15,7 @@ from mainstem.cli.options import json_option
 from mainstem.cli.output import bytes_shown, console, print_json, report_of, say, tell, writing
 from mainstem.cli.store import Place, pass_place
 from mainstem.cli.tables import attributes_of
-from mainstem.connect import scheme_of
+from mainstem.registry import scheme_of
 from mainstem.text.printable import printable, quoted
 
 if TYPE_CHECKING:

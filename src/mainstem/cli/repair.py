@@ -77,10 +77,12 @@ def repair(
     goes on where it stopped when it is called with as many segments again. Where a stream lacks an event,
     or something can't be put right, the exit code is 7.
     """
-    with place.maintain() as opened:
-        from mainstem.dynamodb.repair.run import RepairOptions
-        from mainstem.dynamodb.repair.running import repair_in_threads
+    place.check_needs("maintenance")
+    from mainstem.dynamodb.maintenance import Maintenance
+    from mainstem.dynamodb.repair.run import RepairOptions
+    from mainstem.dynamodb.repair.running import repair_in_threads
 
+    with Maintenance(place.url) as opened:
         options = RepairOptions(segments, read_units, restart, rebuild=True)
         try:
             with _bar(opened) as advance:

@@ -100,7 +100,10 @@ def segment(place: Place, *, partition: int | None, reclaim: bool, for_programs:
     A sequencing worker does it by itself, and so do appends, every 8,192 events. Events of about the last
     200 KB of a partition stay in their batches. Can run at any time, any number of times.
     """
-    with place.maintain() as maintenance:
+    place.check_needs("maintenance")
+    from mainstem.dynamodb.maintenance import Maintenance
+
+    with Maintenance(place.url) as maintenance:
         adapter, run = maintenance.adapter, maintenance.run
         segments = events = emptied = 0
         for each in maintenance.partitions(partition):
