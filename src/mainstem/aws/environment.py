@@ -4,7 +4,7 @@
 |---|---|
 | `MAINSTEM_URL` | the store, such as `dynamodb://shop` |
 | `MAINSTEM_DEAD_LETTERS` | the S3 bucket for records that can't be sequenced |
-| `MAINSTEM_ACCOUNT` | the number of the account that must own that bucket; without it, that of the credentials |
+| `MAINSTEM_ACCOUNT` | the account that must own that bucket; without it, that of the credentials |
 | `MAINSTEM_RECLAIM` | `true`: batches whose events are in segments are emptied |
 | `MAINSTEM_READ_UNITS` | read units a second that the scheduled verification may use |
 | `MAINSTEM_BATCHING_WINDOW` | seconds for which change records are gathered; a verification waits so long |
