@@ -3,6 +3,7 @@
 - A name in `backticks` of a docstring becomes a link where it has an entry in the reference.
 - ``::`` before an example, which reStructuredText has, goes.
 - What a constructor keeps of its parameters has their types, and a default that is a constant its value.
+- Named tuples and msgspec structs have constructors like dataclasses.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Any
 import griffe
 
 PAGES = Path(__file__).parent.parent / "docs" / "reference"
+
+_NOT_TOLD = {"class-attribute", "instance-attribute", "module-attribute"}
 
 _entry = re.compile(r"^::: ([\w.]+)$", re.MULTILINE)
 _name = re.compile(r"(?<!`)`([A-Za-z_][\w.]*)`(?!`)")
@@ -33,19 +36,22 @@ class Reference(griffe.Extension):  # type: ignore[misc]  # only docs are made w
         self, pkg: griffe.Module, thing: griffe.Object, within: griffe.Class | None
     ) -> None:
         if thing.docstring is not None:
-            thing.docstring.value = self._linked(thing.docstring.value, within)
+            thing.docstring.value = self._linked(thing.docstring.value, thing.module, within)
         if isinstance(thing, griffe.Function):
             _show_values(pkg, thing)
         if isinstance(thing, griffe.Class):
             within = thing
             _show_types(thing)
+            _show_constructor(thing)
+        if isinstance(thing, griffe.Attribute):
+            thing.labels -= _NOT_TOLD
         for member in thing.members.values():
             if not isinstance(member, griffe.Alias):
                 self._change(pkg, member, within)
 
-    def _linked(self, text: str, within: griffe.Class | None) -> str:
+    def _linked(self, text: str, module: griffe.Module, within: griffe.Class | None) -> str:
         def link(found: re.Match[str]) -> str:
-            path = self._path_of(found[1], within)
+            path = self._path_of(found[1], module, within)
             return found[0] if path is None else f"[`{found[1]}`][{path}]"
 
         text = _before_example.sub(
@@ -56,13 +62,17 @@ class Reference(griffe.Extension):  # type: ignore[misc]  # only docs are made w
             line if line.startswith("    ") else _name.sub(link, line) for line in lines
         )
 
-    def _path_of(self, name: str, within: griffe.Class | None) -> str | None:
+    def _path_of(self, name: str, module: griffe.Module, within: griffe.Class | None) -> str | None:
         """Where the reference has what a docstring names."""
         if within is not None and within.path in self._public and "." not in name:
             if name == within.name:
                 return None
             if name in within.members:
                 return f"{self._public[within.path]}.{name}"
+        if name in module.members:  # two areas may have the same name
+            known = self._public.get(_target(module.members[name]))
+            if known is not None:
+                return known
         if name in self._paths:
             return self._paths[name]
         owner, _, member = name.rpartition(".")
@@ -86,8 +96,12 @@ def _targets(pkg: griffe.Module, paths: Any) -> list[tuple[str, str]]:
     found = []
     for path in paths:
         thing = pkg[path.removeprefix("mainstem.")] if path != "mainstem" else pkg
-        found.append((path, thing.target_path if isinstance(thing, griffe.Alias) else thing.path))
+        found.append((path, _target(thing)))
     return found
+
+
+def _target(thing: griffe.Object | griffe.Alias) -> str:
+    return str(thing.target_path if isinstance(thing, griffe.Alias) else thing.path)
 
 
 def _show_types(kind: griffe.Class) -> None:
@@ -100,6 +114,29 @@ def _show_types(kind: griffe.Class) -> None:
         if isinstance(member, griffe.Attribute) and str(member.value) in types:
             member.annotation = member.annotation or types[str(member.value)]
             member.value = None
+
+
+def _show_constructor(kind: griffe.Class) -> None:
+    """One that nobody has written: of a named tuple or a struct, whose fields are its parameters."""
+    if "__init__" in kind.members or not {"NamedTuple", "msgspec.Struct"} & set(
+        map(str, kind.bases)
+    ):
+        return
+    parameters = [griffe.Parameter("self", kind=griffe.ParameterKind.positional_or_keyword)]
+    parameters += [
+        griffe.Parameter(
+            name,
+            annotation=field.annotation,
+            kind=griffe.ParameterKind.positional_or_keyword,
+            default=field.value,
+        )
+        for name, field in kind.members.items()
+        if isinstance(field, griffe.Attribute) and "property" not in field.labels
+        if not name.startswith("_") and field.annotation is not None
+    ]
+    kind.set_member(
+        "__init__", griffe.Function("__init__", parameters=griffe.Parameters(*parameters))
+    )
 
 
 def _show_values(pkg: griffe.Module, function: griffe.Function) -> None:
