@@ -38,7 +38,9 @@ class Handler(Protocol):
     context it takes all the time it needs.
     """
 
-    def __call__(self, event: Any, context: LambdaContext | None, /) -> dict[str, Any]: ...
+    def __call__(self, event: Any, context: LambdaContext | None, /) -> dict[str, Any]:
+        """Deal with one invocation. What it raises makes Lambda try again, where the source does that."""
+        ...
 
 
 def sequencing_handler(
