@@ -15,8 +15,9 @@ from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.requests import Aside, Compute, Control
 from mainstem.dynamodb.items.identity import ids_of
 from mainstem.dynamodb.items.layout import Layout
+from mainstem.dynamodb.log.hints import Hint
 from mainstem.dynamodb.log.segments import SegmentSize
-from mainstem.dynamodb.log.view import Hint, Window
+from mainstem.dynamodb.log.view import Window
 from mainstem.errors import StoreDenied, StoreNotFound
 from mainstem.port import LogPage, Op, Sleep, StreamWrite
 from mainstem.values.events import EncodedEvent

@@ -14,7 +14,9 @@ from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.requests import Acquire, Key, Page, Scan
 from mainstem.dynamodb.items.batches import Bounds
 from mainstem.dynamodb.items.layout import Layout
-from mainstem.dynamodb.repair.run import RepairOptions, RepairProgress, RepairRun
+from mainstem.dynamodb.repair.options import RepairOptions
+from mainstem.dynamodb.repair.progress import RepairProgress
+from mainstem.dynamodb.repair.run import RepairRun
 from mainstem.port import Op, Result, Sleep, StreamWrite
 from mainstem.values.events import EncodedEvent
 from mainstem.values.positions import Version

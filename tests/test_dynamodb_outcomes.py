@@ -26,7 +26,7 @@ from mainstem.dynamodb.client.requests import (
 )
 from mainstem.dynamodb.client.requests import Put as PutItem
 from mainstem.dynamodb.items.layout import Layout
-from mainstem.dynamodb.log.view import Hint
+from mainstem.dynamodb.log.hints import Hint
 from mainstem.errors import (
     AppendOutcomeUnknown,
     MainstemError,

@@ -23,11 +23,11 @@ from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.drivers import BlockingDriver, connect_blocking
 from mainstem.dynamodb.client.requests import Control, Get, Item, Key, Put, Query, Scan, Update
 from mainstem.dynamodb.items.layout import TABLE_KEY, AttributeNames, Layout
+from mainstem.dynamodb.items.table_checks import check_replicas
 from mainstem.dynamodb.items.tables import (
     TableOptions,
     _wait,
     check,
-    check_replicas,
     create,
     events_table,
     log_table,

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from mainstem.drive import in_thread
-from mainstem.dynamodb.changes.change_stream import ChangeStream, Loss, Pace, Status
+from mainstem.dynamodb.changes.change_stream import ChangeStream, Pace
 from mainstem.dynamodb.changes.leases import Leases
 from mainstem.dynamodb.changes.shards import plan
+from mainstem.dynamodb.changes.told import Loss, Status
 from mainstem.dynamodb.changes.worker import Worker
 from mainstem.dynamodb.client import faults
 from mainstem.dynamodb.client.attempts import Attempts

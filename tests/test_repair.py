@@ -12,7 +12,9 @@ import pytest
 from mainstem.drive import forward
 from mainstem.dynamodb.client.budget import Budget
 from mainstem.dynamodb.client.requests import BatchGet, Put, PutNew, Scan
-from mainstem.dynamodb.repair.run import RepairOptions, RepairProgress, RepairRun
+from mainstem.dynamodb.repair.options import RepairOptions
+from mainstem.dynamodb.repair.progress import RepairProgress
+from mainstem.dynamodb.repair.run import RepairRun
 from mainstem.errors import InvalidInput, StoreBusy
 from mainstem.port import Op, Sleep
 from mainstem.values.filters import LogFilter

@@ -15,7 +15,8 @@ from mainstem.dynamodb.client.requests import BatchGet, PutNew, UpdateEach
 from mainstem.dynamodb.items.event_items import Entry
 from mainstem.dynamodb.items.layout import Layout, cursor_key, partition_key
 from mainstem.dynamodb.items.packing import Packed
-from mainstem.dynamodb.log.view import Hint, Window
+from mainstem.dynamodb.log.hints import Hint
+from mainstem.dynamodb.log.view import Window
 from mainstem.port import Op, Sleep
 from simulation.database import Database
 from simulation.driver import CALM, Process, Simulation
