@@ -21,7 +21,7 @@ from mainstem import NewEvent, Snapshots, Store, TypedCodec, errors
 from mainstem.cli.app import cli, run
 from mainstem.dynamodb import repair_log, verify_log
 from mainstem.dynamodb.open import parse
-from mainstem.dynamodb.repair.run import RepairOptions
+from mainstem.dynamodb.repair.options import RepairOptions
 from mainstem.errors import MainstemError
 from mainstem.telemetry import EmbeddedMetrics
 from mainstem.text.printable import printable, printable_json, quoted
@@ -195,6 +195,7 @@ CALLS: dict[str, Callable[[Store, Any], object]] = {
 }
 
 
+@pytest.mark.usefixtures("this_machine_only")
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD.keys())
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
 def test_whatever_is_given_the_message_is_short_and_one_line(

@@ -26,8 +26,9 @@ from mainstem.dynamodb.client.requests import Put, Scan
 from mainstem.dynamodb.items.event_items import Entry, EventItems
 from mainstem.dynamodb.items.packing import Packed
 from mainstem.dynamodb.maintenance import Maintenance
-from mainstem.dynamodb.repair.progress import Kept
-from mainstem.dynamodb.repair.run import RepairOptions, RepairProgress, RepairRun
+from mainstem.dynamodb.repair.options import RepairOptions
+from mainstem.dynamodb.repair.progress import Kept, RepairProgress
+from mainstem.dynamodb.repair.run import RepairRun
 from mainstem.dynamodb.repair.running import item_count
 from mainstem.errors import InvalidInput, StoreNotFound
 from mainstem.port import Op

@@ -34,7 +34,7 @@ from mainstem.values.stream_ids import check_stream_id
 from mainstem.verbs import handle as deciders
 from mainstem.verbs import subscriptions as gaps
 from mainstem.verbs.append import append_many
-from mainstem.verbs.handle import Decider, Handled
+from mainstem.verbs.decider import Decider, Handled
 from mainstem.verbs.importing import import_events
 from mainstem.verbs.listing import StreamListScan
 from mainstem.verbs.options import (

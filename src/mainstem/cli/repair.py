@@ -26,7 +26,7 @@ from mainstem.text.printable import printable
 
 if TYPE_CHECKING:
     from mainstem.dynamodb.maintenance import Maintenance
-    from mainstem.dynamodb.repair.run import RepairProgress
+    from mainstem.dynamodb.repair.progress import RepairProgress
     from mainstem.dynamodb.repair.running import RepairResult
 
 _DAMAGED: Final = 7
@@ -77,7 +77,7 @@ def repair(
     """
     place.check_needs("maintenance")
     from mainstem.dynamodb.maintenance import Maintenance
-    from mainstem.dynamodb.repair.run import RepairOptions
+    from mainstem.dynamodb.repair.options import RepairOptions
     from mainstem.dynamodb.repair.running import repair_in_threads
 
     with Maintenance(place.url) as opened:
