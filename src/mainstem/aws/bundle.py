@@ -74,7 +74,7 @@ def build(python: str = PYTHON, architecture: str = "arm64") -> Bundle:
 
 
 def requirements(python: str) -> list[str]:
-    """What Mainstem needs there besides itself and what Lambda brings."""
+    """What Mainstem needs there in addition to itself and to what Lambda brings."""
     found = ["msgspec" + _version_of("msgspec")]
     if tuple(map(int, python.split("."))) < (
         3,

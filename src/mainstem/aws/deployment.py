@@ -41,7 +41,7 @@ class Change(NamedTuple):
     name: str
     kind: str
     replaced: bool
-    """Removed and made anew."""
+    """Whether the resource is deleted and created again."""
 
 
 class Plan(NamedTuple):

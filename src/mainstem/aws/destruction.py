@@ -15,7 +15,7 @@ from mainstem.text.printable import quoted
 
 
 class Remains(NamedTuple):
-    """What a stack leaves behind, or takes with it."""
+    """What stays after a stack is deleted, and what is deleted with it."""
 
     stack: str | None
     """Its ARN; None: there is none any more."""

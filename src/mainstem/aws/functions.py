@@ -91,7 +91,7 @@ def projection_handler(
     checkpoint could not be saved, come again. So ``handle`` either writes what a repeat leaves as it
     is, or keeps ``batch.next_position`` with what it writes and leaves out what is below.
 
-    If ``handle`` raises, nothing behind that batch is handled: the error is logged, and Lambda tries
+    If ``handle`` raises, nothing after that batch is handled: the error is logged, and Lambda tries
     again. ``codec``, ``start``, the filters and ``batch_size`` are as for `mainstem.Store.subscribe`;
     the rest as for `sequencing_handler`. Raises `InvalidInput` at once where they can't be.
     """
@@ -177,7 +177,7 @@ def maintenance_handler(
 
     The event says what to do: ``{"task": "segment"}`` (also without any); ``{"task": "verify"}``, the
     quick verification of as many streams as there is time for, at ``read_units`` a second at most; the
-    next one goes on behind them; or ``{"task": "watch"}``, which tells how old the oldest event is that is
+    next one goes on after them; or ``{"task": "watch"}``, which reports how old the oldest event is that is
     not in the log, and gap and lag of the subscriptions ``watched`` (by default those of
     ``MAINSTEM_WATCH``): on a schedule of its own, each minute, beside whatever sequences and reads.
 

@@ -88,7 +88,7 @@ class StoreFile:
             self._next_look = now + _SECONDS_BETWEEN_LOOKS
 
     def has_changed(self) -> bool:
-        """Whether a frozen file is not as it was, so that connections to it are to be made anew."""
+        """Whether a frozen file has changed, so that connections to it must be opened again."""
         return self._frozen is not None and self._frozen != self._state()
 
     def may_be_frozen(self) -> bool:
@@ -131,8 +131,9 @@ class StoreFile:
         place = self._settings.place
         if found is None:
             return StoreNotFound(
-                f"The file {place} was moved or deleted since this store opened it. Nothing was written "
-                "or made anew. Put it back as it was, or close the store and connect to where it is now."
+                f"The file {place} was moved or deleted since this store opened it. Nothing was written, "
+                "and no new file was created. Put the file back, or close the store and connect to it "
+                "at its new place."
             )
         return StoreNotFound(
             f"{place} is another file than the one that this store opened: it was exchanged meanwhile. "

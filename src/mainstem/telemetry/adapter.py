@@ -76,7 +76,7 @@ class ObservedAdapter:
 
     @property
     def as_adapter(self) -> Adapter:
-        """Itself, as what it is to whoever uses it."""
+        """Itself, with the type that callers need."""
         return cast("Adapter", self)
 
 

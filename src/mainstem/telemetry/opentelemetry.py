@@ -86,7 +86,7 @@ class OpenTelemetry:
         tracer_provider: TracerProvider | None = None,
     ) -> None:
         """Raises `InvalidInput` where OpenTelemetry is not installed."""
-        # Not imported with Mainstem: whoever does not use it needs none of it.
+        # Not imported with Mainstem: only its users need it.
         try:
             from opentelemetry import metrics, trace
         except ModuleNotFoundError as error:

@@ -1,6 +1,6 @@
-"""What Mainstem tells of its work, and to whom: nobody, unless asked for.
+"""The interface for metrics and spans. Nothing is reported unless a telemetry is given.
 
-No event's payload, metadata or stream id goes this way, and no credentials.
+Measurements contain no payload, metadata or stream id of an event, and no credentials.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ too large for the target is left out, with ``"payload_omitted": true`` and its s
 ``payload_bytes``; where that is not enough the metadata is too, with ``"metadata_omitted": true`` and
 ``metadata_bytes``: read the event from the store, by ``stream_id`` and ``event_id``.
 
-SQS and SNS get attributes besides, for filters: ``StreamId``, ``EventName``, ``Category``,
+SQS and SNS also get attributes, for filters: ``StreamId``, ``EventName``, ``Category``,
 ``RecordedAt`` and ``Metadata`` (its JSON) as text, ``EventId``, ``Partition`` and ``Position`` as
 numbers. One that these services would refuse, because it is empty or has characters that XML does not
 have, is left out; the body has it in any case.

@@ -1,9 +1,9 @@
 """A sequencing worker: change records in, events in the log out.
 
-It reads its share of the change stream, hands the records to the sequencer as hints, and says that
-they are dealt with when what they tell of is in the log. Besides it does what would otherwise be
-left: it settles and segments, looks again at streams that lacked an event, and scans the events
-table where change records are lost. Nothing is wrong if two workers do the same.
+It reads its share of the change stream, hands the records to the sequencer as hints, and reports
+them as done when their events are in the log. It also settles and segments, looks again at streams
+that lacked an event, and scans the events
+table if change records are lost. Two workers may do the same work at the same time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from mainstem.port import Op
 _log = logging.getLogger("mainstem")
 
 _MOST_WAITING: Final = 10_000
-"""Hints. Whoever can't get rid of so many reads no more, and loses its shards to other workers."""
+"""Hints. A worker with this many waiting reads no more, and loses its shards to other workers."""
 _SEGMENTS_AT_ONCE: Final = 4
 """Packed between two looks at the change stream, which must not wait for long."""
 
@@ -127,7 +127,7 @@ class Worker:
         self._inbox.dealt_with(task.partition)
 
     def care(self) -> Op[bool]:
-        """A piece of what is due besides. Answers whether there is more of it at once."""
+        """Do a piece of the other work that is due. Returns whether more of it is due at once."""
         for batch in self._inbox.finished():
             self._changes.done(batch.shard_id, batch.last)
         now = self._context.monotonic()

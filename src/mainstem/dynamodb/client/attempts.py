@@ -36,8 +36,8 @@ _LONGEST_PAUSE: Final = 1.0
 
 
 class Outdated(Exception):
-    """What a write relies on was learned too long ago: it was not sent, or not once more. For those who then
-    ask anew; no user sees it.
+    """What a write relies on was learned too long ago, so it was not sent, or not sent again. The caller
+    then asks again; no user sees this error.
     """
 
 

@@ -120,9 +120,9 @@ def metered() -> Iterator[Cost]:
 
 
 def counted(operation: Op[Result], cost: Cost) -> Op[Result]:
-    """The operation, with what it asks for counted in ``cost`` too, whoever runs it.
+    """The operation, with its requests also counted in ``cost``, whichever driver runs it.
 
-    It is counted step by step: in between, the context is that of whoever waits for the answer.
+    It is counted step by step: between the steps, the context is that of the caller.
     """
     steps = _Steps(cost)
 

@@ -61,7 +61,7 @@ def find_client(settings: Settings | None = None, client: Any = None) -> Found:
     """A client as the settings say, or the user's own.
 
     ``client`` may be a DynamoDB client or a session, of botocore or boto3. A client brings
-    everything with it; a session takes the settings besides.
+    everything with it; a session also takes the settings.
     """
     settings = settings or Settings()
     if settings.endpoint is not None:

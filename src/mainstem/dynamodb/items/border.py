@@ -204,8 +204,8 @@ class Border:
         raise StoreDamaged(
             f"Table {self._table!r} has an item that can't be understood, {self._names.stream_id} "
             f"{quoted(stream_id)}, {self._names.event_id} {event_id!s:.40}: its {attribute} "
-            f"{'are' if ' and ' in attribute else 'is'} {found}, and has to be {expected}. Its stream "
-            "stays out of the log from there on until the item is mended."
+            f"{'are' if ' and ' in attribute else 'is'} {found}, but must be {expected}. The later events "
+            "of its stream wait outside the log until the item is corrected."
         )
 
 

@@ -276,5 +276,5 @@ def listed(listing: str, name: str) -> dict[str, str]:
 
 
 def listing_start(listing: str, name: str, key: Key) -> Item:
-    """The index's place of an item, to go on behind it."""
+    """The index's place of an item, to go on after it."""
     return {LISTING.hash_key: listing, LISTING.sort_key: name, **keyed(key)}

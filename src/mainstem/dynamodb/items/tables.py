@@ -32,7 +32,7 @@ CREATION_SECONDS: Final = 300.0
 
 @dataclass(frozen=True, slots=True)
 class TableOptions:
-    """What the tables have besides their keys."""
+    """What the tables have in addition to their keys."""
 
     deletion_protection: bool = False
     point_in_time_recovery: bool = False

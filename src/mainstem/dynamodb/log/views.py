@@ -112,7 +112,7 @@ class Views:
             )
 
     def _read_on(self, attempts: Attempts, partition: int, view: View) -> Op[bool]:
-        """Add the batches that are behind the view's head. False: they don't fit, one of them is emptied."""
+        """Add the batches after the view's head. False: they don't fit, because one of them is emptied."""
         while True:
             start = view.head
             page: Page = yield from attempts.call(

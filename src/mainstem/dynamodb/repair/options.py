@@ -20,7 +20,7 @@ class RepairOptions:
     read_units: float | None = None
     """So many a second, of both tables together; None: no limit."""
     restart: bool = False
-    """Begin anew, also where a run was broken off."""
+    """Begin again, even if an earlier run broke off."""
     name: str = "command"
     """Runs of different names have nothing to do with each other."""
     reason: str = ""

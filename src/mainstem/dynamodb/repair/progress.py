@@ -117,6 +117,6 @@ class Kept:
         yield from attempts.call(noted_scan(self._layout, self._name, run, scanned))
 
     def finish(self, attempts: Attempts, run: Run, now_us: int) -> Op[bool]:
-        """The next run begins anew. False: a newer one has begun."""
+        """Have the next run begin again. False: a newer one has begun."""
         answer = yield from attempts.call(finished_run(self._layout, self._name, run, now_us))
         return not isinstance(answer, Refused)

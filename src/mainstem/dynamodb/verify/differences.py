@@ -152,13 +152,13 @@ class Differences:
         if seen.torn is not None and seen.torn < account.top:
             names = self._layout.attributes
             self._findings.damaged(
-                f"Event {seen.torn} of stream {stream_id!r} or one behind it says with {names.commit_first} "
-                f"and {names.commit_last} that it is of a commit which does not fit the events beside it. "
-                "Mend these items, or restore the events table from a backup.",
+                f"Event {seen.torn} of stream {stream_id!r}, or a later one, has a {names.commit_first} and "
+                f"{names.commit_last} of a commit that does not fit its neighbours. "
+                "Correct these items, or restore the events table from a backup.",
                 stream_id=stream_id,
                 event_id=seen.torn,
             )
-        # What comes behind an item that is missing or not understood waits for it.
+        # Events after an item that is missing or not understood wait for it.
         ends = [each for each in (missing, seen.unread) if each is not None and each >= in_log]
         reach = min([account.top, *ends])
         if in_log < reach:

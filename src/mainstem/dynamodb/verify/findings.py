@@ -17,7 +17,7 @@ class Verdict(StrEnum):
     """Some events are not in it, though there was time for them to come. Sequencing or a repair brings
     them."""
     DAMAGED = "damaged"
-    """Something is missing, changed or not understood. Each finding says what mends it: a repair, or work
+    """Something is missing, changed or not understood. Each finding says what repairs it: a repair, work
     by hand, or a backup."""
 
 
@@ -60,8 +60,8 @@ class Verification(NamedTuple):
     under_way: int
     """Streams with events that were written while the verification ran and are not in the log yet."""
     unfinished: int
-    """Commits larger than a transaction whose log part is written, and whose items are not all there yet.
-    Whoever reads the stream, or a repair, finishes them."""
+    """Commits larger than a transaction whose log part is written, but not all of their items yet.
+    The next reader of the stream, or a repair, finishes them."""
     read_units: float
     """Read units used, of both tables."""
     seconds: float

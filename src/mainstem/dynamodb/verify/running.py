@@ -101,7 +101,7 @@ class Part(NamedTuple):
 
     result: Verification
     after: str | None
-    """The last stream that it has looked at, to go on behind it; None: it came to the end."""
+    """The last stream that it has looked at, to go on after it; None: it came to the end."""
 
 
 def verify_part(
@@ -113,7 +113,7 @@ def verify_part(
     read_units: float | None = None,
     grace_s: float = GRACE_SECONDS,
 ) -> Part:
-    """The quick verification of the streams behind ``after`` in the order of the list, as many as there
+    """The quick verification of the streams after ``after`` in the order of the list, as many as there
     is time for. ``out_of_time`` is asked now and then whether to stop listing. What is missing is looked
     for again for ``grace_s`` seconds after that.
     """
