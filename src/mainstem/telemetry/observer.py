@@ -38,7 +38,7 @@ class Observer:
         """Spans whose iteration was left and never came back. They end when the next thing is told."""
 
     def record(self, metric: Metric, value: float, **attributes: str | int) -> None:
-        """So much was measured."""
+        """A value was measured."""
         self.end_left()
         try:
             self._telemetry.record(metric, value, {"store": self._store, **attributes})

@@ -74,10 +74,10 @@ class TracerProvider(Protocol):
 
 
 class OpenTelemetry:
-    """Tells metrics and spans to OpenTelemetry's API.
+    """Reports metrics and spans to OpenTelemetry's API.
 
-    What becomes of them is for the providers, which the application sets up: those given here, or else
-    the global ones. They are the application's to shut down, too.
+    The providers decide what happens with them: those given here, or else the global ones. The
+    application sets them up and shuts them down.
     """
 
     def __init__(

@@ -66,7 +66,7 @@ def repair_log(
     client: Any = None,
     progress: Callable[[RepairProgress], None] | None = None,
 ) -> RepairResult:
-    """Put right whatever the tables can tell: afterwards the log has all that the events table has.
+    """Repair what can be repaired from the tables: afterwards the log has every event of the events table.
 
     It believes only what it reads. First it reads the log, all of it, and makes cursors and marks again
     from it where they say otherwise. Then it scans the events table, appends to the log what that lacks,

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 
 class Verdict(StrEnum):
-    """Of the whole log."""
+    """The verdict on the whole log."""
 
     COMPLETE = "complete"
     """It has every event that was written before the verification began, and nothing else, as far as the
     form that was chosen can see."""
     BEHIND = "behind"
-    """Some events are not in it, though there was time for them to come. Sequencing or a repair brings
+    """Some events are not in it, although there was time for them to come. Sequencing or a repair brings
     them."""
     DAMAGED = "damaged"
     """Something is missing, changed or not understood. Each finding says what repairs it: a repair, work
@@ -22,7 +22,7 @@ class Verdict(StrEnum):
 
 
 class Finding(NamedTuple):
-    """One thing that is not as it should be."""
+    """One thing that is wrong."""
 
     verdict: Verdict
     """What it means for the log."""
@@ -31,18 +31,18 @@ class Finding(NamedTuple):
     stream_id: str | None = None
     """The stream that it is about, if it is about one."""
     event_id: int | None = None
-    """The first that is concerned."""
+    """The id of the first event that it is about."""
     partition: int | None = None
     """The partition of the log that it is about."""
     position: int | None = None
-    """The first position that is concerned."""
+    """The first position that it is about."""
 
 
 class Verification(NamedTuple):
     """The result of a verification."""
 
     verdict: Verdict
-    """The worst of the findings; complete where there is none."""
+    """The worst of the findings; complete if there is none."""
     full: bool
     """Whether everything was read. If not, streams without any event in the log were not looked for."""
     findings: tuple[Finding, ...]
