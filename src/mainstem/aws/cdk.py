@@ -243,9 +243,7 @@ def _checked(name: str, text: str) -> Any:
     if "MinValue" in wanted:
         fits = fits and wanted["MinValue"] <= value <= wanted["MaxValue"]
     if not fits:
-        raise InvalidInput(
-            f"{name}={quoted(text, 200)} is not a value that it takes: {_bounds(wanted)}"
-        )
+        raise InvalidInput(f"{name}={quoted(text, 200)} is not allowed: {_bounds(wanted)}")
     return value
 
 

@@ -136,15 +136,15 @@ class StoreFile:
                 "at its new place."
             )
         return StoreNotFound(
-            f"{place} is another file than the one that this store opened: it was exchanged meanwhile. "
-            "Nothing was written. Close the store and connect again to use the new one. Stop every process "
-            "that uses a store before you exchange its file."
+            f"{place} is not the file that this store opened: it was replaced in between. "
+            "Nothing was written. Close the store and connect again to use the new file. Stop every process "
+            "that uses a store before you replace its file."
         )
 
     def _lost(self, path: str) -> StoreError:
         return StoreDamaged(
-            f"{path} was deleted or exchanged while the store {self._settings.place} was in use. Nothing "
-            "was written now, but events that were appended lately may be lost. Stop every process that "
+            f"{path} was deleted or replaced while the store {self._settings.place} was in use. Nothing "
+            "was written now, but events that were appended recently may be lost. Stop every process that "
             "uses the store, then run `mainstem verify --full`. Never touch the files beside a store, and "
             "copy it with SQLite's backup only."
         )

@@ -187,7 +187,7 @@ class GroupCommit:
         if not self._end(self._settings.timeout + GRACE):
             raise StoreBusy(
                 f"{self._settings.place} is closed, but a transaction is still under way after "
-                f"{self._settings.timeout:g} seconds. Its own call tells what became of it."
+                f"{self._settings.timeout:g} seconds. Its own call reports what became of it."
             )
 
     def finish(self) -> None:

@@ -36,7 +36,7 @@ class Holes:
                 return
             _log.error(
                 "Stream %r has no event %d although it has event %d: it is sequenced up to there. "
-                "`mainstem verify --full` tells whether that lasts.",
+                "`mainstem verify --full` shows whether that lasts.",
                 stream_id,
                 missing_id,
                 last_id,

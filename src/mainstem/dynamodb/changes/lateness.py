@@ -226,7 +226,7 @@ class Lateness:
                 hint = hint_of(self._items, record.new_image or record.keys)
             except StoreDamaged as error:
                 # It is never in the log: the verification finds it.
-                _log.warning("A change record is passed over: %s", error)
+                _log.warning("A change record is skipped: %s", error)
                 hint = None
             if hint is not None:
                 stream_id, last_id = hint.stream_id, hint.last_id

@@ -181,7 +181,7 @@ class Worker:
                 hint = hint_of(self._items, record.new_image)
             except StoreDamaged as error:
                 self._unreadable += 1
-                _log.error("A change record is left out: %s", error)
+                _log.error("A change record is skipped as unreadable: %s", error)
                 continue
             if hint is not None:
                 hints.append((self._layout.partition(hint.stream_id), hint))
@@ -248,7 +248,7 @@ class Worker:
     def _begin_repair(self, lost: tuple[Loss, ...]) -> Op[None]:
         """Begin the scan, or go on with that of a worker that has died, if it was for the same losses."""
         if self._changes.first_start:
-            _log.info("Nobody has read the change stream before: the events table is scanned.")
+            _log.info("No worker has read the change stream before: the events table is scanned.")
         else:
             _log.warning(
                 "The change stream, which keeps records for 24 hours, has lost some before anybody read "

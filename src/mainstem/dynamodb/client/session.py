@@ -185,7 +185,7 @@ class Session:
             frozen: FrozenCredentials = credentials.get_frozen_credentials()
         except botocore.exceptions.BotoCoreError as error:
             raise StoreDenied(
-                f"The AWS credentials can't be had: {redacted(str(error))}"
+                f"Mainstem can't get AWS credentials: {redacted(str(error))}"
             ) from error
         return frozen
 

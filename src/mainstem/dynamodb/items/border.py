@@ -66,7 +66,7 @@ class Border:
             self._no(
                 item,
                 names.payload,
-                "bytes that are no JSON",
+                "bytes that are not JSON",
                 "JSON, as text or binary, where another program than Mainstem has written it",
             )
         return Packed(
@@ -90,8 +90,8 @@ class Border:
             check_stream_id(found)  # type: ignore[arg-type]
         except InvalidStreamId as error:
             raise StoreDamaged(
-                f"Table {self._table!r} has an item whose {name} is no stream id: {error} It is no event; "
-                "delete it."
+                f"Table {self._table!r} has an item whose {name} is not a stream id: {error} It is not an "
+                "event; delete it."
             ) from error
         return str(found)
 
@@ -102,7 +102,7 @@ class Border:
                 item,
                 self._names.event_id,
                 self._what(item, self._names.event_id),
-                "a whole number from 0 on, below 2**63. It is no event; delete it",
+                "a whole number from 0, below 2**63. It is not an event; delete it",
             )
         return found
 

@@ -76,7 +76,7 @@ class Identity:
             self._known = ids
             self._context.trust.forget()
             _log.warning(
-                "The tables of %r are others than before: they were made again or restored. What was known "
+                "The tables of %r have been replaced: they were created again or restored. What was known "
                 "of the old ones is forgotten.",
                 self._layout.name,
             )

@@ -40,7 +40,7 @@ def layout_in(name: str, item: Item) -> Layout:
     if version != FORMAT_VERSION:
         raise StoreFormatError(
             f"The tables of {name!r} are of format version {quoted(version)}; this release of Mainstem knows "
-            f"version {FORMAT_VERSION}. Use the release that they were made for."
+            f"version {FORMAT_VERSION}. Use a release that knows their version."
         )
     try:
         names = msgspec.json.decode(str(item["Attributes"]), type=dict[str, str])

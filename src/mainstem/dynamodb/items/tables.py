@@ -156,8 +156,8 @@ def _check(attempts: Attempts, name: str) -> Op[Found]:
     got: Got = yield from attempts.call(Get(basis.log, TABLE_KEY))
     if got.item is None:
         raise StoreFormatError(
-            f"Table {basis.log.name!r} says nothing about its store: it was made by something else, or "
-            "by a run that was broken off. Run mainstem create-tables to finish it."
+            f"Table {basis.log.name!r} lacks the item about its store: another program created the table, or "
+            "its creation broke off. Run `mainstem create-tables` to finish it."
         )
     layout = layout_in(name, got.item)
     events = yield from _described(attempts, layout.events.name)

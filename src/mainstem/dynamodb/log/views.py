@@ -107,7 +107,7 @@ class Views:
         if end != settled.position:
             raise StoreDamaged(
                 f"Partition {partition} is marked as settled up to position {settled.position}, and its "
-                f"log ends before, at {end}. Run `mainstem repair`: it puts the mark right, and appends "
+                f"log ends before, at {end}. Run `mainstem repair`: it corrects the mark, and appends "
                 "what the log lacks."
             )
 

@@ -76,7 +76,7 @@ class PutBack:
             ]
             if differs:
                 differing[stream_id] = (
-                    f"Event {differs[0]} of stream {stream_id!r} is another in the events table than in "
+                    f"Event {differs[0]} of stream {stream_id!r} differs between the events table and "
                     "the log, so later events that the table lacks were not put back."
                 )
                 continue

@@ -220,7 +220,7 @@ class Rebuilder:
         )
         if not isinstance(refused, Refused):
             _log.warning(
-                "The cursor of stream %r was put right: the log has %d events of it.",
+                "The cursor of stream %r was corrected: the log has %d events of it.",
                 stream_id,
                 now.in_log,
             )
@@ -253,6 +253,6 @@ class Rebuilder:
             marks = Marks(head, copied, min(reclaimed, copied))
             refused = yield from attempts.call(replaced(self._layout, partition, item, marks))
             if not isinstance(refused, Refused):
-                _log.warning("The marks of partition %d were put right.", partition)
+                _log.warning("The marks of partition %d were corrected.", partition)
                 return True
             yield from attempts.pause("others move the mark")

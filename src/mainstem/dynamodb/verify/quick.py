@@ -303,7 +303,7 @@ class QuickCheck:
 
     def _mark_is_wrong(self, partition: int, what: str) -> None:
         self._findings.damaged(
-            f"Partition {partition} {what}. `mainstem repair` puts that right.", partition=partition
+            f"Partition {partition} {what}. `mainstem repair` corrects that.", partition=partition
         )
 
 
