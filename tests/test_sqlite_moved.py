@@ -189,7 +189,7 @@ def test_what_sqlite_has_beside_the_file_may_not_go_either(
             beside.write_bytes(content)
         for use in (USES["version"], USES["append"], USES["read_all"]):
             engine._file._next_look = 0.0  # some time later
-            with pytest.raises(StoreDamaged, match=f"{suffix} was deleted or exchanged"):
+            with pytest.raises(StoreDamaged, match=f"{suffix} was deleted or replaced"):
                 use(store)
 
 
