@@ -33,7 +33,7 @@ from mainstem.dynamodb.items.tables import (
     log_table,
     note,
 )
-from mainstem.dynamodb.open import parse
+from mainstem.dynamodb.url import parse
 from mainstem.errors import InvalidInput, StoreBusy, StoreFormatError, StoreNotFound, StoreRejected
 from mainstem.port import Sleep
 from simulation.database import Database

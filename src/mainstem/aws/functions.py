@@ -12,13 +12,13 @@ from typing import Any, Protocol, Unpack
 from mainstem.aws import environment
 from mainstem.aws.deadline import LambdaContext
 from mainstem.aws.maintaining import Maintaining
-from mainstem.aws.place import Once, Place
 from mainstem.aws.publishing.arns import parse
 from mainstem.aws.publishing.publisher import Publisher, TooLargeChoice
 from mainstem.aws.reading import Handle, Reading, Subscribed
 from mainstem.aws.sequencing import Sequencing
+from mainstem.aws.tables import Once
 from mainstem.codec import Codec, JsonCodec
-from mainstem.dynamodb.maintenance import Maintenance
+from mainstem.dynamodb.open import OpenTables, Tables, open_tables
 from mainstem.errors import PublicationFailed
 from mainstem.telemetry import Telemetry
 from mainstem.values.filters import Filters, LogFilter
@@ -38,7 +38,9 @@ class Handler(Protocol):
     a context it has no time limit.
     """
 
-    def __call__(self, event: Any, context: LambdaContext | None, /) -> dict[str, Any]: ...
+    def __call__(self, event: Any, context: LambdaContext | None, /) -> dict[str, Any]:
+        """Deal with one invocation. What it raises makes Lambda try again, where the source does that."""
+        ...
 
 
 def sequencing_handler(
@@ -136,10 +138,10 @@ def publisher_handler(
     parse(target)
     subscribed = _subscribed(subscription, None, start, filters, batch_size)
 
-    def handling(place: Place) -> Handle:
+    def handling(tables: Tables) -> Handle:
         publisher = Publisher(
             target,
-            source=place.name,
+            source=tables.name,
             too_large=too_large,
             max_bytes=max_bytes,
             client=target_client,
@@ -206,15 +208,15 @@ def maintenance_handler(
 
 def _reading_handler(
     subscribed: Subscribed,
-    handling: Callable[[Place], Handle],
+    handling: Callable[[Tables], Handle],
     url: str | None,
     telemetry: Telemetry | None,
     client: Any,
 ) -> Handler:
     def make() -> Reading:
-        place = _open(url, client)
+        tables = _open(url, client)
         told = telemetry or environment.telemetry()
-        return Reading(place, subscribed, handling(place), told)
+        return Reading(tables, subscribed, handling(tables), told)
 
     made = Once(make)
     return lambda event, context: made().handle(event, context)
@@ -235,5 +237,5 @@ def _subscribed(
     return Subscribed(subscription, options.start, log_filter, codec or JsonCodec(), batch_size)
 
 
-def _open(url: str | None, client: Any) -> Maintenance:
-    return Maintenance(environment.url() if url is None else url, client=client)
+def _open(url: str | None, client: Any) -> OpenTables:
+    return open_tables(environment.url() if url is None else url, client=client)

@@ -51,7 +51,7 @@ def _streams(connection: sqlite3.Connection, stream_ids: Iterable[str]) -> dict[
             "WHERE stream_id = wanted.id ORDER BY event_id DESC LIMIT 1)",
             some,
         ).fetchall():
-            streams[stream_id].begin_behind(
+            streams[stream_id].begin_after(
                 whole(version, f"an event's id in stream {stream_id!r}"),
                 text(commit_id, f"a commit id of stream {stream_id!r}"),
                 whole(commit_first, f"the beginning of a commit in stream {stream_id!r}"),
@@ -80,7 +80,7 @@ class _Stream:
         self._commit: str | None = None
         self._commit_first = 0
 
-    def begin_behind(self, stored: int, commit_id: str, commit_first: int) -> None:
+    def begin_after(self, stored: int, commit_id: str, commit_first: int) -> None:
         """There are so many events, the last of them of a commit whose first event has that id."""
         self._stored = self.version = stored
         self._commit, self._commit_first = commit_id, commit_first

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mainstem.dynamodb.append.commits import MarkerPut, Plan
+from mainstem.dynamodb.append.commits import MarkerPut, PlannedTransaction
 from mainstem.dynamodb.client.holds import Hold
 from mainstem.dynamodb.client.requests import CONDITION_FAILED, Cancelled, Item
 from mainstem.dynamodb.client.trust import Moment
@@ -153,7 +153,7 @@ class Refused:
 
     __slots__ = ("is_over", "passing", "refusals", "taken")
 
-    def __init__(self, layout: Layout, planned: Plan, answer: Cancelled) -> None:
+    def __init__(self, layout: Layout, planned: PlannedTransaction, answer: Cancelled) -> None:
         self.refusals: dict[str, Refusal] = {}
         """By stream."""
         self.taken: list[int] = []

@@ -17,7 +17,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from mainstem.dynamodb.append.commits import Plan, plan
+from mainstem.dynamodb.append.commits import PlannedTransaction, plan_transaction
 from mainstem.dynamodb.append.pending import Pending, Refused
 from mainstem.dynamodb.client.attempts import Attempts, Outdated
 from mainstem.dynamodb.client.context import Context
@@ -85,7 +85,7 @@ class _Queue:
         return group
 
 
-class Turns:
+class WithLog:
     """Writes pending commits, each at the head of its partition."""
 
     def __init__(
@@ -222,9 +222,9 @@ class Turns:
                     yield from self._pace(partition).lost(attempts)
             group = left
 
-    def _plan(self, group: Sequence[Pending], heads: Mapping[int, Head]) -> Plan:
+    def _plan(self, group: Sequence[Pending], heads: Mapping[int, Head]) -> PlannedTransaction:
         entries = [entry for pending in group for entry in pending.entries]
-        return plan(
+        return plan_transaction(
             self._layout,
             self._items,
             entries,
@@ -262,7 +262,7 @@ class Turns:
         found = [moment for pending in group for moment in pending.relies_on]
         return found + [self._heads.asked(partition) for partition in heads]
 
-    def _written(self, group: Sequence[Pending], planned: Plan, sent: Moment) -> None:
+    def _written(self, group: Sequence[Pending], planned: PlannedTransaction, sent: Moment) -> None:
         for partition, head in planned.heads.items():
             self._heads.learn(partition, head, sent)
         start = 0
@@ -276,7 +276,7 @@ class Turns:
         self,
         group: list[Pending],
         heads: Mapping[int, Head],
-        planned: Plan,
+        planned: PlannedTransaction,
         answer: Cancelled,
         refused: Refused,
     ) -> list[Pending]:
@@ -304,7 +304,7 @@ def _ruled_out(group: Sequence[Pending], token: str, *, lost: bool) -> None:
         pending.in_air.settle(token, lost=lost)
 
 
-def _holes(planned: Plan, answer: Cancelled) -> str:
+def _holes(planned: PlannedTransaction, answer: Cancelled) -> str:
     return (
         f"A transaction of {len(planned.actions)} items was refused for no reason that can be dealt "
         f"with: {[reason.code for reason in answer.reasons if reason is not None]}. The tables do not "

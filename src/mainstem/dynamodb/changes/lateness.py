@@ -68,7 +68,7 @@ class _Told(NamedTuple):
     last_id: int
 
 
-class _Place:
+class _Followed:
     """How far one shard is known to be in the log."""
 
     def __init__(
@@ -102,11 +102,11 @@ class _Place:
             return None
         return self.seen_s if self.newest_s is None else max(self.seen_s, self.newest_s)
 
-    def moved(self, arn: str, after: str) -> _Place:
+    def moved(self, arn: str, after: str) -> _Followed:
         """The same shard, where somebody else has got farther."""
         # Some of the records that were read and wait may be after that place, too.
         seen_s = self.read[0].created_s if self.read else self.seen_s
-        place = _Place(arn, self.shard_id, after, seen_s)
+        place = _Followed(arn, self.shard_id, after, seen_s)
         place.newest_s = self.newest_s
         return place
 
@@ -122,7 +122,7 @@ class Lateness:
         self._sequencer = sequencer
         self._context = context
         self._arn = ""
-        self._places: dict[str, _Place] = {}
+        self._places: dict[str, _Followed] = {}
         self._saved: dict[str, str] | None = None
         self._begun_s: int | None = None
         """When the last look began, or the one under way."""
@@ -186,13 +186,13 @@ class Lateness:
             if place is None:
                 if is_first and shard.last_sequence is not None:
                     after = _ENDED  # of before anybody has looked
-                self._places[shard_id] = _Place(self._arn, shard_id, after, before_s)
+                self._places[shard_id] = _Followed(self._arn, shard_id, after, before_s)
             elif after is not None and _is_farther(after, place):
                 self._places[shard_id] = place.moved(self._arn, after)
         self._saved = saved
 
     def _follow(
-        self, attempts: Attempts, place: _Place, out_of_time: Callable[[], bool]
+        self, attempts: Attempts, place: _Followed, out_of_time: Callable[[], bool]
     ) -> Op[int]:
         """How many records were read."""
         count = 0
@@ -259,8 +259,8 @@ class Lateness:
         self._saved = places
 
 
-def _is_farther(after: str, place: _Place) -> bool:
-    """Whether the place that another process has saved is an earlier one."""
+def _is_farther(after: str, place: _Followed) -> bool:
+    """Whether another process has saved a later place than this one."""
     if place.ended:
         return False
     return after == _ENDED or is_after(after, place.after)

@@ -18,8 +18,8 @@ from mainstem.dynamodb.changes.report import WorkerReport
 from mainstem.dynamodb.changes.worker import Rhythm, Worker, WorkerStatus
 from mainstem.dynamodb.client.context import system_clock
 from mainstem.dynamodb.log.sequencing import Sequenced
-from mainstem.dynamodb.maintenance import Maintenance
 from mainstem.dynamodb.observed import cost_told
+from mainstem.dynamodb.open import OpenTables, open_tables
 from mainstem.errors import InvalidInput, StoreBusy
 from mainstem.port import Op, Polling, Result
 from mainstem.telemetry.observer import Observer
@@ -74,7 +74,7 @@ def sequence(
     """
     stop = stop or threading.Event()
     start_us = None if start is None else _microseconds(start)
-    with Maintenance(url, client=client) as maintenance:
+    with open_tables(url, client=client) as maintenance:
         owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         changes = ChangeStream(maintenance.layout, maintenance.context, owner, pace, start_us)
         worker = Worker(
@@ -111,7 +111,7 @@ class _Running:
 
     def __init__(
         self,
-        maintenance: Maintenance,
+        maintenance: OpenTables,
         worker: Worker,
         stop: threading.Event,
         report: Callable[[WorkerStatus], None] | None,

@@ -14,7 +14,7 @@ from mainstem.dynamodb.client.requests import Shard
 from mainstem.dynamodb.items.lease_item import Lease
 
 
-class Plan(NamedTuple):
+class Survey(NamedTuple):
     """What follows from a description and the leases."""
 
     readable: tuple[str, ...]
@@ -27,7 +27,7 @@ class Plan(NamedTuple):
     """Shards described no more, though they were not read to their end."""
 
 
-def plan(shards: Iterable[Shard], leases: Mapping[str, Lease]) -> Plan:
+def survey(shards: Iterable[Shard], leases: Mapping[str, Lease]) -> Survey:
     """What to do about all shards that are described, and all leases there are.
 
     A shard may be read when its parent was read to its end, so that the records of an item stay
@@ -41,7 +41,7 @@ def plan(shards: Iterable[Shard], leases: Mapping[str, Lease]) -> Plan:
         and (shard.parent_id not in described or _is_ended(shard.parent_id, leases))
     )
     gone = [lease for shard_id, lease in leases.items() if shard_id not in described]
-    return Plan(
+    return Survey(
         readable,
         # A worker that read the parent to its end, before it grew old, has read everything so far. A
         # shard without such a parent may have had records, or ancestors, that no worker has read.

@@ -19,7 +19,7 @@ from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.dynamodb.changes.change_stream import ChangeStream
 from mainstem.dynamodb.changes.holes import Holes
 from mainstem.dynamodb.changes.inbox import Inbox, Task
-from mainstem.dynamodb.changes.told import Batch, Loss
+from mainstem.dynamodb.changes.told import Loss, ShardRecords
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.log.hints import Hint, hint_of
@@ -171,7 +171,7 @@ class Worker:
             self._repair is not None,
         )
 
-    def _take(self, batch: Batch) -> None:
+    def _take(self, batch: ShardRecords) -> None:
         hints: list[tuple[int, Hint]] = []
         self._records += len(batch.records)
         for record in batch.records:

@@ -43,9 +43,9 @@ from mainstem.dynamodb.log.heads import Heads
 from mainstem.dynamodb.log.view import Due
 from mainstem.dynamodb.repair.books import UNREADABLE, Books, Stream
 from mainstem.dynamodb.repair.missing_markers import MissingMarkers
+from mainstem.dynamodb.verify.event_positions import EventPositions
 from mainstem.dynamodb.verify.findings import Findings
 from mainstem.dynamodb.verify.log_walk import LogWalk
-from mainstem.dynamodb.verify.places import Places
 from mainstem.errors import StoreDamaged
 from mainstem.port import Op
 
@@ -74,7 +74,7 @@ class Rebuilder:
         self._cursors = Cursors(layout)
         self.books = Books()
         self.markers = MissingMarkers(layout, self.books)
-        self.places = Places()
+        self.places = EventPositions()
         self._heads: dict[int, Head] = {}
         """Where each log ended before it was scanned: everything below is seen by the scan."""
         self._walks: dict[int, LogWalk] = {}

@@ -226,7 +226,7 @@ class RepairRun:
                 used,
             )
             items = page.items
-            scanned = _behind(scanned, page, used.read_units)
+            scanned = _with_page(scanned, page, used.read_units)
             # Only now that its events are in the log.
             yield from self._kept.save(Attempts(self._context), self._run, scanned)
         finally:
@@ -301,7 +301,7 @@ class _Stopped(BrokenOff):
     """Ends a page that nobody waits for."""
 
 
-def _behind(scanned: Scanned, page: Repaired, read_units: float) -> Scanned:
+def _with_page(scanned: Scanned, page: Repaired, read_units: float) -> Scanned:
     """The segment with that page."""
     return Scanned(
         scanned.segment,

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.requests import Control
-from mainstem.dynamodb.maintenance import Maintenance
+from mainstem.dynamodb.open import OpenTables, open_tables
 from mainstem.dynamodb.repair.options import RepairOptions
 from mainstem.dynamodb.repair.progress import RepairProgress
 from mainstem.dynamodb.repair.run import RepairRun
@@ -88,32 +88,32 @@ def repair_log(
             f"workers={quoted(workers)}: give a whole number from 1 to {MAX_WORKERS}."
         )
     options = RepairOptions(segments, read_units, restart, rebuild=True)
-    with Maintenance(url, client=client) as place:
-        return repair_in_threads(place, options, workers, progress)
+    with open_tables(url, client=client) as tables:
+        return repair_in_threads(tables, options, workers, progress)
 
 
 def repair_in_threads(
-    place: Maintenance,
+    tables: OpenTables,
     options: RepairOptions,
     workers: int = WORKERS,
     progress: Callable[[RepairProgress], None] | None = None,
 ) -> RepairResult:
     """`repair_log` of a store that is open."""
-    started = place.context.monotonic()
-    run = RepairRun(place.adapter, place.layout, place.context, options)
+    started = tables.context.monotonic()
+    run = RepairRun(tables.adapter, tables.layout, tables.context, options)
     hands = min(workers, options.segments)
     try:
-        place.run(run.begin())
+        tables.run(run.begin())
         if options.rebuild:
-            _work(place, run, run.read_log, hands, progress)
-            place.run(run.rebuild())
-        _work(place, run, run.work, hands, progress)
-        done = place.run(run.finish())
+            _work(tables, run, run.read_log, hands, progress)
+            tables.run(run.rebuild())
+        _work(tables, run, run.work, hands, progress)
+        done = tables.run(run.finish())
     finally:
         run.close()
     if progress is not None:
         progress(done)
-    seconds = place.context.monotonic() - started
+    seconds = tables.context.monotonic() - started
     return RepairResult(
         *done[:4],
         seconds,
@@ -127,19 +127,19 @@ def repair_in_threads(
     )
 
 
-def item_count(place: Maintenance) -> int | None:
+def item_count(tables: OpenTables) -> int | None:
     """About how many items the events table has: DynamoDB counts them every six hours."""
 
     def describe() -> Op[Any]:
-        request = Control("DescribeTable", {"TableName": place.layout.events.name})
-        return (yield from Attempts(place.context).call(request))
+        request = Control("DescribeTable", {"TableName": tables.layout.events.name})
+        return (yield from Attempts(tables.context).call(request))
 
-    count = place.run(describe())["Table"].get("ItemCount")
+    count = tables.run(describe())["Table"].get("ItemCount")
     return count if isinstance(count, int) and count > 0 else None
 
 
 def _work(
-    place: Maintenance,
+    tables: OpenTables,
     run: RepairRun,
     hand: Callable[[], Op[None]],
     workers: int,
@@ -150,7 +150,7 @@ def _work(
 
     def work() -> None:
         try:
-            place.run(hand())
+            tables.run(hand())
         except BaseException as error:  # the caller's thread raises it
             failures.append(error)
             run.stop()
@@ -172,10 +172,10 @@ def _work(
                     progress(run.progress())
     except BaseException:
         run.stop()
-        deadline = place.context.monotonic() + _PATIENCE
+        deadline = tables.context.monotonic() + _PATIENCE
         for thread in threads:
             if thread.is_alive():
-                thread.join(max(0.0, deadline - place.context.monotonic()))
+                thread.join(max(0.0, deadline - tables.context.monotonic()))
         raise
     if failures:
         raise failures[0]

@@ -16,9 +16,9 @@ from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.items.packing import Packed
 from mainstem.dynamodb.items.partition_item import NO_MARKS
 from mainstem.dynamodb.verify.differences import Differences
+from mainstem.dynamodb.verify.event_positions import EventPositions
 from mainstem.dynamodb.verify.findings import Findings
 from mainstem.dynamodb.verify.log_walk import LogWalk, Stretch, marks_of
-from mainstem.dynamodb.verify.places import Places
 from mainstem.dynamodb.verify.strays import Strays
 from mainstem.dynamodb.verify.tally import Later, Tally, sums, sums_of_items
 from mainstem.errors import StoreDamaged
@@ -40,7 +40,7 @@ class FullCheck:
             LogWalk(layout, paced, findings, number) for number in range(layout.partitions)
         ]
         self.tally = Tally()
-        self._places = Places()
+        self._places = EventPositions()
         self.differences = Differences(layout, items, paced, findings)
         """For what comes after: the streams of which the two sides differ."""
         self._strays = Strays(layout, paced, findings, self.tally)

@@ -92,14 +92,14 @@ class LogWalk:
                 found.append((yield from self._batch(batch)))
             if found:
                 return found
-            behind = page.items or (yield from self._of_later_epoch(epoch))
-            if not behind:
+            later = page.items or (yield from self._of_later_epoch(epoch))
+            if not later:
                 return None
             looks += 1
             if looks <= _LOOKS:
                 yield from self._paced.attempts().pause(missing(self.partition, start))
                 continue
-            there = first_of(behind[0])
+            there = first_of(later[0])
             self._damaged(f"has no batch for positions {start} to {there - 1}", start)
             self.head = Head(there, self.head.latest_us)
 
