@@ -47,8 +47,11 @@ class Cost:
     """What was asked of DynamoDB so far."""
 
     requests: int = 0
+    """Requests sent, each attempt of them."""
     write_units: float = 0
+    """Write units, by the items' sizes."""
     read_units: float = 0
+    """Read units, as DynamoDB answers them."""
     by_kind: dict[str, int] = field(default_factory=dict)
     """Requests by kind: ``Transact``, ``Query`` …"""
     retries: dict[str, int] = field(default_factory=dict)
