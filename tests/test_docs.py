@@ -18,7 +18,7 @@ def blocks(page: Path) -> list[tuple[int, str]]:
     return [(text.count("\n", 0, found.start(1)), found[1]) for found in BLOCK.finditer(text)]
 
 
-@pytest.mark.usefixtures("dynamodb_of_page", "moto_of_page", "cdk_of_page")
+@pytest.mark.usefixtures("dynamodb_of_page", "moto_of_page", "cdk_of_page", "example_of_page")
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if blocks(page)], ids=lambda page: str(page.relative_to(ROOT))
 )
@@ -30,6 +30,19 @@ def test_the_code_of_a_page_runs(
     for line, code in blocks(page):
         # Padded, so that a traceback shows the line of the page.
         exec(compile("\n" * line + code, str(page), "exec", dont_inherit=True), namespace)
+
+
+def test_what_the_guide_shows_of_the_example_stands_there() -> None:
+    page = (ROOT / "docs" / "how-to" / "write-an-adapter.md").read_text()
+    shown = re.findall(r'^```\w+ title="(.*?)"\n(.*?)^```$', page, re.MULTILINE | re.DOTALL)
+    assert len(shown) > 3
+    for name, text in shown:
+        (file,) = (ROOT / "examples" / "mainstem-journal").rglob(name)
+        assert unindented(text) in unindented(file.read_text()), text
+
+
+def unindented(text: str) -> str:
+    return "\n".join(line.strip() for line in text.splitlines() if line.strip())
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:

@@ -34,7 +34,8 @@ from mainstem.dynamodb.client.requests import (
     StreamDescription,
     Table,
 )
-from mainstem.dynamodb.client.session import Settings, open_session
+from mainstem.dynamodb.client.session import open_session
+from mainstem.dynamodb.client.settings import Settings
 from mainstem.errors import InvalidInput, StoreClosed, StoreDenied, StoreError
 from mainstem.port import Op, Sleep
 

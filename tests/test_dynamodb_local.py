@@ -31,7 +31,7 @@ from mainstem.dynamodb.client.requests import (
     Transact,
     Update,
 )
-from mainstem.dynamodb.client.session import Settings
+from mainstem.dynamodb.client.settings import Settings
 from mainstem.errors import StoreNotFound, StoreRejected
 
 INDEX = Index("by-group", "group", "entry")

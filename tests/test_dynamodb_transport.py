@@ -28,7 +28,8 @@ from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.drivers import connect_async, connect_blocking
 from mainstem.dynamodb.client.faults import Fault, NoReply, Unreachable
 from mainstem.dynamodb.client.requests import Get, Got, Key, Put, Table, Transact
-from mainstem.dynamodb.client.session import Settings, open_session
+from mainstem.dynamodb.client.session import open_session
+from mainstem.dynamodb.client.settings import Settings
 from mainstem.errors import StoreBusy
 from mainstem.port import Op
 

@@ -17,7 +17,8 @@ import dynamodb_local
 import mainstem
 import mainstem.dynamodb
 from mainstem.dynamodb.client.drivers import connect_async, connect_blocking
-from mainstem.dynamodb.client.session import Settings, open_session
+from mainstem.dynamodb.client.session import open_session
+from mainstem.dynamodb.client.settings import Settings
 from mainstem.dynamodb.open import Place, parse
 from mainstem.errors import InvalidInput, StoreDenied
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mainstem.dynamodb.client.decoding import decode, decode_error
-from mainstem.dynamodb.client.encoding import MOST_SENT_BACK, encode
+from mainstem.dynamodb.client.encoding import encode
 from mainstem.dynamodb.client.failures import Place, answer_or_raise, place_of
 from mainstem.dynamodb.client.faults import NoReply, Throttled
 from mainstem.dynamodb.client.requests import (
@@ -48,6 +48,7 @@ from mainstem.dynamodb.client.requests import (
     Trimmed,
     Update,
 )
+from mainstem.dynamodb.client.write_encoding import MOST_SENT_BACK
 from mainstem.errors import StoreDenied, StoreNotFound, StoreRejected
 
 TABLE = Table("some-table", "pk", "sk")

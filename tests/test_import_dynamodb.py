@@ -23,8 +23,8 @@ from mainstem.demo import data as demo_data
 from mainstem.demo.incidents import ServiceDesk
 from mainstem.dynamodb import repair_log
 from mainstem.dynamodb.client.requests import Page, Put, Query, Value
+from mainstem.dynamodb.items.block_items import columns_of
 from mainstem.dynamodb.items.layout import log_hash
-from mainstem.dynamodb.items.log_items import columns_of
 from mainstem.dynamodb.items.packing import Packed
 from mainstem.transfer import ImportSummary, export_events, import_events
 from mainstem.transfer.jsonlines import commit_by

@@ -216,7 +216,8 @@ def test_large_events_make_small_chunks() -> None:
         (line(commit_id=""), "commit id"),
         (line(recorded_at="0001-01-01T00:00:00+01:00"), "years 1 to 9999"),
         (line(payload=msgspec.Raw(b"1e999")), "out of range"),
-        (line(payload=msgspec.Raw(b"[" * 5000 + b"]" * 5000)), "recursion|Maximum"),
+        # Which limit is met first depends on the Python: its own, or ours.
+        (line(payload=msgspec.Raw(b"[" * 5000 + b"]" * 5000)), "recursion|Maximum|too deeply"),
         (line(metadata={"a": msgspec.Raw(b"1e999")}), "out of range"),
         (line(commit_id="x" * 129), "commit id"),
         (line(stream_id=...), "stream_id"),

@@ -7,7 +7,6 @@ import copy
 import inspect
 import pickle
 import re
-from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
 from typing import get_type_hints
@@ -15,10 +14,11 @@ from typing import get_type_hints
 import pytest
 
 import mainstem
+from example_help import EXAMPLE
 from mainstem import AsyncStore, AsyncSubscription, Store, Subscription, errors
 from mainstem.errors import MainstemError
 from source_help import PACKAGE, modules
-from surface_help import AREAS, is_ours, names_in, signatures, surface
+from surface_help import AREAS, CDK, attributes, classes, is_ours, names_in, signatures, surface
 
 
 def test_all_lists_what_is_exported() -> None:
@@ -78,16 +78,38 @@ def entries() -> list[str]:
 
 
 def test_every_public_name_has_one_entry_in_the_reference() -> None:
-    values = []
-    for path in entries():
-        module, _, name = path.rpartition(".")
-        with suppress(ModuleNotFoundError):  # a page may have a whole module's entry
-            values.append(getattr(import_module(module), name))
+    paths = [tuple(path.rsplit(".", 1)) for path in entries()]
+    assert CDK in paths
+    values = [
+        getattr(import_module(module), name) for module, name in paths if (module, name) != CDK
+    ]
     without = [
         public.path for public in surface() if not any(public.value is each for each in values)
     ]
     assert without == []
     assert sorted(set(entries())) == sorted(entries())
+
+
+def test_the_example_of_an_adapter_needs_nothing_private() -> None:
+    there = {(public.area, public.name) for public in surface()}
+    private = {
+        (node.module, name.name)
+        for path in (EXAMPLE / "src").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "mainstem"
+        for name in node.names
+    } - there
+    assert private == set()
+
+
+def test_every_public_attribute_and_method_has_a_line() -> None:
+    without = {
+        f"{module}.{kind}.{name}"
+        for module, kind in classes()
+        for name, described in attributes(module, kind)
+        if not described
+    }
+    assert without == set()
 
 
 # Both stores

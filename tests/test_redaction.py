@@ -19,7 +19,8 @@ from dynamodb_help import KINDS, runner
 from faulty_server import Answer, faulty_server
 from mainstem.dynamodb import create_tables
 from mainstem.dynamodb.client.requests import Get, Key, Table
-from mainstem.dynamodb.client.session import Settings, open_session
+from mainstem.dynamodb.client.session import open_session
+from mainstem.dynamodb.client.settings import Settings
 from mainstem.dynamodb.open import parse
 from mainstem.errors import InvalidInput, MainstemError
 from mainstem.text.redaction import redacted, shown

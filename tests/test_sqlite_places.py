@@ -82,7 +82,7 @@ def test_what_is_read_without_locks_is_read_again_when_it_was_changed_after_all(
     path.chmod(0o644)
     media.chmod(0o555)
     script = """
-import mainstem, os, sys
+import mainstem.sqlite.open, os, sys
 from mainstem import ANY, NewEvent
 url, parent = sys.argv[1], os.getpid()
 go_on, done = os.pipe(), os.pipe()

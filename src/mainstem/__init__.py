@@ -20,6 +20,7 @@ from mainstem.errors import (
     InvalidStreamId,
     MainstemError,
     OutcomeUnknown,
+    PayloadMismatch,
     PublicationFailed,
     StoreBusy,
     StoreClosed,
@@ -49,7 +50,7 @@ from mainstem.values.expected import ANY, EXISTS, Expected, ExpectedState
 from mainstem.values.filters import Filters, StreamFilters
 from mainstem.values.positions import BEGINNING, END, EventId, LogEnd, Partition, Position, Version
 from mainstem.values.stream_ids import category
-from mainstem.verbs.handle import Decider, Handled
+from mainstem.verbs.decider import Decider, Handled
 from mainstem.verbs.options import Batch, CheckpointMode, ReaderStatus
 from mainstem.verbs.snapshots import Snapshots
 from mainstem.verbs.starts import Start
@@ -94,6 +95,7 @@ __all__ = [
     "NewEvent",
     "OutcomeUnknown",
     "Partition",
+    "PayloadMismatch",
     "Position",
     "PublicationFailed",
     "ReaderStatus",

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from mainstem.codec import Codec
-from mainstem.values.events import AppendResult, EncodedEvent, RecordedEvent, StreamInfo
-from mainstem.values.expected import Expected
+from mainstem.values.events import AppendResult, EncodedEvent, RecordedEvent, StreamInfo, is_made
+from mainstem.values.expected import Expected, is_as_expected
 from mainstem.values.filters import LogFilter
 from mainstem.values.positions import EventId, Partition, Position, Version
 
@@ -38,6 +38,8 @@ __all__ = [
     "StreamPage",
     "StreamWrite",
     "Worker",
+    "is_as_expected",
+    "is_made",
 ]
 
 Result = TypeVar("Result")
@@ -49,22 +51,31 @@ class Sleep(NamedTuple):
     """A request every driver understands: go on after that many seconds."""
 
     seconds: float
+    """How long to wait."""
 
 
 class Driver(Protocol):
     """Runs operations to their end, in the caller's thread."""
 
-    def run(self, operation: Op[Result]) -> Result: ...
+    def run(self, operation: Op[Result]) -> Result:
+        """The operation's result. Raises what it raises."""
+        ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Let go of what it holds. Closing again does nothing."""
+        ...
 
 
 class AsyncDriver(Protocol):
     """Runs operations to their end without blocking the event loop."""
 
-    def run(self, operation: Op[Result]) -> Awaitable[Result]: ...
+    def run(self, operation: Op[Result]) -> Awaitable[Result]:
+        """The operation's result. Raises what it raises."""
+        ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Let go of what it holds. Closing again does nothing."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +100,29 @@ class Polling:
     """
 
     shortest: float
+    """Seconds until the first look after events have come."""
     longest: float
+    """Seconds between two looks, at most."""
 
 
 class StreamWrite(NamedTuple):
     """One stream's part of a commit, checked and encoded."""
 
     stream_id: str
+    """The stream's id."""
     events: Sequence[EncodedEvent]
+    """What to append, in this order."""
     expected: Expected
+    """What must be true of the stream."""
 
 
 class StreamPage(NamedTuple):
     """Some events of one stream, in the order asked for, and the stream's version at that time."""
 
     events: list[RecordedEvent]
+    """In the order asked for."""
     version: Version
+    """How many events the stream has; 0 where there is no such stream."""
     more: bool
     """Whether events of the range asked for are left behind this page."""
 
@@ -124,7 +142,9 @@ class StoredCheckpoint(NamedTuple):
     """How far a subscription has got in one partition."""
 
     subscription: str
+    """The subscription's name."""
     partition: Partition
+    """The partition of the log."""
     position: Position
     """The position to read next: every event below it was handled."""
     saved_us: int
@@ -135,7 +155,9 @@ class Claim(NamedTuple):
     """The right of one reader to move a checkpoint, until another reader claims it."""
 
     subscription: str
+    """The subscription's name."""
     partition: Partition
+    """The partition of the log."""
     fence: int
     """The fencing number: grows by one with every claim, and only its newest holder may save."""
     position: Position | None
@@ -146,26 +168,35 @@ class StoredSnapshot(NamedTuple):
     """A stream's state as it was at a version."""
 
     stream_id: str
+    """The stream's id."""
     schema: str
     """Names the state's type: a snapshot of another schema is never answered."""
     version: Version
+    """How many events the state was folded from."""
     data: str | bytes
+    """The state, encoded."""
 
 
 class ImportedEvent(NamedTuple):
     """An event that has its id, time and commit already, from a file or another store."""
 
     stream_id: str
+    """The stream that it belongs to."""
     event_id: EventId
+    """Its number in the stream, from 0."""
     event: EncodedEvent
+    """Its name, payload and metadata."""
     recorded_us: int
+    """When it was recorded, in microseconds since 1970-01-01 UTC."""
     commit_id: str
+    """The commit that wrote it. Events that follow each other with the same one are a commit."""
 
 
 class ImportCounts(NamedTuple):
     """What became of imported events."""
 
     written: int
+    """Were not there before."""
     already: int
     """Were there before, with the same contents."""
 
@@ -174,6 +205,7 @@ class Worker(NamedTuple):
     """A process that sequences: it reads the change stream, and puts what it tells of into the log."""
 
     name: str
+    """Its host and process, and a random part."""
     shards: int
     """Of the change stream, how many it reads."""
     seen_us: int
@@ -186,9 +218,13 @@ class StoreStatus(NamedTuple):
     """A store at a glance."""
 
     url: str
+    """The URL that it was opened with."""
     format_version: int
+    """The version of the format that it is stored in."""
     events: int
+    """How many events it has."""
     streams: int
+    """How many streams it has."""
     heads: tuple[Position, ...]
     """Per partition, the position that its next event gets."""
     size_bytes: int | None
@@ -211,10 +247,14 @@ class Adapter(Protocol):
         ...
 
     @property
-    def limits(self) -> Limits: ...
+    def limits(self) -> Limits:
+        """What the adapter takes at most."""
+        ...
 
     @property
-    def polling(self) -> Polling: ...
+    def polling(self) -> Polling:
+        """How often a subscription that has caught up asks for more."""
+        ...
 
     @property
     def read_ahead(self) -> int:
@@ -239,7 +279,7 @@ class Adapter(Protocol):
     def find_commit(self, stream_id: str, commit_id: str) -> Op[AppendResult | None]:
         """What that commit did to the stream, or None. A caller's own id is found, and found
         missing, at a cost that does not grow with the stream; one that was made here
-        (`mainstem.values.events.is_made`) may be searched for, from the stream's end.
+        (`is_made`) may be searched for, from the stream's end.
         """
         ...
 
@@ -273,7 +313,9 @@ class Adapter(Protocol):
         """
         ...
 
-    def head(self, partition: Partition) -> Op[Position]: ...
+    def head(self, partition: Partition) -> Op[Position]:
+        """The position that the partition's next event gets."""
+        ...
 
     def position_at(self, partition: Partition, recorded_us: int) -> Op[Position]:
         """The first position whose event was recorded then or later; the head where there is none.
@@ -283,7 +325,9 @@ class Adapter(Protocol):
         """
         ...
 
-    def version(self, stream_id: str) -> Op[Version]: ...
+    def version(self, stream_id: str) -> Op[Version]:
+        """How many events the stream has; 0 where there is no such stream."""
+        ...
 
     def streams(
         self, log_filter: LogFilter, after: str | None, max_count: int
@@ -331,7 +375,9 @@ class Adapter(Protocol):
         """Keep it, unless one of the same schema and a later version is there already."""
         ...
 
-    def load_snapshot(self, stream_id: str, schema: str) -> Op[StoredSnapshot | None]: ...
+    def load_snapshot(self, stream_id: str, schema: str) -> Op[StoredSnapshot | None]:
+        """The stream's snapshot of that schema, or None."""
+        ...
 
     def delete_snapshot(self, stream_id: str, schema: str, version: Version) -> Op[None]:
         """Remove the snapshot of that schema, if it is still one of that version. To repeat it is safe."""
@@ -344,4 +390,6 @@ class Adapter(Protocol):
         """
         ...
 
-    def status(self) -> Op[StoreStatus]: ...
+    def status(self) -> Op[StoreStatus]:
+        """The store at a glance."""
+        ...

@@ -49,7 +49,9 @@ class EventStore(Construct):
     """
 
     events_table: dynamodb.ITable
+    """The events."""
     log_table: dynamodb.ITable
+    """The log, and everything else."""
     log_stream_arn: str
     """The log table's stream, which wakes projections."""
     dead_letters: s3.IBucket

@@ -21,7 +21,9 @@ _LARGEST_SHARE: Final = 0.25
 class LambdaContext(Protocol):
     """What Lambda tells a function about its invocation, as far as it is used here."""
 
-    def get_remaining_time_in_millis(self) -> int: ...
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until Lambda ends the invocation."""
+        ...
 
 
 class OutOfTime(BrokenOff):

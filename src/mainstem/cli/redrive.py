@@ -19,28 +19,28 @@ from mainstem.text.printable import printable
 @json_option
 @pass_place
 def redrive(place: Place, bucket: str | None, *, for_programs: bool) -> int | None:
-    """Sequence what the dead letters hold: change records that the sequencing function could not.
+    """Sequence the change records in the dead letters, which the sequencing function could not sequence.
 
-    What is in the log already is passed over, and what gets there is removed from the dead letters; so it
-    can be repeated, and run while events are written. The exit code is 1 where something is left.
+    It skips events that are in the log already, and deletes each dead letter that is finished. You can
+    repeat it, and run it while events are written. The exit code is 1 if some dead letters are left.
     """
     place.check_needs("maintenance")
     from mainstem.aws.account import Account
     from mainstem.aws.dead_letters import DeadLetters
     from mainstem.aws.redriving import bucket_of
     from mainstem.aws.redriving import redrive as run
+    from mainstem.dynamodb.maintenance import Maintenance
 
     account = Account(place.url)
     letters = DeadLetters(bucket or bucket_of(account), account.s3)
-    with place.maintain() as maintenance:
+    with Maintenance(place.url) as maintenance:
         done = run(maintenance, letters)
     with report_of("The dead letters are redriven as far as they could be."):
         if for_programs:
             print_json(done._asdict())
         else:
             say(
-                f"{done.letters:,} dead letters with {done.records:,} records: {done.removed:,} are done "
-                "with."
+                f"{done.letters:,} dead letters with {done.records:,} records: {done.removed:,} are finished."
             )
             for key in done.left:
                 say(f"  left: s3://{letters.bucket}/{printable(key)}")

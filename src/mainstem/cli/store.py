@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 import mainstem
-from mainstem.connect import scheme_of
+from mainstem.registry import scheme_name, scheme_of
+from mainstem.schemes import Tool, lacked
 from mainstem.text.printable import printable
-
-if TYPE_CHECKING:
-    from mainstem.dynamodb.maintenance import Maintenance
+from mainstem.text.redaction import shown
 
 
 class Place:
@@ -22,7 +19,7 @@ class Place:
 
     @property
     def url(self) -> str:
-        """The URL. Raises a usage error where none was given."""
+        """The URL. Raises a usage error if none was given."""
         if not self._url:
             raise click.UsageError(
                 "Which store? Give --url, such as --url sqlite:///shop.db, or set MAINSTEM_URL."
@@ -30,21 +27,14 @@ class Place:
         return self._url
 
     def open(self, *, create: bool = False) -> mainstem.Store:
-        """The open store. Only commands that write may create one: a mistyped path shall be an error."""
+        """The open store. Only commands that write may create one, so that a mistyped path is an error."""
         return mainstem.connect(self.url, create=create)
 
-    def maintain(self) -> Maintenance:
-        """The tables of a store on DynamoDB, for what only such a store needs."""
-        self.check_needs("maintenance")
-        from mainstem.dynamodb.maintenance import Maintenance
-
-        return Maintenance(self.url)
-
-    def check_needs(self, what: str) -> None:
-        """Raises a usage error where such a store has no need of it (see `mainstem.schemes.Scheme.LACKS`)."""
-        why = scheme_of(self.url).LACKS.get(what)
+    def check_needs(self, tool: Tool) -> None:
+        """Raises a usage error where such a store has no need of the tool."""
+        why = lacked(scheme_of(self.url), scheme_name(self.url), tool)
         if why is not None:
-            raise click.UsageError(f"{printable(self.url)} {why}")
+            raise click.UsageError(f"{printable(shown(self.url))} {why}")
 
 
 pass_place = click.make_pass_decorator(Place)

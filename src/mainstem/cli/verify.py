@@ -1,8 +1,8 @@
-"""``mainstem verify``: whether the log has all that it should, or a SQLite file is sound."""
+"""``mainstem verify``: whether a store is complete and sound."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import click
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -10,15 +10,12 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from mainstem.cli.options import json_option
 from mainstem.cli.output import print_json, progress_console, say
 from mainstem.cli.store import Place, pass_place
+from mainstem.registry import scheme_name, scheme_of
+from mainstem.schemes import Verified, Verifying, VerifyOptions
 from mainstem.text.printable import printable
+from mainstem.text.redaction import shown
 
-if TYPE_CHECKING:
-    from mainstem.dynamodb import Verification
-    from mainstem.dynamodb.verify.running import VerificationStage
-    from mainstem.sqlite.verification import FileVerification
-
-BEHIND: Final = 6
-DAMAGED: Final = 7
+_EXIT_CODES: Final = {"complete": 0, "behind": 6, "damaged": 7}
 _SHOWN: Final = 20
 """Findings that are printed for people."""
 
@@ -34,13 +31,13 @@ _SHOWN: Final = 20
     type=click.IntRange(1, 64),
     default=4,
     show_default=True,
-    help="So many threads read at the same time.",
+    help="Threads that read at the same time.",
 )
 @click.option(
     "--read-units",
     type=click.FloatRange(0, min_open=True),
     metavar="N",
-    help="Use about so many read units a second at most.  [default: no limit]",
+    help="Use at most about N read units a second.  [default: no limit]",
 )
 @click.option(
     "--grace",
@@ -48,7 +45,7 @@ _SHOWN: Final = 20
     default=10.0,
     show_default=True,
     metavar="SECONDS",
-    help="Look again for so long for what is missing from the log, before it is said to be behind.",
+    help="How long to look again for events that the log lacks, before the log counts as behind.",
 )
 @json_option
 @pass_place
@@ -63,128 +60,42 @@ def verify(
 ) -> int:
     """Compare the log of a store on DynamoDB with its events table, or check the file of a SQLite store.
 
-    On DynamoDB the quick form looks at each listed stream's last event, and at what its cursor says. It
+    On DynamoDB the quick form looks at each listed stream's last event, and at its cursor. It
     can't see which streams have no event in the log, nor events that were changed: --full does. Others may
     write and sequence meanwhile.
 
-    The file of a SQLite store is checked by SQLite (structure, and with --full the indexes), and for what
-    must hold of a store: positions and the ids of each stream without a hole, checkpoints and snapshots not
-    beyond the events; with --full each event is read. SQLite keeps no checksums, so a changed character that
-    is still JSON is not seen. --workers, --read-units and
-    --grace are for DynamoDB.
+    For a SQLite store it checks the file's structure (with --full also the indexes), and that positions and
+    the ids of each stream have no hole and that checkpoints and snapshots are not beyond the events. With
+    --full it reads each event. SQLite keeps no checksums, so it can't see a changed character that
+    is still JSON. --workers, --read-units and --grace are for DynamoDB.
 
-    Ends with 0 where the log is complete, with 6 where it lacks events that did not come while it was
-    looked for them, with 7 where something is missing, changed or not understood.
+    Exit code 0: the log is complete. 6: it lacks events that did not come within the grace. 7: something is
+    missing, changed or not understood.
     """
-    if place.url.startswith("sqlite:"):
-        if read_units is not None:
-            raise click.UsageError("--read-units is for stores on DynamoDB.")
-        return _verify_file(place.url, full=full, for_programs=for_programs)
-    from mainstem.dynamodb import Verdict, verify_log
-
+    scheme = scheme_of(place.url)
+    if not isinstance(scheme, Verifying):
+        raise click.UsageError(
+            f"{printable(shown(place.url))} is a store of the scheme {scheme_name(place.url)!r}, which has "
+            "no check of its own."
+        )
+    options = VerifyOptions(full, workers, read_units, grace)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=progress_console(), transient=True) as bar:
         task = bar.add_task("verifying", total=None)
-
-        def tell(stage: VerificationStage) -> None:
-            of = "" if stage.of is None else f" of {stage.of:,}"
-            bar.update(task, description=f"{stage.what}: {stage.done:,}{of}")
-
-        result = verify_log(
-            place.url,
-            full=full,
-            workers=workers,
-            read_units=read_units,
-            grace_seconds=grace,
-            progress=tell,
+        result = scheme.verify(
+            place.url, options, lambda what: bar.update(task, description=printable(what))
         )
     if for_programs:
-        print_json(_for_programs(result))
+        print_json(dict(result.details))
     else:
         _print(result)
-    return {Verdict.COMPLETE: 0, Verdict.BEHIND: BEHIND, Verdict.DAMAGED: DAMAGED}[result.verdict]
+    return _EXIT_CODES[result.verdict]
 
 
-def _verify_file(url: str, *, full: bool, for_programs: bool) -> int:
-    from mainstem.sqlite.verification import FileVerdict, verify_file
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=progress_console(), transient=True) as bar:
-        task = bar.add_task("verifying", total=None)
-        result = verify_file(
-            url, full=full, progress=lambda what: bar.update(task, description=what)
-        )
-    if for_programs:
-        print_json(_for_programs(result))
-    else:
-        _print_findings(result)
-        say(
-            f"{_many(result.streams, 'stream')}, {_many(result.events, 'event')}, {result.seconds:.1f} s."
-        )
-        say(_sentence_of_file(result))
-    return 0 if result.verdict is FileVerdict.COMPLETE else DAMAGED
-
-
-def _sentence_of_file(result: FileVerification) -> str:
-    if result.verdict == "damaged":
-        return (
-            "The file is damaged. Stop writing to it, keep it, and restore a copy; `mainstem export` writes "
-            "what can still be read."
-        )
-    if result.full:
-        return "The file is sound, and every event in it can be read."
-    return (
-        "The file is sound, as far as its structure and its numbers tell; --full reads every event."
-    )
-
-
-def _for_programs(result: Verification | FileVerification) -> dict[str, Any]:
-    found = [finding._asdict() for finding in result.findings]
-    return {**result._asdict(), "findings": found}
-
-
-def _print_findings(result: Verification | FileVerification) -> None:
+def _print(result: Verified) -> None:
     for finding in result.findings[:_SHOWN]:
-        say(printable(finding.what))
+        say(printable(finding))
     if result.found > _SHOWN:
         say(f"... and {result.found - _SHOWN:,} more: --json shows up to a thousand.")
-
-
-def _print(result: Verification) -> None:
-    _print_findings(result)
-    if result.under_way:
-        say(f"{_many(result.under_way, 'stream')} got events meanwhile that are on their way.")
-    if result.unlisted:
-        say(
-            f"{_many(result.unlisted, 'stream')} at the end of the log without a cursor yet: a list of "
-            "streams does not have them."
-        )
-    if result.unfinished:
-        say(
-            f"{_many(result.unfinished, 'large commit')} still to be rolled forward: the next reader or "
-            "writer of the stream does it, or `mainstem repair`."
-        )
-    say(
-        f"{_many(result.streams, 'stream')}, {_many(result.events, 'event')} in the log, "
-        f"{result.read_units:,.1f} read units, {result.seconds:.1f} s."
-    )
-    say(_sentence(result))
-
-
-def _sentence(result: Verification) -> str:
-    if result.verdict == "damaged":
-        return "The log, or the events table, is damaged: above is what is wrong, and what to do."
-    if result.verdict == "behind":
-        return "The log is behind the events: run `mainstem sequence` or `mainstem repair`."
-    if result.full:
-        return (
-            "The log is complete: it has every event of the events table, each once and unchanged."
-        )
-    return (
-        "The log is complete, as far as the cursors tell. This form does not see streams of which the log "
-        "never had an event, events that were changed, nor those of the last second: --full does."
-    )
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+    for line in result.summary:
+        say(printable(line))

@@ -19,16 +19,11 @@ from mainstem.dynamodb.client.drivers import (
     connect_blocking,
     run_before_the_loop,
 )
-from mainstem.dynamodb.client.session import Settings, check_endpoint
+from mainstem.dynamodb.client.endpoints import check_endpoint
+from mainstem.dynamodb.client.settings import Settings
 from mainstem.dynamodb.items.layout import AttributeNames, Layout
-from mainstem.dynamodb.items.tables import (
-    CREATION_SECONDS,
-    TableOptions,
-    check,
-    check_layout,
-    check_name,
-    create,
-)
+from mainstem.dynamodb.items.table_checks import check_layout, check_name
+from mainstem.dynamodb.items.tables import CREATION_SECONDS, TableOptions, check, create
 from mainstem.dynamodb.observed import cost_told
 from mainstem.errors import InvalidInput, StoreFormatError
 from mainstem.port import AsyncDriver, Driver
@@ -46,9 +41,6 @@ _OPTIONS: Final = (
     "connect_timeout",
     "read_timeout",
 )
-LACKS: Final[Mapping[str, str]] = {}
-"""As `mainstem.schemes.Scheme.LACKS`."""
-
 _LONGEST_TIMEOUT: Final = 3600.0
 _REGION: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _HOST: Final = re.compile(r"[^@:\[\]]+")

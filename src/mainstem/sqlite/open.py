@@ -20,14 +20,6 @@ from mainstem.text.printable import printable, quoted
 
 _LONGEST_PATH: Final = 4096
 
-LACKS: Final = {
-    "tables": "is a SQLite store, which needs no tables: append and import make its file.",
-    "deployment": "is a SQLite store, which needs nothing deployed.",
-    "maintenance": "is a SQLite store: its log is written with each append, in the same file, so there is "
-    "nothing to sequence, segment, repair or compare.",
-}
-"""As `mainstem.schemes.Scheme.LACKS`."""
-
 
 def open_blocking(url: str, *, create: bool = True, client: Any = None) -> Opened[Driver]:
     """Open the file and check it; make it where the URL's mode allows."""
@@ -45,7 +37,7 @@ def open_async(url: str, *, create: bool = True, client: Any = None) -> Opened[p
 
 def _settings(url: str, create: bool, client: Any) -> Settings:
     if client is not None:
-        raise InvalidInput("A client is for stores on DynamoDB; leave it out here.")
+        raise InvalidInput("A SQLite store has no use for a client. Leave it out.")
     return parse(url, create=create)
 
 

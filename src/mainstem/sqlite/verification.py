@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from mainstem.errors import StoreDamaged
+from mainstem.sqlite import checkpoints, snapshots
 from mainstem.sqlite.connections import connect
 from mainstem.sqlite.faults import FAULTS, translate
 from mainstem.sqlite.files import StoreFile
@@ -44,20 +45,26 @@ class FileFinding(NamedTuple):
     """One thing that is wrong."""
 
     what: str
+    """A sentence."""
 
 
 class FileVerification(NamedTuple):
     """What a check of a store's file has found."""
 
     verdict: FileVerdict
+    """What all findings together mean."""
     full: bool
+    """Whether every event was read."""
     findings: list[FileFinding]
     """At most a thousand."""
     found: int
     """How many there are."""
     streams: int
+    """How many streams the file has."""
     events: int
+    """How many events the file has."""
     seconds: float
+    """How long it took."""
 
 
 def verify_file(
@@ -295,9 +302,7 @@ def _is_json(text: object, *, object_only: bool = False) -> bool:
 
 def _checkpoints(connection: sqlite3.Connection) -> Iterator[str]:
     head = connection.execute("SELECT max(position) + 1 FROM events").fetchone()[0] or 0
-    for name, partition, fence, position, saved_us in connection.execute(
-        "SELECT subscription, partition, fence, position, saved_us FROM checkpoints"
-    ):
+    for name, partition, fence, position, saved_us in checkpoints.every(connection):
         what = f"The checkpoint of subscription {quoted(name)}"
         if not isinstance(name, str) or partition != 0 or not isinstance(fence, int) or fence < 1:
             yield f"{what} has a name, partition or fencing number that can't be."
@@ -310,10 +315,7 @@ def _checkpoints(connection: sqlite3.Connection) -> Iterator[str]:
 
 
 def _snapshots(connection: sqlite3.Connection) -> Iterator[str]:
-    for stream_id, schema, version, data, known in connection.execute(
-        "SELECT stream_id, schema, version, data, "
-        "(SELECT max(event_id) + 1 FROM events WHERE events.stream_id = snapshots.stream_id) FROM snapshots"
-    ):
+    for (stream_id, schema, version, data), known in snapshots.every(connection):
         what = f"The snapshot {quoted(schema)} of stream {quoted(stream_id)}"
         if not isinstance(stream_id, str) or not isinstance(schema, str):
             yield f"{what} has a stream id or schema that is not text."

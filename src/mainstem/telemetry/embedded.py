@@ -44,8 +44,13 @@ Dimensions: TypeAlias = tuple[tuple[str, str], ...]
 class Output(Protocol):
     """Where lines go: any text file."""
 
-    def write(self, text: str, /) -> Any: ...
-    def flush(self) -> Any: ...
+    def write(self, text: str, /) -> Any:
+        """Take text."""
+        ...
+
+    def flush(self) -> Any:
+        """Hand over what was taken."""
+        ...
 
 
 class _Held:

@@ -107,7 +107,7 @@ class Observer:
         span.end()
 
 
-SILENT: Final = Observer(None, system="sqlite", store="")
+SILENT: Final = Observer(None, system="", store="")
 
 
 class _Span:

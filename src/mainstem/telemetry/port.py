@@ -20,9 +20,13 @@ class Metric(NamedTuple):
     """One thing that is measured."""
 
     name: str
+    """With dots between its parts: ``append.events``."""
     kind: Literal["counter", "histogram", "gauge"]
+    """Whether values are added up, each counts, or the last one does."""
     unit: Unit
+    """What values are counted in."""
     description: str
+    """A sentence."""
 
 
 class Failure(Exception):
@@ -64,10 +68,11 @@ class NoTelemetry:
     """Told to nobody."""
 
     def record(self, metric: Metric, value: float, attributes: Attributes | None = None) -> None:
-        pass
+        """Nobody is told."""
 
     def span(self, name: str, attributes: Attributes | None = None) -> AbstractContextManager[None]:
+        """Nobody is told."""
         return nullcontext()
 
     def flush(self) -> None:
-        pass
+        """There is nothing to hand over."""

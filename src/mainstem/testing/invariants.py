@@ -33,6 +33,7 @@ class InvariantBroken(AssertionError):
             shown.append(f"and {len(violations) - len(shown)} more")
         super().__init__("\n".join(shown))
         self.violations = violations
+        """Each as a sentence that begins with the invariant's name."""
 
 
 @dataclass(slots=True)
@@ -44,6 +45,7 @@ class Replay:
     streams: dict[str, list[bytes]] = field(default_factory=dict)
     """Per stream and event id, the same digest without the position."""
     violations: list[str] = field(default_factory=list)
+    """What was found wrong while it was read."""
 
 
 def check_invariants(

@@ -29,19 +29,28 @@ class Wanted(TypedDict, total=False):
     """Which part of the log, and which events of it: the arguments of `Store.read_all`."""
 
     from_position: int
+    """The first position, 0 by default."""
     from_time: datetime | None
+    """The first event recorded then or later; an aware datetime."""
     to_position: int | None
+    """The position to end before; None: the end of the log."""
     partition: int | None
+    """One partition only; None: all of them."""
     category: str | None
+    """Only the stream of that name, and those that begin with it and ``-``."""
     prefix: str | None
+    """Only streams whose id begins with it."""
     names: str | Collection[str] | None
+    """Only events of these names."""
     max_count: int | None
+    """How many events, at most."""
 
 
 class ExportCounts(NamedTuple):
     """What an export did."""
 
     written: int
+    """Events that were written now."""
     already: int
     """Events that the file had from before."""
 

@@ -27,7 +27,9 @@ class ImportSummary:
     """What an import did, also as far as it got before an error."""
 
     lines: int = 0
+    """Lines that were read."""
     written: int = 0
+    """Events that were not there before."""
     already: int = 0
     """Were there before, with the same contents."""
 

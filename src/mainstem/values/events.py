@@ -8,16 +8,18 @@ from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from os import urandom
-from typing import Any, NamedTuple, Protocol, overload
+from typing import Any, NamedTuple, Protocol, TypeVar, overload
 
 import msgspec
 from msgspec import UNSET
 from msgspec.structs import force_setattr
 
-from mainstem.errors import DecodeError, InvalidInput
+from mainstem.errors import DecodeError, InvalidInput, PayloadMismatch
 from mainstem.text.printable import quoted
 from mainstem.values.expected import Expected
 from mainstem.values.positions import EventId, Partition, Position, Version
+
+Payload = TypeVar("Payload")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -41,17 +43,22 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False):
     """
 
     name: str
+    """What has happened: ``OrderPlaced``. 1 to 255 bytes of UTF-8."""
     payload: Any
+    """What the store's codec takes."""
     metadata: Mapping[str, Any] | None = None
+    """What surrounds the event, by text keys; None for nothing."""
 
 
 class EncodedEvent(msgspec.Struct, frozen=True, gc=False):
     """An event as an adapter stores it: the payload encoded by the codec, the metadata as JSON."""
 
     name: str
+    """The event's name."""
     data: str | bytes
     """JSON text, or the bytes of any other encoding."""
     metadata: str | None
+    """The metadata as a JSON object; None where the event has none."""
 
     @property
     def size(self) -> int:
@@ -95,11 +102,15 @@ class RecordedEvent(msgspec.Struct, frozen=True, eq=False, gc=False):
     """
 
     stream_id: str
+    """The stream that it is in."""
     event_id: EventId
+    """Its number in the stream, from 0."""
     position: Position | None
     """Its place in the partition's log. None where the store does not keep it beside the stream."""
     partition: Partition | None
+    """The partition of the log that ``position`` counts in; None where that is None."""
     name: str
+    """What has happened: ``OrderPlaced``."""
     data: str | bytes
     """The payload as it is stored: JSON text, or the bytes of another codec."""
     metadata_json: str | None
@@ -109,6 +120,7 @@ class RecordedEvent(msgspec.Struct, frozen=True, eq=False, gc=False):
     commit_id: str
     """The commit that wrote it: the events of one commit were recorded together or not at all."""
     codec: Codec
+    """What decodes the payload: the store's codec."""
     _payload: Any = UNSET
 
     @property
@@ -118,6 +130,22 @@ class RecordedEvent(msgspec.Struct, frozen=True, eq=False, gc=False):
         if payload is UNSET:
             payload = self.codec.decode(self)
             force_setattr(self, "_payload", payload)
+        return payload
+
+    def payload_as(self, kind: type[Payload]) -> Payload:
+        """The payload, as an object of that class for the type checker too.
+
+        Raises `PayloadMismatch` where it is of another class, and `DecodeError` as ``payload`` does.
+        """
+        payload = self.payload
+        if not isinstance(payload, kind):
+            raise PayloadMismatch(
+                self.stream_id,
+                self.event_id,
+                self.name,
+                kind.__qualname__,
+                type(payload).__qualname__,
+            )
         return payload
 
     @property
@@ -187,8 +215,11 @@ class Stream(Sequence[RecordedEvent]):
 
     def __init__(self, stream_id: str, version: Version, events: list[RecordedEvent]) -> None:
         self.stream_id = stream_id
+        """The stream's id."""
         self.version = version
+        """How many events the stream had when it was read, whatever range was asked for."""
         self.events = events
+        """The events of that range, in the order asked for."""
 
     def __iter__(self) -> Iterator[RecordedEvent]:
         return iter(self.events)
@@ -211,31 +242,40 @@ class StreamInfo(NamedTuple):
     """One stream of a store's list of streams."""
 
     stream_id: str
+    """The stream's id."""
     version: Version
+    """How many events it has."""
 
 
 class Append(NamedTuple):
     """One stream's part of `append_many`."""
 
     stream_id: str
+    """The stream to append to."""
     events: Sequence[Any]
     """`NewEvent`s, or objects of classes that the store's codec knows."""
     expected: Expected
+    """What must be true of it: a version, `ANY` or `EXISTS`."""
 
 
 class AppendResult(NamedTuple):
     """What an append did to one stream. A repeat of a commit gets the result of the first."""
 
     stream_id: str
+    """The stream's id."""
     commit_id: str
+    """The commit's id: the caller's, or the one that was made."""
     first_event_id: EventId
+    """The id of the first event that it wrote to this stream."""
     version: Version
     """The stream's version after this commit, which is what to expect in the next append."""
     partition: Partition | None
+    """The partition of the log that the positions count in; None where they are."""
     first_position: Position | None
     """Where the commit's first event of this stream stands in the log; None where the log is
     written later."""
     last_position: Position | None
+    """Where its last event of this stream stands; None as above."""
     repeated: bool = False
     """True where nothing was written now, because this commit had been written before."""
 

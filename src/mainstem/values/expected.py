@@ -22,10 +22,13 @@ class ExpectedState(Enum):
 
 
 ANY: Final = ExpectedState.ANY
+"""Whatever the version is, and even if there is no such stream yet."""
+
 EXISTS: Final = ExpectedState.EXISTS
+"""Whatever the version is, if the stream has at least one event."""
 
 Expected: TypeAlias = int | Literal[ExpectedState.ANY, ExpectedState.EXISTS]
-"""A version (0: the stream must not exist yet), :data:`ANY` or :data:`EXISTS`."""
+"""A version (0: the stream must not exist yet), `ANY` or `EXISTS`."""
 
 
 def is_as_expected(expected: Expected, version: int) -> bool:

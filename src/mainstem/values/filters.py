@@ -34,8 +34,11 @@ class LogFilter(NamedTuple):
     """
 
     category: str | None = None
+    """The stream of that name, and those that begin with it and ``-``."""
     prefix: str | None = None
+    """What the stream's id begins with."""
     names: frozenset[str] | None = None
+    """The events' names."""
 
     @classmethod
     def of(cls, **wanted: Unpack[Filters]) -> LogFilter:
@@ -53,6 +56,7 @@ class LogFilter(NamedTuple):
 
     @property
     def passes_all(self) -> bool:
+        """Whether nothing is filtered."""
         return self.category is None and self.prefix is None and self.names is None
 
     def passes(self, stream_id: str, name: str) -> bool:

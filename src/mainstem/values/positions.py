@@ -34,4 +34,7 @@ class LogEnd(Enum):
 
 
 BEGINNING: Final = LogEnd.BEGINNING
+"""Before the first event that was ever recorded."""
+
 END: Final = LogEnd.END
+"""Behind the last event there is when the subscription is opened for the first time."""

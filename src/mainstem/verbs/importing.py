@@ -28,6 +28,8 @@ from mainstem.values.events import (
 )
 from mainstem.values.stream_ids import check_stream_id
 
+__all__ = ["check_due", "compare"]  # what an adapter needs; the rest is for the stores
+
 _FIRST_US: Final = microseconds(datetime.min.replace(tzinfo=UTC))
 _LAST_US: Final = microseconds(datetime.max.replace(tzinfo=UTC))
 # Decoded as a reader will, so that nothing gets in which could never be read, such as 1e999.

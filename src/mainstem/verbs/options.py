@@ -49,7 +49,9 @@ class Batch(NamedTuple):
     """Some events of one partition, in order, as they were read together."""
 
     events: Sequence[RecordedEvent]
+    """In the order of their positions."""
     partition: Partition
+    """The partition that they are of."""
     next_position: Position
     """The checkpoint once all of these events are handled."""
 

@@ -21,7 +21,9 @@ class SubscriptionInfo(NamedTuple):
     """How far a subscription is in one partition."""
 
     subscription: str
+    """The subscription's name."""
     partition: Partition
+    """The partition of the log."""
     position: Position
     """Its checkpoint: the position to read next."""
     head: Position

@@ -1,18 +1,29 @@
 """What DynamoDB answered: bodies to the answers of `requests`. No I/O.
 
-Bodies are read straight into the few fields that matter, base64 included; attributes of types that
-Mainstem never writes come out empty, and only their names are kept.
+Bodies are read straight into the few fields that matter (`reply_shapes`), base64 included.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
+from mainstem.dynamodb.client.attribute_values import item_of, item_or_none
 from mainstem.dynamodb.client.failures import Failure, statement_code
+from mainstem.dynamodb.client.reply_shapes import (
+    BatchGetReply,
+    DescribeStreamReply,
+    ErrorReply,
+    GetReply,
+    PageReply,
+    Record,
+    RecordsReply,
+    ShardIteratorReply,
+    StatementsReply,
+    UpdateReply,
+)
 from mainstem.dynamodb.client.requests import (
     BatchGet,
     BatchGot,
@@ -25,9 +36,7 @@ from mainstem.dynamodb.client.requests import (
     Got,
     Item,
     Key,
-    NotWhole,
     Page,
-    PartItem,
     Put,
     PutNew,
     Query,
@@ -40,124 +49,8 @@ from mainstem.dynamodb.client.requests import (
     Transact,
     Update,
     UpdateEach,
-    Value,
 )
 from mainstem.text.redaction import redacted
-
-
-class Attribute(msgspec.Struct, gc=False):
-    """One value, in the field of its type."""
-
-    text: str | None = msgspec.field(default=None, name="S")
-    number: str | None = msgspec.field(default=None, name="N")
-    binary: bytes | None = msgspec.field(default=None, name="B")
-
-
-Attributes = dict[str, Attribute]
-
-
-class _Units(msgspec.Struct, rename="pascal"):
-    capacity_units: float = 0.0
-
-
-class _GetReply(msgspec.Struct, rename="pascal"):
-    item: Attributes | None = None
-    consumed_capacity: _Units = msgspec.field(default_factory=_Units)
-
-
-class _Keys(msgspec.Struct, rename="pascal"):
-    keys: list[Attributes]
-
-
-class _BatchGetReply(msgspec.Struct, rename="pascal"):
-    responses: dict[str, list[Attributes]]
-    unprocessed_keys: dict[str, _Keys] = msgspec.field(default_factory=dict)
-    consumed_capacity: list[_Units] = msgspec.field(default_factory=list)
-
-
-class _PageReply(msgspec.Struct, rename="pascal"):
-    count: int
-    items: list[Attributes] = msgspec.field(default_factory=list)
-    last_evaluated_key: Attributes | None = None
-    consumed_capacity: _Units = msgspec.field(default_factory=_Units)
-
-
-class _UpdateReply(msgspec.Struct, rename="pascal"):
-    attributes: Attributes
-
-
-class _StatementError(msgspec.Struct, rename="pascal"):
-    code: str
-    message: str = ""
-
-
-class _StatementReply(msgspec.Struct, rename="pascal"):
-    error: _StatementError | None = None
-
-
-class _StatementsReply(msgspec.Struct, rename="pascal"):
-    responses: list[_StatementReply]
-
-
-class _SequenceNumberRange(msgspec.Struct, rename="pascal"):
-    starting_sequence_number: str = ""
-    ending_sequence_number: str | None = None
-
-
-class _Shard(msgspec.Struct, rename="pascal"):
-    shard_id: str
-    parent_shard_id: str | None = None
-    sequence_number_range: _SequenceNumberRange = msgspec.field(
-        default_factory=_SequenceNumberRange
-    )
-
-
-class _StreamDescription(msgspec.Struct, rename="pascal"):
-    stream_status: str
-    shards: list[_Shard] = msgspec.field(default_factory=list)
-    last_evaluated_shard_id: str | None = None
-
-
-class _DescribeStreamReply(msgspec.Struct, rename="pascal"):
-    stream_description: _StreamDescription
-
-
-class _ShardIteratorReply(msgspec.Struct, rename="pascal"):
-    shard_iterator: str
-
-
-class _StreamRecord(msgspec.Struct, rename="pascal"):
-    keys: Attributes
-    sequence_number: str
-    approximate_creation_date_time: float = 0.0
-    new_image: Attributes | None = None
-
-
-class _Record(msgspec.Struct):
-    event_name: Literal["INSERT", "MODIFY", "REMOVE"] = msgspec.field(name="eventName")
-    dynamodb: _StreamRecord
-
-
-class _RecordsReply(msgspec.Struct, rename="pascal"):
-    records: list[_Record]
-    next_shard_iterator: str | None = None
-
-
-class _Reason(msgspec.Struct, rename="pascal"):
-    code: str | None = None
-    message: str | None = None
-    item: Attributes | None = None
-
-
-class _ErrorReply(msgspec.Struct):
-    """DynamoDB spells ``message`` either way."""
-
-    type: str = msgspec.field(default="", name="__type")
-    message: str | None = None
-    other_message: str | None = msgspec.field(default=None, name="Message")
-    item: Attributes | None = msgspec.field(default=None, name="Item")
-    reasons: list[_Reason] | None = msgspec.field(default=None, name="CancellationReasons")
-    throttled: Any = msgspec.field(default=None, name="ThrottlingReasons")
 
 
 def decode(request: Request, body: bytes) -> Any:
@@ -182,11 +75,11 @@ def decode_error(body: bytes) -> Failure | None:
     reasons = None
     if reply.reasons is not None:
         reasons = [
-            (found.code or "None", found.message or "", _item_or_none(found.item))
+            (found.code or "None", found.message or "", item_or_none(found.item))
             for found in reply.reasons
         ]
     message = redacted(reply.message or reply.other_message or "")
-    return Failure(code, message, _item_or_none(reply.item), reasons, _throttled(reply.throttled))
+    return Failure(code, message, item_or_none(reply.item), reasons, _throttled(reply.throttled))
 
 
 def _throttled(reasons: Any) -> tuple[str, ...]:
@@ -202,55 +95,24 @@ def _throttled(reasons: Any) -> tuple[str, ...]:
 
 def change_record(decoded: Any) -> ChangeRecord:
     """A record that Lambda has decoded from JSON. Raises `msgspec.ValidationError` where it is none."""
-    return _change(msgspec.convert(decoded, _Record))
-
-
-def item_of(attributes: Attributes) -> Item:
-    """Its text, numbers and bytes, and the names of what is neither."""
-    item: dict[str, Value] = {}
-    unread: list[str] | None = None
-    for name, value in attributes.items():
-        if value.text is not None:
-            item[name] = value.text
-        elif value.number is not None:
-            try:
-                item[name] = int(value.number)
-            except ValueError:
-                item[name] = _other_number(value.number)
-        elif value.binary is not None:
-            item[name] = value.binary
-        elif unread is None:
-            unread = [name]
-        else:
-            unread.append(name)
-    return item if unread is None else PartItem(item, unread)
-
-
-def _other_number(text: str) -> int:
-    """One with a fraction, or an exponent."""
-    exact = Decimal(text)
-    return int(exact) if exact == exact.to_integral_value() else NotWhole.of(text)
-
-
-def _item_or_none(attributes: Attributes | None) -> Item | None:
-    return None if attributes is None else item_of(attributes)
+    return _change(msgspec.convert(decoded, Record))
 
 
 _decode_any = msgspec.json.Decoder(dict[str, Any]).decode
-_decode_error = msgspec.json.Decoder(_ErrorReply).decode
-_decode_get = msgspec.json.Decoder(_GetReply).decode
-_decode_batch_get = msgspec.json.Decoder(_BatchGetReply).decode
-_decode_page = msgspec.json.Decoder(_PageReply).decode
-_decode_update = msgspec.json.Decoder(_UpdateReply).decode
-_decode_statements = msgspec.json.Decoder(_StatementsReply).decode
-_decode_stream = msgspec.json.Decoder(_DescribeStreamReply).decode
-_decode_iterator = msgspec.json.Decoder(_ShardIteratorReply).decode
-_decode_records = msgspec.json.Decoder(_RecordsReply).decode
+_decode_error = msgspec.json.Decoder(ErrorReply).decode
+_decode_get = msgspec.json.Decoder(GetReply).decode
+_decode_batch_get = msgspec.json.Decoder(BatchGetReply).decode
+_decode_page = msgspec.json.Decoder(PageReply).decode
+_decode_update = msgspec.json.Decoder(UpdateReply).decode
+_decode_statements = msgspec.json.Decoder(StatementsReply).decode
+_decode_stream = msgspec.json.Decoder(DescribeStreamReply).decode
+_decode_iterator = msgspec.json.Decoder(ShardIteratorReply).decode
+_decode_records = msgspec.json.Decoder(RecordsReply).decode
 
 
 def _got(_: Get, body: bytes) -> Got:
     reply = _decode_get(body)
-    return Got(_item_or_none(reply.item), reply.consumed_capacity.capacity_units)
+    return Got(item_or_none(reply.item), reply.consumed_capacity.capacity_units)
 
 
 def _batch_got(request: BatchGet, body: bytes) -> BatchGot:
@@ -270,7 +132,7 @@ def _page(_: Query | QueryIndex | Scan, body: bytes) -> Page:
     return Page(
         [item_of(item) for item in reply.items],
         reply.count,
-        _item_or_none(reply.last_evaluated_key),
+        item_or_none(reply.last_evaluated_key),
         reply.consumed_capacity.capacity_units,
     )
 
@@ -320,11 +182,11 @@ def _records(_: GetRecords, body: bytes) -> Records:
     return Records(tuple(map(_change, reply.records)), reply.next_shard_iterator)
 
 
-def _change(record: _Record) -> ChangeRecord:
+def _change(record: Record) -> ChangeRecord:
     return ChangeRecord(
         record.event_name,
         item_of(record.dynamodb.keys),
-        _item_or_none(record.dynamodb.new_image),
+        item_or_none(record.dynamodb.new_image),
         record.dynamodb.sequence_number,
         int(record.dynamodb.approximate_creation_date_time),
     )

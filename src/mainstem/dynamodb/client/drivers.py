@@ -26,7 +26,8 @@ from mainstem.dynamodb.client.context import Home
 from mainstem.dynamodb.client.hooks import has_hooks_of_others
 from mainstem.dynamodb.client.http_blocking import BlockingClient
 from mainstem.dynamodb.client.requests import Acquire, Aside, Compute
-from mainstem.dynamodb.client.session import Settings, find_client, session_of
+from mainstem.dynamodb.client.session import session_of
+from mainstem.dynamodb.client.settings import Settings, find_client
 from mainstem.errors import InvalidInput, StoreClosed
 from mainstem.port import Op, Result, Sleep
 

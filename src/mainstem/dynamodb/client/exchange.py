@@ -33,6 +33,7 @@ class Outgoing(NamedTuple):
     """Send this, once. Answer: `Reply`."""
 
     headers: dict[str, str]
+    """All but the length."""
     body: bytes
 
 
@@ -54,7 +55,8 @@ class Disconnected(NoReply):
     """The connection closed before the reply; most often one that had been idle for long."""
 
 
-Attempt: TypeAlias = Generator[Outgoing | Blocking, Any, Any]
+Step: TypeAlias = Outgoing | Blocking
+Attempt: TypeAlias = Generator[Step, Any, Any]
 
 
 def attempt(session: Session, request: Request) -> Attempt:
@@ -71,7 +73,7 @@ def attempt(session: Session, request: Request) -> Attempt:
             yield Blocking(session.refresh)
         headers = session.sign(operation, body)
         try:
-            reply: Reply = yield Outgoing(headers, body)
+            reply: Reply = yield Outgoing(headers | session.unsigned_headers, body)
         except Disconnected:
             if not may_send_again:
                 raise

@@ -11,9 +11,10 @@ from typing import Any, Final
 import aiohttp
 from yarl import URL
 
+from mainstem.drive import on_loop
 from mainstem.dynamodb.client import deadline
 from mainstem.dynamodb.client.deadline import Limit
-from mainstem.dynamodb.client.exchange import Disconnected, Outgoing, Reply, attempt
+from mainstem.dynamodb.client.exchange import Disconnected, Outgoing, Reply, Step, attempt
 from mainstem.dynamodb.client.faults import NoReply, Unreachable
 from mainstem.dynamodb.client.left_behind import close_sockets
 from mainstem.dynamodb.client.requests import CHANGE_READS, Request
@@ -40,12 +41,8 @@ class AsyncClient:
         self._closed = False
         self._url = URL(session.endpoint, encoded=True)
         self._tls = session.tls()
-        self._more_headers = {"User-Agent": session.user_agent}
-        self._proxy_headers: dict[str, str] | None = None
-        if self._tls is None:
-            self._more_headers |= session.proxy_headers
-        else:
-            self._proxy_headers = session.proxy_headers or None
+        # Without TLS the proxy reads the request itself, whose headers have these.
+        self._proxy_headers = None if self._tls is None else session.proxy_headers or None
         self._http: dict[_Home, aiohttp.ClientSession] = {}
         self._for_changes: AsyncClient | None = None
 
@@ -65,21 +62,13 @@ class AsyncClient:
 
     async def _carry_out(self, request: Request) -> Any:
         limit = deadline.allowed()
-        steps = attempt(self._session, request)
-        try:
-            step = next(steps)
-            while True:
-                try:
-                    if isinstance(step, Outgoing):
-                        done = await self._send(step, limit)
-                    else:
-                        done = await asyncio.to_thread(step.work)
-                except Exception as error:
-                    step = steps.throw(error)
-                else:
-                    step = steps.send(done)
-        except StopIteration as stop:
-            return stop.value
+
+        async def take(step: Step) -> Any:
+            if isinstance(step, Outgoing):
+                return await self._send(step, limit)
+            return await asyncio.to_thread(step.work)
+
+        return await on_loop(attempt(self._session, request), take)
 
     async def close(self) -> None:
         """Close the connections; requests under way fail with `NoReply`."""
@@ -101,7 +90,7 @@ class AsyncClient:
             async with http.post(
                 self._url,
                 data=outgoing.body,
-                headers={**outgoing.headers, **self._more_headers},
+                headers=outgoing.headers,
                 allow_redirects=False,
                 proxy=session.proxy,
                 proxy_headers=self._proxy_headers,

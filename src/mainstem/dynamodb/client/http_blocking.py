@@ -13,13 +13,15 @@ from collections import deque
 from typing import Any
 from urllib.parse import urlsplit
 
+from mainstem.drive import in_thread
 from mainstem.dynamodb.client import deadline
 from mainstem.dynamodb.client.deadline import Limit
-from mainstem.dynamodb.client.exchange import Blocking, Disconnected, Outgoing, Reply, attempt
+from mainstem.dynamodb.client.exchange import Disconnected, Outgoing, Reply, Step, attempt
 from mainstem.dynamodb.client.faults import NoReply, Unreachable
+from mainstem.dynamodb.client.http_messages import Line, Received, message, receive_reply
 from mainstem.dynamodb.client.requests import CHANGE_READS, Request
 from mainstem.dynamodb.client.session import Session
-from mainstem.dynamodb.client.sockets import Incoming, Route, connect, is_open, message
+from mainstem.dynamodb.client.sockets import Route, connect, is_open
 from mainstem.errors import StoreClosed
 from mainstem.telemetry.guard import Guard
 
@@ -36,11 +38,8 @@ class BlockingClient:
             endpoint, proxy, session.proxy_headers, session.tls(), session.connect_timeout
         )
         self._target = endpoint.path or "/"
-        self._more_headers = {"User-Agent": session.user_agent}
         if proxy is not None and self._route.tls is None:
-            # Such a proxy wants the whole of it.
-            self._target = session.endpoint
-            self._more_headers |= session.proxy_headers
+            self._target = session.endpoint  # such a proxy wants the whole of it
         self._idle: dict[int, deque[socket.socket]] = {}
         """By process: a forked child must not talk over its parent's connections. Appending and
         popping need no lock."""
@@ -63,18 +62,11 @@ class BlockingClient:
 
     def _carry_out(self, request: Request) -> Any:
         limit = deadline.allowed()
-        steps = attempt(self._session, request)
-        try:
-            step = next(steps)
-            while True:
-                try:
-                    done = self._send(step, limit) if isinstance(step, Outgoing) else _work(step)
-                except Exception as error:
-                    step = steps.throw(error)
-                else:
-                    step = steps.send(done)
-        except StopIteration as stop:
-            return stop.value
+
+        def take(step: Step) -> Any:
+            return self._send(step, limit) if isinstance(step, Outgoing) else step.work()
+
+        return in_thread(attempt(self._session, request), take)
 
     def close(self) -> None:
         self._closed = True
@@ -116,30 +108,18 @@ class BlockingClient:
             idle = self._idle[process]
         return idle
 
-    def _exchange(
-        self, sock: socket.socket, outgoing: Outgoing, limit: Limit
-    ) -> tuple[Reply, bool]:
-        """The reply, and whether the connection can be used again."""
+    def _exchange(self, sock: socket.socket, outgoing: Outgoing, limit: Limit) -> Received:
         timeout = self._session.read_timeout
-        incoming = Incoming(sock, timeout, limit)
-        response = http.client.HTTPResponse(incoming, method="POST")  # type: ignore[arg-type]
+        line = Line(sock, timeout, limit)
         try:
-            sock.settimeout(limit.within(timeout))
-            headers = {**outgoing.headers, **self._more_headers}
-            sock.sendall(message("POST", self._target, headers, outgoing.body))
-            response.begin()
-            body = response.read()
-            may_stay = not response.will_close and not incoming.has_more()
+            line.send(message("POST", self._target, outgoing.headers, outgoing.body))
+            return receive_reply(line)
         except (ConnectionError, http.client.IncompleteRead) as error:
             raise Disconnected(f"the connection broke: {error!r}") from error
         except TimeoutError as error:
             raise NoReply(_late(timeout, limit)) from error
         except (OSError, http.client.HTTPException) as error:
             raise NoReply(f"{type(error).__name__}: {error}") from error
-        finally:
-            response.close()
-        header = response.headers.get
-        return Reply(response.status, body, header("x-amz-crc32"), header("date")), may_stay
 
 
 def _take(idle: deque[socket.socket]) -> socket.socket | None:
@@ -159,7 +139,3 @@ def _late(timeout: float | None, limit: Limit) -> str:
     if limit.has_passed:
         return "no whole reply before the operation's time was up"
     return f"no reply within {timeout:g} seconds"
-
-
-def _work(step: Blocking) -> Any:
-    return step.work()

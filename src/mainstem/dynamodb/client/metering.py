@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Final
 
+from mainstem.drive import forward
 from mainstem.dynamodb.client.requests import (
     Absent,
     AtMost,
@@ -47,8 +47,11 @@ class Cost:
     """What was asked of DynamoDB so far."""
 
     requests: int = 0
+    """Requests sent, each attempt of them."""
     write_units: float = 0
+    """Write units, by the items' sizes."""
     read_units: float = 0
+    """Read units, as DynamoDB answers them."""
     by_kind: dict[str, int] = field(default_factory=dict)
     """Requests by kind: ``Transact``, ``Query`` …"""
     retries: dict[str, int] = field(default_factory=dict)
@@ -121,26 +124,37 @@ def counted(operation: Op[Result], cost: Cost) -> Op[Result]:
 
     It is counted step by step: in between, the context is that of whoever waits for the answer.
     """
-    step = partial(next, operation)
-    while True:
-        cost._outer = _current.get()
-        token = _current.set(cost)
+    steps = _Steps(cost)
+
+    def ask(request: Any) -> Op[Any]:
+        steps.pause()
         try:
-            request = step()
-        except StopIteration as stop:
-            result: Result = stop.value
-            return result
+            return (yield request)
         finally:
-            _current.reset(token)
-        try:
-            answer = yield request
-        except GeneratorExit:
-            operation.close()
-            raise
-        except BaseException as error:
-            step = partial(operation.throw, error)
-        else:
-            step = partial(operation.send, answer)
+            steps.go_on()
+
+    steps.go_on()
+    try:
+        return (yield from forward(operation, ask))
+    finally:
+        steps.pause()
+
+
+class _Steps:
+    """The times between two requests of an operation, which are counted in its cost."""
+
+    def __init__(self, cost: Cost) -> None:
+        self._cost = cost
+        self._token: Token[Cost | None] | None = None
+
+    def go_on(self) -> None:
+        self._cost._outer = _current.get()
+        self._token = _current.set(self._cost)
+
+    def pause(self) -> None:
+        if self._token is not None:
+            _current.reset(self._token)
+            self._token = None
 
 
 def units_written(request: Request) -> float:

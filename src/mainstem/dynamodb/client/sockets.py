@@ -1,9 +1,8 @@
-"""Connections for the blocking client: looked up, opened, spoken through, each within a limit."""
+"""Connections for the blocking client: looked up and opened, each within a limit."""
 
 from __future__ import annotations
 
 import http.client
-import io
 import os
 import socket
 import ssl
@@ -17,6 +16,7 @@ from urllib3.util.wait import wait_for_read
 
 from mainstem.dynamodb.client.deadline import Limit
 from mainstem.dynamodb.client.faults import Unreachable
+from mainstem.dynamodb.client.http_messages import Line, message, receive_reply
 from mainstem.text.printable import quoted
 from mainstem.text.redaction import redacted
 
@@ -71,45 +71,6 @@ def is_open(sock: socket.socket) -> bool:
     return sock.fileno() >= 0 and not wait_for_read(sock, timeout=0.0)
 
 
-class Incoming:
-    """What comes over a connection: each piece within a timeout, and all of it within a limit."""
-
-    def __init__(self, sock: socket.socket, timeout: float | None, limit: Limit) -> None:
-        self._pieces = _Pieces(sock, timeout, limit)
-        self._buffered = _Buffered(self._pieces)
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        """Called by ``http.client``, as it would be a socket's."""
-        return self._buffered
-
-    def has_more(self) -> bool:
-        """Whether more has come already than was read. Nothing can be read afterwards."""
-        self._pieces.is_over = True
-        return bool(self._buffered.peek())
-
-
-class _Buffered(io.BufferedReader):
-    def close(self) -> None:
-        """``http.client`` closes it at the end of a reply. Whether that was all is asked afterwards."""
-
-
-class _Pieces(io.RawIOBase):
-    def __init__(self, sock: socket.socket, timeout: float | None, limit: Limit) -> None:
-        self._sock = sock
-        self._timeout = timeout
-        self._limit = limit
-        self.is_over = False
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        if self.is_over:
-            return None
-        self._sock.settimeout(self._limit.within(self._timeout))
-        return self._sock.recv_into(buffer)
-
-
 def _open(host: str, port: int, timeout: float | None, limit: Limit) -> socket.socket:
     problem: OSError | None = None
     for family, kind, protocol, _, address in _look_up(host, port, timeout, limit):
@@ -133,22 +94,11 @@ def _tunnel(sock: socket.socket, route: Route, limit: Limit) -> None:
     to = f"[{name}]" if ":" in name else name
     to += f":{route.endpoint.port or PORTS['https']}"
     headers = {"Host": to, **route.proxy_headers}
-    sock.settimeout(limit.within(route.connect_timeout))
-    sock.sendall(message("CONNECT", to, headers, b""))
-    incoming = Incoming(sock, route.connect_timeout, limit)
-    response = http.client.HTTPResponse(incoming, method="CONNECT")  # type: ignore[arg-type]
-    response.begin()
-    if not 200 <= response.status < 300:
-        raise OSError(f"the proxy answered CONNECT with status {response.status}")
-
-
-def message(method: str, target: str, headers: Mapping[str, str], body: bytes) -> bytes:
-    """In one piece: two would be two packets, and a system call more."""
-    lines = [f"{method} {target} HTTP/1.1"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    if method == "POST":
-        lines.append(f"Content-Length: {len(body)}")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + body
+    line = Line(sock, route.connect_timeout, limit)
+    line.send(message("CONNECT", to, headers, b""))
+    status = receive_reply(line, "CONNECT").reply.status
+    if not 200 <= status < 300:
+        raise OSError(f"the proxy answered CONNECT with status {status}")
 
 
 # Names

@@ -10,7 +10,9 @@ from typing import Any, Final, NamedTuple
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.requests import Control
 from mainstem.dynamodb.maintenance import Maintenance
-from mainstem.dynamodb.repair.run import RepairOptions, RepairProgress, RepairRun
+from mainstem.dynamodb.repair.options import RepairOptions
+from mainstem.dynamodb.repair.progress import RepairProgress
+from mainstem.dynamodb.repair.run import RepairRun
 from mainstem.errors import InvalidInput
 from mainstem.port import Op
 from mainstem.text.printable import quoted

@@ -25,19 +25,24 @@ class Finding(NamedTuple):
     """One thing that is not as it should be."""
 
     verdict: Verdict
+    """What it means for the log."""
     what: str
     """A sentence."""
     stream_id: str | None = None
+    """The stream that it is about, if it is about one."""
     event_id: int | None = None
     """The first that is concerned."""
     partition: int | None = None
+    """The partition of the log that it is about."""
     position: int | None = None
+    """The first position that is concerned."""
 
 
 class Verification(NamedTuple):
     """The result of a verification."""
 
     verdict: Verdict
+    """The worst of the findings; complete where there is none."""
     full: bool
     """Whether everything was read. If not, streams without any event in the log were not looked for."""
     findings: tuple[Finding, ...]
@@ -45,9 +50,11 @@ class Verification(NamedTuple):
     found: int
     """How many there are in all."""
     streams: int
+    """Streams that were compared."""
     events: int
     """In the log."""
     batches: int
+    """Batches that were read."""
     segments: int
     """Batches and segments that were read."""
     under_way: int
@@ -56,7 +63,9 @@ class Verification(NamedTuple):
     """Commits larger than a transaction whose log part is written, and whose items are not all there yet.
     Whoever reads the stream, or a repair, finishes them."""
     read_units: float
+    """Read units used, of both tables."""
     seconds: float
+    """How long it took."""
     unlisted: int = 0
     """In the quick form: streams at the end of the log that have no cursor yet, so that no list has them."""
 
