@@ -31,7 +31,9 @@ def main() -> int:
         "--from", type=int, default=0, dest="first", help="the first one (default: 0)"
     )
     soak.set_defaults(run=lambda args: _soak(range(args.first, args.first + args.seeds)))
-    mutants = commands.add_parser("mutants", help="break the code on purpose, see, and note by which seeds")
+    mutants = commands.add_parser(
+        "mutants", help="break the code on purpose, see, and note by which seeds"
+    )
     mutants.add_argument(
         "--seeds", type=int, default=2_000, help="for each, at most (default: 2,000)"
     )
