@@ -6,8 +6,8 @@ entry point of the group ``mainstem.schemes``, under the name of its scheme::
     [project.entry-points."mainstem.schemes"]
     journal = "mainstem_journal.scheme"
 
-`mainstem.connect` and the command line then open ``journal://…`` like any other store. What the object has
-of `Verifying`, `Sequenced`, ``TOOLS`` and ``LACKS`` besides, commands ask for.
+`mainstem.connect` and the command line then open ``journal://…`` like any other store. The object may also
+have the functions of `Verifying`, `Sequenced` and `Upgrading`; commands use them if they are there.
 """
 
 from __future__ import annotations
@@ -147,9 +147,10 @@ class Upgrading(Protocol):
 
 
 Tool: TypeAlias = Literal["tables", "deployment", "maintenance"]
-"""What only some stores need: tables that are made before the store is used, a deployment, a log that is
-sequenced, segmented or repaired. A scheme names those that its stores need in ``TOOLS``, and may say in
-``LACKS``, by tool, what a command answers who asks for another one."""
+"""What some commands are about: tables that are made before the store is used, a deployment, a log that is
+sequenced, segmented or repaired. These commands know DynamoDB's tables only. They take the stores of schemes
+that name it in ``TOOLS``, and refuse all others. A scheme may say in ``LACKS``, by tool, how its stores are
+refused."""
 
 _LACKED: Final[Mapping[Tool, str]] = {
     "tables": "no tables to be made",
@@ -159,9 +160,7 @@ _LACKED: Final[Mapping[Tool, str]] = {
 
 
 def lacked(scheme: Scheme, name: str, tool: Tool) -> str | None:
-    """What to say of a store, after its URL, to who asks for a tool that it does not need; None where it
-    does.
-    """
+    """How a store is refused by a command about that tool, to be said after its URL; None if it is not."""
     if tool in getattr(scheme, "TOOLS", ()):
         return None
     said: str | None = getattr(scheme, "LACKS", {}).get(tool)
