@@ -37,8 +37,8 @@ from mainstem.dynamodb.client.encoding import encode
 from mainstem.dynamodb.client.requests import Absent, Equals, Item, Put, Table, Transact
 from mainstem.dynamodb.client.session import open_session
 from mainstem.dynamodb.client.settings import Settings
+from mainstem.dynamodb.items.block_items import Head
 from mainstem.dynamodb.items.layout import Layout
-from mainstem.dynamodb.items.log_items import Head
 from mainstem.port import Op
 
 IN_FLIGHT = 32

@@ -27,7 +27,7 @@ from mainstem import JsonCodec, RecordedEvent
 from mainstem.dynamodb.items.event_items import Entry, EventItems
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.items.packing import Packed
-from mainstem.dynamodb.log.view import Hint
+from mainstem.dynamodb.log.hints import Hint
 from mainstem.dynamodb.maintenance import Maintenance
 
 EVENTS: Final = 100_000

@@ -23,9 +23,9 @@ from mainstem import NewEvent
 from mainstem.dynamodb.append.commits import plan
 from mainstem.dynamodb.client.requests import Put
 from mainstem.dynamodb.items.batches import Bounds
+from mainstem.dynamodb.items.block_items import EMPTY
 from mainstem.dynamodb.items.event_items import Entry, EventItems
 from mainstem.dynamodb.items.layout import Layout
-from mainstem.dynamodb.items.log_items import EMPTY
 from mainstem.dynamodb.items.packing import Packed
 
 LENGTHS = (10, 1_000, 100_000)

@@ -24,7 +24,7 @@ from benchmarks.dynamodb_store import Place, new_place, server
 from mainstem import NewEvent
 from mainstem.dynamodb import create_tables, sequence
 from mainstem.dynamodb.items.event_items import Entry
-from mainstem.dynamodb.log.view import Hint
+from mainstem.dynamodb.log.hints import Hint
 from mainstem.dynamodb.maintenance import Maintenance
 
 EVENTS: Final = 6_000

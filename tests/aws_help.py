@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from mainstem.drive import forward
 from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.requests import Item, Key, Table
@@ -35,25 +36,12 @@ class ShopPlace:
         self._one_at_a_time = threading.Lock()
 
     def run(self, operation: Op[Result]) -> Any:
-        def asked() -> Op[Result]:
-            try:
-                request = next(operation)
-                while True:
-                    self.before_request(request)
-                    try:
-                        answer = yield request
-                    except Exception as error:
-                        request = operation.throw(error)
-                    else:
-                        request = operation.send(answer)
-            except StopIteration as stop:
-                result: Result = stop.value
-                return result
-            finally:
-                operation.close()
+        def ask(request: Any) -> Op[Any]:
+            self.before_request(request)
+            return (yield request)
 
         with self._one_at_a_time:
-            return self.shop.run(asked())
+            return self.shop.run(forward(operation, ask))
 
 
 class Time:

@@ -9,13 +9,15 @@ from itertools import count
 from typing import Any
 
 from mainstem.codec import JsonCodec
+from mainstem.drive import in_thread
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.requests import Aside, Compute, Control
 from mainstem.dynamodb.items.identity import ids_of
 from mainstem.dynamodb.items.layout import Layout
+from mainstem.dynamodb.log.hints import Hint
 from mainstem.dynamodb.log.segments import SegmentSize
-from mainstem.dynamodb.log.view import Hint, Window
+from mainstem.dynamodb.log.view import Window
 from mainstem.errors import StoreDenied, StoreNotFound
 from mainstem.port import LogPage, Op, Sleep, StreamWrite
 from mainstem.values.events import EncodedEvent
@@ -148,26 +150,19 @@ class OtherTables:
         return page
 
     def _run(self, operation: Op[Any], aside: list[Op[None]]) -> Any:
-        answer: Any = None
-        error: Exception | None = None
-        while True:
-            try:
-                request = operation.send(answer) if error is None else operation.throw(error)
-            except StopIteration as stop:
-                return stop.value
-            answer, error = None, None
+        def carry_out(request: Any) -> Any:
             if isinstance(request, Sleep):
                 self.database.now += request.seconds
-            elif isinstance(request, Compute):
-                answer = request.work()
-            elif isinstance(request, Aside):
+                return None
+            if isinstance(request, Compute):
+                return request.work()
+            if isinstance(request, Aside):
                 aside.append(request.operation)
-            else:
-                self.requests += 1
-                try:
-                    answer = self._answer(request)
-                except Exception as raised:
-                    error = raised
+                return None
+            self.requests += 1
+            return self._answer(request)
+
+        return in_thread(operation, carry_out)
 
     def _answer(self, request: Any) -> Any:
         self.before(request)

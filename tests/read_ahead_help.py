@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 
 from msgspec.structs import replace
 
+from mainstem.drive import in_thread, on_loop
 from mainstem.errors import StoreClosed
 from mainstem.port import Adapter, LogPage, Op, Result
 from mainstem.testing import recorded
@@ -83,21 +84,14 @@ class Blocking(_Looks):
         return self._gates.setdefault(Look(*look), (threading.Event(), threading.Event()))
 
     def run(self, operation: Op[Result]) -> Result:
-        try:
-            look = next(operation)
-            while True:
-                try:
-                    self.note(look)
-                    if look in self._gates:
-                        asked, allowed = self._gates[look]
-                        asked.set()
-                        assert allowed.wait(PATIENCE)
-                except Exception as error:
-                    look = operation.throw(error)
-                else:
-                    look = operation.send(None)
-        except StopIteration as stop:
-            return cast("Result", stop.value)
+        return in_thread(operation, self._arrive)
+
+    def _arrive(self, look: Look) -> None:
+        self.note(look)
+        if look in self._gates:
+            asked, allowed = self._gates[look]
+            asked.set()
+            assert allowed.wait(PATIENCE)
 
     def close(self) -> None:
         self.closed = True
@@ -116,25 +110,19 @@ class Async(_Looks):
         return self._gates.setdefault(Look(*look), (asyncio.Event(), asyncio.Event()))
 
     async def run(self, operation: Op[Result]) -> Result:
+        return await on_loop(operation, self._arrive)
+
+    async def _arrive(self, look: Look) -> None:
         try:
-            look = next(operation)
-            while True:
-                try:
-                    self.note(look)
-                    await asyncio.sleep(0)
-                    if look in self._gates:
-                        asked, allowed = self._gates[look]
-                        asked.set()
-                        await allowed.wait()
-                except asyncio.CancelledError:
-                    self.cancelled.append(look)
-                    raise
-                except Exception as error:
-                    look = operation.throw(error)
-                else:
-                    look = operation.send(None)
-        except StopIteration as stop:
-            return cast("Result", stop.value)
+            self.note(look)
+            await asyncio.sleep(0)
+            if look in self._gates:
+                asked, allowed = self._gates[look]
+                asked.set()
+                await allowed.wait()
+        except asyncio.CancelledError:
+            self.cancelled.append(look)
+            raise
 
     async def close(self) -> None:
         self.closed = True

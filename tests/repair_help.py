@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
+from mainstem.drive import BrokenOff, forward, in_thread
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
 from mainstem.dynamodb.client import faults
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.requests import Acquire, Key, Page, Scan
 from mainstem.dynamodb.items.batches import Bounds
 from mainstem.dynamodb.items.layout import Layout
-from mainstem.dynamodb.repair.run import RepairOptions, RepairProgress, RepairRun
+from mainstem.dynamodb.repair.options import RepairOptions
+from mainstem.dynamodb.repair.progress import RepairProgress
+from mainstem.dynamodb.repair.run import RepairRun
 from mainstem.port import Op, Result, Sleep, StreamWrite
 from mainstem.values.events import EncodedEvent
 from mainstem.values.positions import Version
@@ -93,29 +97,26 @@ class Shop:
 
     def run(self, operation: Op[Result], stop: Callable[[Any], bool] | None = None) -> Any:
         """Its result. A process that is to stop dies before that request."""
-        answer: Any = None
-        error: Exception | None = None
-        while True:
-            try:
-                request = operation.send(answer) if error is None else operation.throw(error)
-            except StopIteration as ended:
-                return ended.value
+
+        def ask(request: Any) -> Op[Any]:
             if stop is not None and stop(request):
-                operation.close()
-                return None
-            self.asked.append(request)
-            answer, error = None, None
-            try:
-                if isinstance(request, Sleep):
-                    self.database.now += request.seconds
-                elif isinstance(request, Acquire):
-                    assert request.lock.take(None), "held by nobody"
-                elif self.throttled:
-                    raise faults.Throttled("too much")
-                else:
-                    answer = self.database.execute(request)
-            except Exception as raised:
-                error = raised
+                raise BrokenOff
+            return (yield request)
+
+        with suppress(BrokenOff):
+            return in_thread(forward(operation, ask), self._carry_out)
+
+    def _carry_out(self, request: Any) -> Any:
+        self.asked.append(request)
+        if isinstance(request, Sleep):
+            self.database.now += request.seconds
+            return None
+        if isinstance(request, Acquire):
+            assert request.lock.take(None), "held by nobody"
+            return None
+        if self.throttled:
+            raise faults.Throttled("too much")
+        return self.database.execute(request)
 
     # Events
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.dynamodb.items.layout import Layout
-from mainstem.dynamodb.log.view import Hint
+from mainstem.dynamodb.log.hints import Hint
 from mainstem.port import Op, StoreStatus, StreamWrite
 from mainstem.values.events import AppendResult, StreamInfo
 from mainstem.values.filters import LogFilter

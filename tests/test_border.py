@@ -18,7 +18,7 @@ from mainstem.dynamodb.client.decoding import decode
 from mainstem.dynamodb.client.requests import Get, Key, NotWhole, PartItem
 from mainstem.dynamodb.items.border import Border
 from mainstem.dynamodb.items.layout import Layout, cursor_key
-from mainstem.dynamodb.log.view import Hint
+from mainstem.dynamodb.log.hints import Hint
 from mainstem.dynamodb.verify.findings import Verdict
 from repair_help import Shop
 from simulation.verifying import full_check, quick_check

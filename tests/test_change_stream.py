@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
+from mainstem.drive import in_thread
 from mainstem.dynamodb.changes.change_stream import ChangeStream, Pace
 from mainstem.dynamodb.client import faults
 from mainstem.dynamodb.client.context import Context
@@ -168,28 +170,18 @@ class Alone:
         self.asked: list[object] = []
 
     def run(self, operation: Op[Result]) -> Result:
-        database = self.world.database
-        try:
-            request = next(operation)
-            while True:
-                self.asked.append(request)
-                try:
-                    if isinstance(request, Sleep):
-                        database.now += request.seconds
-                        answer = None
-                    elif isinstance(request, GetRecords) and self._fails():
-                        raise StoreBusy("for too long")
-                    elif self.failing is not None and isinstance(request, self.failing):
-                        raise faults.Throttled("no")
-                    else:
-                        answer = database.execute(request)
-                except Exception as error:
-                    request = operation.throw(error)
-                else:
-                    request = operation.send(answer)
-        except StopIteration as stop:
-            result: Result = stop.value
-            return result
+        return in_thread(operation, self._carry_out)
+
+    def _carry_out(self, request: Any) -> Any:
+        self.asked.append(request)
+        if isinstance(request, Sleep):
+            self.world.database.now += request.seconds
+            return None
+        if isinstance(request, GetRecords) and self._fails():
+            raise StoreBusy("for too long")
+        if self.failing is not None and isinstance(request, self.failing):
+            raise faults.Throttled("no")
+        return self.world.database.execute(request)
 
     def read(self) -> int:
         """How many records one poll gives; all are dealt with."""
@@ -374,14 +366,4 @@ def test_a_table_without_a_change_stream_is_told_clearly() -> None:
         database.execute(Control("CreateTable", {"TableName": table.name}))
     stream = ChangeStream(layout, Context(lambda: None), "worker", Pace())
     with pytest.raises(StoreFormatError, match="update-table --table-name bare-events"):
-        _run(stream.poll(), database)
-
-
-def _run(operation: Op[Result], database: Database) -> Result:
-    try:
-        request = next(operation)
-        while True:
-            request = operation.send(database.execute(request))
-    except StopIteration as stop:
-        result: Result = stop.value
-        return result
+        in_thread(stream.poll(), database.execute)

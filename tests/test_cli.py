@@ -380,9 +380,9 @@ def test_commands_that_read_make_no_store(
         (["replay", "--category", "a-b"], 2, "before its first '-'"),
         (["replay", "--by-name"], 2, "goes with --count"),
         (["replay", "--partition", "1"], 2, "partitions 0 to 0"),
-        (["tail", "-n", "1", "--from", "0"], 2, "neither"),
+        (["tail", "-n", "1", "--from", "0"], 2, "only one of them"),
         (["replay", "--table"], 2, "goes with --count"),
-        (["export", "-", "--resume"], 2, "Standard output goes with neither"),
+        (["export", "-", "--resume"], 2, "With standard output, give none of"),
         (["export", "out.jsonl", "--resume", "--force"], 2, "not both"),
         (["export", "/tmp/never-made.jsonl", "--partition", "1"], 2, "partitions 0 to 0"),
         (["export", "/nowhere/out.jsonl"], 2, "can't be written"),
@@ -425,7 +425,7 @@ def test_debug_shows_where_an_error_arose(mainstem_: Mainstem, shop: str) -> Non
 def test_a_fault_of_the_machine_is_one_message(mainstem_: Mainstem, shop: str) -> None:
     ran = mainstem_("export", "--force", "/dev/full")
     assert (ran.code, ran.out) == (1, "")
-    assert ran.err == "mainstem: /dev/full takes no more: No space left on device.\n"
+    assert ran.err == "mainstem: /dev/full can't be written any further: No space left on device.\n"
 
 
 def test_the_version_is_printed(mainstem_: Mainstem) -> None:

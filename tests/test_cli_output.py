@@ -135,7 +135,7 @@ def test_what_was_written_is_not_called_a_failure_when_the_output_is_full(
     with FULL.open("wb") as full:
         done = mainstem_(*arguments, stdout=full, environment={"MAINSTEM_URL": url})
     assert done.returncode == 8
-    assert b"Only the report of it could not be written to standard output" in done.stderr
+    assert b"Only the report could not be written to standard output" in done.stderr
     assert done.stderr.count(b"\n") == 1
     assert events(url) == 1
 

@@ -1,4 +1,8 @@
-"""The contract on DynamoDB Local: blocking and asynchronous, with 1, 4 and 16 partitions."""
+"""The contract on DynamoDB Local: blocking and asynchronous, with 1, 4 and 16 partitions.
+
+All of it runs with one partition. The others run what more partitions, or the other driver, can make
+different: the two stores are made from one source, and all of the contract runs on both of SQLite's.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,13 @@ from mainstem.dynamodb.open import open_async, open_blocking, parse
 from mainstem.port import Op
 from mainstem.schemes import async_store, blocking_store
 from mainstem.testing import contract
+from mainstem.testing.contract.appends import AppendManyContract
+from mainstem.testing.contract.commits import CommitOfManyContract
+from mainstem.testing.contract.following import ClosedContract, FollowContract, NamelessContract
+from mainstem.testing.contract.log import LogContract
+from mainstem.testing.contract.machine import MachineContract
+from mainstem.testing.contract.racing import RacingContract
+from mainstem.testing.contract.subscriptions import SubscriptionContract
 from mainstem.testing.portal import portal
 
 
@@ -92,7 +103,13 @@ class TestOnePartition(contract.Contract, contract.ProcessContract):
         return on(Local, dynamodb)
 
 
-class TestFourPartitionsAsync(contract.Contract, contract.ProcessContract):
+class TestFourPartitionsAsync(
+    contract.PartitionsContract, NamelessContract, ClosedContract, contract.ProcessContract
+):
+    """What partitions matter to, and what has to do with how a store waits and is closed. One stream is
+    in one partition: what is asked of it is the same here as with one.
+    """
+
     examples = 10
 
     @pytest.fixture
@@ -100,7 +117,17 @@ class TestFourPartitionsAsync(contract.Contract, contract.ProcessContract):
         return on(AsyncLocal4, dynamodb)
 
 
-class TestSixteenPartitions(contract.PartitionsContract):
+class TestSixteenPartitions(
+    AppendManyContract,
+    CommitOfManyContract,
+    LogContract,
+    SubscriptionContract,
+    FollowContract,
+    RacingContract,
+    MachineContract,
+):
+    """What writes to several partitions, or reads several, at the same time."""
+
     examples = 5
 
     @pytest.fixture

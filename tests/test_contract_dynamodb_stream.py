@@ -1,6 +1,7 @@
 """The contract on DynamoDB Local with stream sequencing: blocking and asynchronous, 1, 4 and 16 partitions.
 
-What a worker does behind the appends, the stores of these tests do with each append.
+What a worker does behind the appends, the stores of these tests do with each append. They run what
+writes to the log, and what reads it or its cursors: no checkpoints, snapshots and payloads.
 """
 
 from __future__ import annotations
@@ -12,6 +13,15 @@ import pytest
 import dynamodb_local
 from mainstem import AsyncStore, Store
 from mainstem.testing import contract
+from mainstem.testing.contract.appends import AppendContract, AppendManyContract
+from mainstem.testing.contract.commits import CommitContract, CommitOfManyContract
+from mainstem.testing.contract.following import FollowContract
+from mainstem.testing.contract.importing import ImportContract, ImportedCommitContract
+from mainstem.testing.contract.listing import ListingContract
+from mainstem.testing.contract.log import FilterContract, LogContract, TimeContract
+from mainstem.testing.contract.machine import MachineContract
+from mainstem.testing.contract.racing import RacingContract
+from mainstem.testing.contract.reads import ReadContract
 from sequenced_adapter import SequencedAdapter
 from test_contract_dynamodb import AsyncLocal, Local, on
 
@@ -50,7 +60,23 @@ class Streamed16(Streamed):
     partitions = 16
 
 
-class TestOnePartition(contract.Contract, contract.ProcessContract):
+class TestOnePartition(
+    AppendContract,
+    AppendManyContract,
+    CommitContract,
+    CommitOfManyContract,
+    ReadContract,
+    LogContract,
+    FilterContract,
+    TimeContract,
+    ListingContract,
+    ImportContract,
+    ImportedCommitContract,
+    FollowContract,
+    RacingContract,
+    MachineContract,
+    contract.ProcessContract,
+):
     examples = 10
 
     @pytest.fixture
@@ -58,7 +84,15 @@ class TestOnePartition(contract.Contract, contract.ProcessContract):
         return on(Streamed, dynamodb)
 
 
-class TestFourPartitionsAsync(contract.Contract):
+class TestFourPartitionsAsync(
+    AppendManyContract,
+    CommitOfManyContract,
+    LogContract,
+    ListingContract,
+    ImportContract,
+    RacingContract,
+    MachineContract,
+):
     examples = 5
 
     @pytest.fixture
@@ -66,7 +100,9 @@ class TestFourPartitionsAsync(contract.Contract):
         return on(AsyncStreamed4, dynamodb)
 
 
-class TestSixteenPartitions(contract.PartitionsContract):
+class TestSixteenPartitions(
+    AppendManyContract, CommitOfManyContract, RacingContract, MachineContract
+):
     examples = 5
 
     @pytest.fixture

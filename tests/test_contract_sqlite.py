@@ -14,6 +14,7 @@ from mainstem.sqlite.drivers import AsyncDriver, BlockingDriver
 from mainstem.sqlite.engine import Engine
 from mainstem.sqlite.open import parse
 from mainstem.testing import contract
+from mainstem.testing.contract.bad_input import WrongCallContract
 from mainstem.testing.portal import portal
 
 
@@ -64,13 +65,13 @@ class TestFileAsync(contract.Contract, contract.ProcessContract):
         return numbered(AsyncFile, tmp_path)
 
 
-class TestMemory(contract.Contract):
+class TestMemory(contract.Contract, WrongCallContract):
     @pytest.fixture
     def make_backend(self) -> contract.MakeBackend:
         return Memory
 
 
-class TestMemoryAsync(contract.Contract):
+class TestMemoryAsync(contract.Contract, WrongCallContract):
     @pytest.fixture
     def make_backend(self) -> contract.MakeBackend:
         return AsyncMemory
@@ -79,7 +80,7 @@ class TestMemoryAsync(contract.Contract):
 def test_no_part_of_the_contract_hides_a_test_of_another() -> None:
     parts = [
         part
-        for part in TestFile.__mro__
+        for part in TestMemory.__mro__
         if part.__name__.endswith("Contract") and part is not contract.Contract
     ]
     names = [name for part in parts for name in vars(part) if not name.startswith("__")]

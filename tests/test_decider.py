@@ -30,6 +30,7 @@ from mainstem import (
     VersionConflict,
 )
 from mainstem.codec import JsonCodec
+from mainstem.drive import in_thread
 from mainstem.port import Op, Sleep, StoredSnapshot, StreamPage
 from mainstem.sqlite.adapter import SqliteAdapter
 from mainstem.sqlite.tickets import Write
@@ -295,19 +296,18 @@ def test_pauses_double_up_to_a_bound_and_are_jittered() -> None:
             jitter=lambda: jitter,
         )
         slept: list[float] = []
-        request = next(operation)
-        while True:
-            try:
-                if isinstance(request, Sleep):
-                    slept.append(request.seconds)
-                    request = operation.send(None)
-                elif isinstance(request, Write):
-                    conflict = VersionConflict("account-1", 0, mainstem.Version(1))
-                    request = operation.throw(conflict)
-                else:
-                    request = operation.send(StreamPage([], mainstem.Version(0), more=False))
-            except TooManyConflicts:
-                return slept
+
+        def carry_out(request: object) -> object:
+            if isinstance(request, Sleep):
+                slept.append(request.seconds)
+                return None
+            if isinstance(request, Write):
+                raise VersionConflict("account-1", 0, mainstem.Version(1))
+            return StreamPage([], mainstem.Version(0), more=False)
+
+        with pytest.raises(TooManyConflicts):
+            in_thread(operation, carry_out)
+        return slept
 
     assert pauses(1.0)[:4] == [0.002, 0.004, 0.008, 0.016]
     assert pauses(0.0)[:4] == [0.001, 0.002, 0.004, 0.008]

@@ -338,7 +338,7 @@ def test_ctrl_c_stops_the_writers_and_exits_130(url: str) -> None:
             os.kill(pid, signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors.strip() == "Stopped: all writers are ended."
+    assert errors.strip() == "Interrupted: all writers are stopped."
     wait_until_ended(writers)
 
 

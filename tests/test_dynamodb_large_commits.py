@@ -14,10 +14,11 @@ import dynamodb_local
 from dynamodb_help import one
 from dynamodb_stores import new_url, open_store, parts_of
 from mainstem import ANY, Append, NewEvent, Store, VersionConflict
+from mainstem.drive import BrokenOff, forward
 from mainstem.dynamodb.client.context import system_clock
 from mainstem.dynamodb.client.requests import PutNew, Query
 from mainstem.errors import TooLarge
-from mainstem.port import StreamWrite
+from mainstem.port import Op, StreamWrite
 from mainstem.values.events import EncodedEvent
 from mainstem.values.positions import Version
 
@@ -52,14 +53,18 @@ def begin(store: Store, stream_id: str, portions: int, version: int = 0) -> None
         )
     ]
     operation = adapter.append(writes, f"of-{stream_id}", may_repeat=False)
-    request, left = next(operation), portions
-    while True:
+    left = portions
+
+    def ask(request: Any) -> Op[Any]:
+        nonlocal left
         if isinstance(request, PutNew):
             if not left:
-                break
+                raise BrokenOff
             left -= 1
-        request = operation.send(driver.run(one(request)))
-    operation.close()
+        return (yield request)
+
+    with pytest.raises(BrokenOff):
+        driver.run(forward(operation, ask))
 
 
 @pytest.fixture

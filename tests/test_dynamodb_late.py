@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mainstem.drive import in_thread
 from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.requests import Acquire, Transact
@@ -45,17 +46,15 @@ class World:
 
     def run(self, operation: Op[Any], late: Transact | None = None, moment: int = -1) -> Any:
         """Its result; before its request of that number, the late one is carried out."""
-        answer, number = None, 0
-        while True:
-            try:
-                request = operation.send(answer)
-            except StopIteration as stop:
-                return stop.value
-            if number == moment:
+        numbers = count()
+
+        def carry_out(request: Any) -> Any:
+            if next(numbers) == moment:
                 assert late is not None
                 self.database.execute(late)
-            answer = self.answer(request)
-            number += 1
+            return self.answer(request)
+
+        return in_thread(operation, carry_out)
 
     def begin(self, operation: Op[Any]) -> Transact:
         """The transaction that its sender gives up before it has arrived."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mainstem.codec import JsonCodec
+from mainstem.drive import in_thread
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
 from mainstem.dynamodb.client import faults
 from mainstem.dynamodb.client.context import Context
@@ -25,7 +26,7 @@ from mainstem.dynamodb.client.requests import (
 )
 from mainstem.dynamodb.client.requests import Put as PutItem
 from mainstem.dynamodb.items.layout import Layout
-from mainstem.dynamodb.log.view import Hint
+from mainstem.dynamodb.log.hints import Hint
 from mainstem.errors import (
     AppendOutcomeUnknown,
     MainstemError,
@@ -76,25 +77,18 @@ class World:
 
     def run(self, operation: Op[Any], hook: Hook = lambda _: None) -> Any:
         """Its result. The hook is asked before each request, and may raise what its sender gets."""
-        answer: Any = None
-        error: BaseException | None = None
-        while True:
-            try:
-                request = operation.send(answer) if error is None else operation.throw(error)
-            except StopIteration as stop:
-                return stop.value
-            answer, error = None, None
+
+        def carry_out(request: Any) -> Any:
             if isinstance(request, Sleep):
                 self.database.now += request.seconds
                 self.asleep()
-                continue
+                return None
             assert not isinstance(request, Acquire), "nobody else is there"
             self.asked.append(request)
-            try:
-                hook(request)
-                answer = self.database.execute(request)
-            except BaseException as raised:
-                error = raised
+            hook(request)
+            return self.database.execute(request)
+
+        return in_thread(operation, carry_out)
 
     def append(
         self,

@@ -11,17 +11,17 @@ import pytest
 
 import mainstem.dynamodb.append.repeats
 import mainstem.dynamodb.items.layout
-import mainstem.dynamodb.items.markers
+import mainstem.dynamodb.items.marker_item
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
 from mainstem.dynamodb.client import faults
 from mainstem.dynamodb.client.requests import Acquire, Get, Item, Key, Put, Query, Transact
 from mainstem.dynamodb.items.batches import Bounds
 from mainstem.dynamodb.items.event_items import Entry, EventItems
 from mainstem.dynamodb.items.layout import MARKER, TABLE_KEY, Layout, marker_key
-from mainstem.dynamodb.items.markers import marker_item
+from mainstem.dynamodb.items.marker_item import marker_item
 from mainstem.dynamodb.items.packing import Packed
 from mainstem.dynamodb.items.tables import TableOptions, check, note
-from mainstem.dynamodb.repair.run import RepairProgress
+from mainstem.dynamodb.repair.progress import RepairProgress
 from mainstem.errors import AppendOutcomeUnknown, CommitMismatch, TooLarge, VersionConflict
 from mainstem.port import ImportedEvent, Op, Sleep, StreamWrite
 from mainstem.values.events import AppendResult, EncodedEvent
@@ -329,7 +329,7 @@ def one_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for module in (
         mainstem.dynamodb.items.layout,
-        mainstem.dynamodb.items.markers,
+        mainstem.dynamodb.items.marker_item,
         mainstem.dynamodb.append.repeats,
     ):
         monkeypatch.setattr(module, "marker_key", made)
@@ -416,8 +416,8 @@ def noted(shop: Shop, layout: Layout) -> Item:
 def test_a_store_that_is_made_says_that_it_keeps_markers(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mainstem.dynamodb.items.tables._check_log", lambda *_: None)
-    monkeypatch.setattr("mainstem.dynamodb.items.tables._check_events", lambda *_, **__: None)
+    monkeypatch.setattr("mainstem.dynamodb.items.tables.check_log", lambda *_: None)
+    monkeypatch.setattr("mainstem.dynamodb.items.tables.check_events", lambda *_, **__: None)
     assert noted(shop, shop.layout)["Markers"] == 1
     assert shop.run(check("shop", shop.context())).layout.marked
 
@@ -425,8 +425,8 @@ def test_a_store_that_is_made_says_that_it_keeps_markers(
 def test_a_store_beside_events_that_are_there_does_not_until_it_is_repaired(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mainstem.dynamodb.items.tables._check_log", lambda *_: None)
-    monkeypatch.setattr("mainstem.dynamodb.items.tables._check_events", lambda *_, **__: None)
+    monkeypatch.setattr("mainstem.dynamodb.items.tables.check_log", lambda *_: None)
+    monkeypatch.setattr("mainstem.dynamodb.items.tables.check_events", lambda *_, **__: None)
     items = EventItems(shop.layout)
     for event_id, commit_id in enumerate(["c-1", "c-1", "", "c-2"]):
         event = Packed("order-1", event_id, "Placed", "{}", None, START_US, commit_id)

@@ -15,6 +15,7 @@ import dynamodb_local
 import mainstem
 from dynamodb_help import KINDS, one, runner
 from faulty_server import HANG_UP, FaultyServer, error, faulty_server
+from mainstem.drive import in_thread
 from mainstem.dynamodb import sequence
 from mainstem.dynamodb.changes.shard_reader import ShardReader
 from mainstem.dynamodb.client import faults
@@ -34,7 +35,7 @@ from mainstem.dynamodb.client.requests import (
 from mainstem.dynamodb.client.session import open_session
 from mainstem.dynamodb.client.settings import Settings
 from mainstem.errors import InvalidInput, StoreBusy, StoreRejected
-from mainstem.port import Op, Sleep
+from mainstem.port import Sleep
 
 GET = Get(Table("some-table", "pk", "sk"), Key("a", 1))
 
@@ -74,20 +75,6 @@ def test_the_own_client_says_who_it_is(
 # Tries
 
 
-def run(operation: Op[Any], answer: Any) -> Any:
-    request = next(operation)
-    while True:
-        raised, answered = None, None
-        try:
-            answered = answer(request)
-        except Exception as problem:
-            raised = problem
-        try:
-            request = operation.send(answered) if raised is None else operation.throw(raised)
-        except StopIteration as stop:
-            return stop.value
-
-
 @pytest.mark.parametrize(
     ("most", "fault", "wanted"),
     [
@@ -113,7 +100,7 @@ def test_a_request_is_tried_as_often_as_the_settings_allow(
 
     context = Context(lambda: None, monotonic=lambda: now, most_tries=most)
     with pytest.raises(StoreBusy):
-        run(Attempts(context).call(GET), fail)
+        in_thread(Attempts(context).call(GET), fail)
     assert tries == wanted
 
 
@@ -211,7 +198,7 @@ def kinds_asked_for(reader: ShardReader, *answers: Any) -> list[str]:
         return answered
 
     while left:
-        run(reader.read(Attempts(Context(lambda: None))), answer)
+        in_thread(reader.read(Attempts(Context(lambda: None))), answer)
     return asked
 
 

@@ -16,17 +16,18 @@ import mainstem
 from dynamodb_help import one
 from dynamodb_stores import new_url, open_store
 from mainstem import JsonCodec, NewEvent
+from mainstem.drive import in_thread
 from mainstem.dynamodb import create_tables, repair_log
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.drivers import BlockingDriver, connect_blocking
 from mainstem.dynamodb.client.requests import Control, Get, Item, Key, Put, Query, Scan, Update
 from mainstem.dynamodb.items.layout import TABLE_KEY, AttributeNames, Layout
+from mainstem.dynamodb.items.table_checks import check_replicas
 from mainstem.dynamodb.items.tables import (
     TableOptions,
     _wait,
     check,
-    check_replicas,
     create,
     events_table,
     log_table,
@@ -34,7 +35,7 @@ from mainstem.dynamodb.items.tables import (
 )
 from mainstem.dynamodb.open import parse
 from mainstem.errors import InvalidInput, StoreBusy, StoreFormatError, StoreNotFound, StoreRejected
-from mainstem.port import Op, Sleep
+from mainstem.port import Sleep
 from simulation.database import Database
 
 
@@ -149,26 +150,12 @@ def test_point_in_time_recovery_is_turned_on_for_both_tables() -> None:
     operation = create(
         Layout("shop"), Context(lambda: None), TableOptions(point_in_time_recovery=True)
     )
-    assert _run(operation, answer) is True
+    assert in_thread(operation, answer) is True
     wanted = {"PointInTimeRecoveryEnabled": True}
     assert asked == [
         {"TableName": name, "PointInTimeRecoverySpecification": wanted}
         for name in ("shop-events", "shop-log")
     ]
-
-
-def _run(operation: Op[Any], answer: Any) -> Any:
-    request = next(operation)
-    while True:
-        error, answered = None, None
-        try:
-            answered = answer(request)
-        except Exception as raised:
-            error = raised
-        try:
-            request = operation.send(answered) if error is None else operation.throw(error)
-        except StopIteration as stop:
-            return stop.value
 
 
 def test_what_a_run_that_broke_off_has_left_is_finished(account: Account) -> None:
@@ -371,7 +358,7 @@ def test_a_table_that_is_still_being_made_is_waited_for() -> None:
             return {"Table": {**database.execute(request)["Table"], "TableStatus": "CREATING"}}
         return answered
 
-    assert _run(create(layout, Context(lambda: None), TableOptions()), answer) is True
+    assert in_thread(create(layout, Context(lambda: None), TableOptions()), answer) is True
     assert waits == 3
 
 
@@ -383,7 +370,7 @@ def test_a_deadline_ends_the_waiting() -> None:
 
     context = Context(lambda: None, monotonic=lambda: float(next(seconds)))
     with pytest.raises(StoreBusy, match="within 300 seconds: table 'shop-events' is still"):
-        _run(_wait(Attempts(context, 300.0), "shop-events"), answer)
+        in_thread(_wait(Attempts(context, 300.0), "shop-events"), answer)
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -440,7 +427,7 @@ def test_a_table_that_another_call_has_made_meanwhile_is_taken() -> None:
             raise StoreRejected("ResourceInUseException", "Table already exists")
         return answered
 
-    assert _run(create(Layout("shop"), Context(lambda: None), TableOptions()), answer) is True
+    assert in_thread(create(Layout("shop"), Context(lambda: None), TableOptions()), answer) is True
 
 
 def test_recovery_that_is_still_being_turned_on_is_waited_for() -> None:
@@ -458,7 +445,7 @@ def test_recovery_that_is_still_being_turned_on_is_waited_for() -> None:
         return database.execute(request) if not isinstance(request, Sleep) else None
 
     options = TableOptions(point_in_time_recovery=True)
-    assert _run(create(Layout("shop"), Context(lambda: None), options), answer) is True
+    assert in_thread(create(Layout("shop"), Context(lambda: None), options), answer) is True
     assert asked == 4
 
 
@@ -474,7 +461,7 @@ def test_making_the_tables_ends_at_the_timeout(option: str, says: str) -> None:
     place = parse(f"dynamodb://shop{option}")
     context = Context(lambda: None, monotonic=lambda: next(seconds) / 10)
     with pytest.raises(StoreBusy, match=f"within {says}: table 'shop-.*' is still being made"):
-        _run(create(Layout("shop"), context, TableOptions(), place.creation_timeout), answer)
+        in_thread(create(Layout("shop"), context, TableOptions(), place.creation_timeout), answer)
 
 
 TABLES = {
@@ -509,7 +496,7 @@ def test_a_global_table_is_refused_at_opening_and_at_creation(
     """Two Regions would give away one position. It takes no request more to see it."""
     database = Database(random.Random(0))
     options = TableOptions()
-    assert _run(create(Layout("shop"), Context(lambda: None), options), database.execute)
+    assert in_thread(create(Layout("shop"), Context(lambda: None), options), database.execute)
     asked: list[Any] = []
     more = dict(more)
 
@@ -526,10 +513,10 @@ def test_a_global_table_is_refused_at_opening_and_at_creation(
         note(Layout("shop"), Context(lambda: None), options),
     ):
         with pytest.raises(StoreFormatError, match=f"'{table}' is a global table.*eu-central-1"):
-            _run(operation, answer)
+            in_thread(operation, answer)
     asked.clear()
     more.clear()
-    _run(check("shop", Context(lambda: None)), answer)
+    in_thread(check("shop", Context(lambda: None)), answer)
     assert len(asked) == 3
 
 

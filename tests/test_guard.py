@@ -17,7 +17,7 @@ import pytest
 
 from fork_help import in_child
 from mainstem.aws.place import Once
-from mainstem.dynamodb.log.reading import _Recent
+from mainstem.dynamodb.log.recent import Recent
 from mainstem.telemetry import EmbeddedMetrics, OpenTelemetry
 from mainstem.telemetry.guard import Guard
 from mainstem.telemetry.metrics import APPEND_EVENTS
@@ -77,7 +77,7 @@ def of_a_guard(within: Within) -> Callable[[], object]:
 
 
 def of_what_a_reader_remembers(within: Within) -> Callable[[], object]:
-    recent: Any = _Recent(2)
+    recent: Any = Recent(2)
     return lambda: recent.get(Held(within))
 
 

@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
-import pytest
 
 import dynamodb_local
 import mainstem
@@ -23,8 +23,8 @@ from mainstem.demo import data as demo_data
 from mainstem.demo.incidents import ServiceDesk
 from mainstem.dynamodb import repair_log
 from mainstem.dynamodb.client.requests import Page, Put, Query, Value
+from mainstem.dynamodb.items.block_items import columns_of
 from mainstem.dynamodb.items.layout import log_hash
-from mainstem.dynamodb.items.log_items import columns_of
 from mainstem.dynamodb.items.packing import Packed
 from mainstem.transfer import ImportSummary, export_events, import_events
 from mainstem.transfer.jsonlines import commit_by
@@ -51,29 +51,72 @@ def batches(store: Store) -> Iterator[list[Packed]]:
             return
 
 
-@pytest.mark.timeout(900)
-def test_thirteen_years_of_kafkas_repository(dynamodb: dynamodb_local.Server) -> None:
-    url = new_url(dynamodb)
-    with (DATA / "kafka-files.jsonl.gz").open("rb") as file, open_store(url) as store:
-        summary = import_events(
-            store, file, name="kafka-files", commit_of=commit_by("payload.commit")
-        )
-        assert summary == ImportSummary(98_257, 98_257, 0)
+class Repository(NamedTuple):
+    """What the log of a repository's files has to give."""
+
+    events: int
+    files: int
+    live: int
+    of_one_event: int
+    busiest: list[tuple[str, int]]
+
+
+WHOLE = Repository(
+    98_257,
+    10_061,
+    6_519,
+    1_353,
+    [
+        ("build.gradle", 689),
+        ("core/src/main/scala/kafka/server/KafkaApis.scala", 567),
+        ("core/src/main/scala/kafka/server/KafkaConfig.scala", 429),
+    ],
+)
+"""As published with the data."""
+
+
+def repository_in(store: Store) -> Repository:
+    last_name: dict[str, str] = {}
+    length: Counter[str] = Counter()
+    for event in store.read_all():
+        assert event.event_id == length[event.stream_id]
+        length[event.stream_id] += 1
+        last_name[event.stream_id] = event.name
+    return Repository(
+        length.total(),
+        len(length),
+        sum(name not in ("FileDeleted", "FileMovedAway") for name in last_name.values()),
+        sum(count == 1 for count in length.values()),
+        length.most_common(3),
+    )
+
+
+def kafka_lines(count: int | None = None) -> bytes:
+    with gzip.open(DATA / "kafka-files.jsonl.gz") as lines:
+        return b"".join(islice(lines, count))
+
+
+def import_repository(store: Store, lines: bytes) -> ImportSummary:
+    return import_events(
+        store, io.BytesIO(lines), name="kafka-files", commit_of=commit_by("payload.commit")
+    )
+
+
+def test_thirteen_years_of_kafkas_repository() -> None:
+    with mainstem.connect("sqlite://:memory:") as store:
+        assert import_repository(store, kafka_lines()) == ImportSummary(98_257, 98_257, 0)
+        assert repository_in(store) == WHOLE
+
+
+def test_its_first_years_in_dynamodb(dynamodb: dynamodb_local.Server) -> None:
+    """To the end of the commit that touches the most files. The rest would show nothing else."""
+    lines, url = kafka_lines(21_785), new_url(dynamodb)
+    with mainstem.connect("sqlite://:memory:") as embedded, open_store(url) as store:
+        assert import_repository(store, lines) == ImportSummary(21_785, 21_785, 0)
+        import_repository(embedded, lines)
+        wanted = repository_in(embedded)
     with open_store(url) as store:
-        last_name: dict[str, str] = {}
-        length: Counter[str] = Counter()
-        for event in store.read_all():
-            assert event.event_id == length[event.stream_id]
-            length[event.stream_id] += 1
-            last_name[event.stream_id] = event.name
-        live = [name for name in last_name.values() if name not in ("FileDeleted", "FileMovedAway")]
-        assert (length.total(), len(length), len(live)) == (98_257, 10_061, 6_519)
-        assert length.most_common(3) == [
-            ("build.gradle", 689),
-            ("core/src/main/scala/kafka/server/KafkaApis.scala", 567),
-            ("core/src/main/scala/kafka/server/KafkaConfig.scala", 429),
-        ]
-        assert sum(count == 1 for count in length.values()) == 1_353
+        assert repository_in(store) == wanted
         check_commits(store)
 
 
@@ -91,21 +134,17 @@ def check_commits(store: Store) -> None:
                 current = event.commit_id
                 assert current not in ended, f"commit {current} lies apart"
             streams.setdefault(current, set()).add(event.stream_id)
-    assert len(streams) == 13_485
+    assert len(streams) == 2_700
     for commit_id, touched in streams.items():
         assert in_items[commit_id] == 1 or len(touched) > MOST_STREAMS
     assert max(in_items.values()) > 1100 // 50
 
 
 def test_to_import_again_changes_nothing(dynamodb: dynamodb_local.Server) -> None:
-    with gzip.open(DATA / "kafka-files.jsonl.gz") as lines:
-        # From where a commit to 1,100 files begins.
-        some = b"".join(islice(lines, 3_000))
+    some = kafka_lines(3_000)
     with open_store(new_url(dynamodb, partitions=4)) as store:
         for already in (0, 3_000):
-            summary = import_events(
-                store, io.BytesIO(some), name="", commit_of=commit_by("payload.commit")
-            )
+            summary = import_repository(store, some)
             assert summary == ImportSummary(3_000, 3_000 - already, already)
         assert sum(store.head(partition) for partition in range(4)) == 3_000
 

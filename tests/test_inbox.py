@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from mainstem.dynamodb.changes.change_stream import Batch
 from mainstem.dynamodb.changes.holes import Holes
 from mainstem.dynamodb.changes.inbox import Inbox
+from mainstem.dynamodb.changes.told import Batch
 from mainstem.dynamodb.client.requests import ChangeRecord
-from mainstem.dynamodb.log.view import Hint
+from mainstem.dynamodb.log.hints import Hint
 
 
 def batch(shard_id: str, *numbers: int) -> Batch:

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from mainstem.dynamodb.changes.change_stream import ChangeStream, Loss, Pace, Status
+from mainstem.drive import in_thread
+from mainstem.dynamodb.changes.change_stream import ChangeStream, Pace
 from mainstem.dynamodb.changes.leases import Leases
 from mainstem.dynamodb.changes.shards import plan
+from mainstem.dynamodb.changes.told import Loss, Status
 from mainstem.dynamodb.changes.worker import Worker
 from mainstem.dynamodb.client import faults
 from mainstem.dynamodb.client.attempts import Attempts
@@ -75,20 +77,15 @@ def test_what_is_lost_while_a_worker_scans_takes_another_scan() -> None:
 
 
 def carried_out(world: ChangeWorld, operation: Op[Result], throttled: Any = None) -> Any:
-    answer: Any = None
-    error: Exception | None = None
-    while True:
-        try:
-            request = operation.send(answer) if error is None else operation.throw(error)
-        except StopIteration as ended:
-            return ended.value
-        answer, error = None, None
+    def carry_out(request: Any) -> Any:
         if isinstance(request, Sleep):
             world.database.now += request.seconds
-        elif throttled is not None and throttled(request):
-            error = faults.Throttled("too much")
-        else:
-            answer = world.database.execute(request)
+            return None
+        if throttled is not None and throttled(request):
+            raise faults.Throttled("too much")
+        return world.database.execute(request)
+
+    return in_thread(operation, carry_out)
 
 
 def stream_of(world: ChangeWorld, owner: str) -> ChangeStream:

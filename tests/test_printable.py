@@ -21,7 +21,7 @@ from mainstem import NewEvent, Snapshots, Store, TypedCodec, errors
 from mainstem.cli.app import cli, run
 from mainstem.dynamodb import repair_log, verify_log
 from mainstem.dynamodb.open import parse
-from mainstem.dynamodb.repair.run import RepairOptions
+from mainstem.dynamodb.repair.options import RepairOptions
 from mainstem.errors import MainstemError
 from mainstem.telemetry import EmbeddedMetrics
 from mainstem.text.printable import printable, printable_json, quoted
@@ -195,6 +195,7 @@ CALLS: dict[str, Callable[[Store, Any], object]] = {
 }
 
 
+@pytest.mark.usefixtures("this_machine_only")
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD.keys())
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
 def test_whatever_is_given_the_message_is_short_and_one_line(
@@ -226,7 +227,7 @@ def test_a_conflict_says_in_words_what_was_expected() -> None:
             store.append("order-1", [NewEvent("Placed", {})], expected=mainstem.EXISTS)
         with pytest.raises(errors.VersionConflict) as other:
             store.append("order-1", [NewEvent("Placed", {})], expected=3)
-    assert "does not exist, and was expected to" in str(missing.value)
+    assert "does not exist, but was expected to" in str(missing.value)
     assert "is at version 0, not at the expected 3" in str(other.value)
     shown = f"{mainstem.EXISTS} {mainstem.ANY} {mainstem.BEGINNING} {mainstem.END}"
     assert shown == "mainstem.EXISTS mainstem.ANY mainstem.BEGINNING mainstem.END"
@@ -338,7 +339,7 @@ def test_no_command_prints_what_a_terminal_obeys(
     assert is_harmless(printed.err)
     if arguments[0] != "export":  # which writes the file as it is
         assert is_harmless(printed.out)
-    assert "This should not have happened" not in printed.err
+    assert "This is a bug in Mainstem" not in printed.err
 
 
 def test_what_is_exported_comes_back_as_it_was(

@@ -15,9 +15,9 @@ import pytest
 
 from mainstem.dynamodb.client.requests import Item, Key, Put, PutNew, Table, Value
 from mainstem.dynamodb.items.layout import cursor_key, log_hash, partition_key
+from mainstem.dynamodb.log.hints import Hint
 from mainstem.dynamodb.log.segments import Segmenter, SegmentSize
-from mainstem.dynamodb.log.view import Hint
-from mainstem.dynamodb.repair.run import RepairProgress
+from mainstem.dynamodb.repair.progress import RepairProgress
 from mainstem.dynamodb.verify.findings import Findings, Verdict
 from mainstem.errors import StoreDamaged
 from mainstem.values.filters import LogFilter

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from mainstem.drive import forward
 from mainstem.dynamodb.client.budget import Budget
 from mainstem.dynamodb.client.requests import BatchGet, Put, PutNew, Scan
-from mainstem.dynamodb.repair.run import RepairOptions, RepairProgress, RepairRun
+from mainstem.dynamodb.repair.options import RepairOptions
+from mainstem.dynamodb.repair.progress import RepairProgress
+from mainstem.dynamodb.repair.run import RepairRun
 from mainstem.errors import InvalidInput, StoreBusy
 from mainstem.port import Op, Sleep
 from mainstem.values.filters import LogFilter
@@ -282,14 +285,13 @@ def test_the_budget_is_kept(hands: int, read_units: int) -> None:
 
 def _noting(run: RepairRun, shop: Shop, used: list[tuple[float, float]]) -> Op[None]:
     """The work of one hand; what was used by when goes into the list."""
-    operation, answer = run.work(), None
-    while True:
-        try:
-            request = operation.send(answer)
-        except StopIteration:
-            return
+
+    def ask(request: Any) -> Op[Any]:
         answer = yield request
         used.append((shop.simulation.now, run.progress().read_units))
+        return answer
+
+    return forward(run.work(), ask)
 
 
 def test_a_step_that_has_to_wait_asks_for_nothing(shop: Shop) -> None:

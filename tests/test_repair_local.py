@@ -26,8 +26,9 @@ from mainstem.dynamodb.client.requests import Put, Scan
 from mainstem.dynamodb.items.event_items import Entry, EventItems
 from mainstem.dynamodb.items.packing import Packed
 from mainstem.dynamodb.maintenance import Maintenance
-from mainstem.dynamodb.repair.progress import Kept
-from mainstem.dynamodb.repair.run import RepairOptions, RepairProgress, RepairRun
+from mainstem.dynamodb.repair.options import RepairOptions
+from mainstem.dynamodb.repair.progress import Kept, RepairProgress
+from mainstem.dynamodb.repair.run import RepairRun
 from mainstem.dynamodb.repair.running import item_count
 from mainstem.errors import InvalidInput, StoreNotFound
 from mainstem.port import Op
@@ -216,7 +217,7 @@ def test_the_command_goes_on_where_a_repair_was_broken_off(url: str, mainstem_: 
     with metered() as cost:
         code, out, _ = mainstem_("repair")
     assert code == 0
-    assert out.startswith("This went on with the repair that began at ")
+    assert out.startswith("This continued the repair that began at ")
     assert "18 items looked at" in out
     assert cost.by_kind["Scan"] <= 4 + 4, "of both tables"
     break_off(url, pages=4)
@@ -287,7 +288,7 @@ def test_ctrl_c_ends_the_command_at_once(url: str, mainstem_: Mainstem) -> None:
         finally:
             process.kill()
     assert process.returncode == 130
-    assert errors == b"Interrupted. The same command goes on where it stopped.\n"
+    assert errors == b"Interrupted. The same command continues where it stopped.\n"
     code, out, _ = mainstem_("repair", "--json")
     told = json.loads(out)
     assert (code, told["resumed"], told["items"]) == (0, True, 23)

@@ -143,7 +143,7 @@ def test_of_two_packages_with_one_scheme_neither_wins(install: Install) -> None:
     install("mainstem-odd", SCHEME)
     install("another-odd", SCHEME)
     told = refusal("odd://shop")
-    assert "Several packages are there for 'odd' URLs: " in told
+    assert "Several packages open 'odd' URLs: " in told
     assert "another-odd 1.2" in told
     assert "mainstem-odd 1.2" in told
     assert "Uninstall all but one" in told
@@ -162,13 +162,13 @@ def test_ours_can_not_be_taken_over(install: Install, scheme: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("create-tables",), "no tables to be made"),
-        (("deploy", "--yes"), "nothing to be deployed"),
-        (("destroy", "--yes"), "nothing to be deployed"),
-        (("sequence",), "no log that has to be sequenced, segmented or repaired"),
-        (("segment",), "no log that has to be sequenced, segmented or repaired"),
-        (("repair",), "no log that has to be sequenced, segmented or repaired"),
-        (("redrive",), "no log that has to be sequenced, segmented or repaired"),
+        (("create-tables",), "no tables to create"),
+        (("deploy", "--yes"), "nothing to deploy"),
+        (("destroy", "--yes"), "nothing to deploy"),
+        (("sequence",), "no log to sequence, segment or repair"),
+        (("segment",), "no log to sequence, segment or repair"),
+        (("repair",), "no log to sequence, segment or repair"),
+        (("redrive",), "no log to sequence, segment or repair"),
         (("verify",), "no check of its own"),
     ],
 )

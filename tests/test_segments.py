@@ -5,8 +5,8 @@ from __future__ import annotations
 from mainstem.codec import JsonCodec
 from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.dynamodb.client.requests import Item, Key
+from mainstem.dynamodb.items.block_items import columns_of, head_after, is_emptied
 from mainstem.dynamodb.items.layout import Layout, log_hash, partition_key, segment_hash
-from mainstem.dynamodb.items.log_items import columns_of, head_behind, is_emptied
 from mainstem.dynamodb.log.segments import Segmenter, SegmentSize
 from mainstem.values.filters import LogFilter
 from mainstem.values.positions import Partition
@@ -59,12 +59,12 @@ def test_they_follow_each_other_and_hold_what_the_batches_hold() -> None:
     done = shop.run(segmenter(shop).segment(0))
     found = items(shop, "segment#")
     assert done.segments == len(found) > 3
-    assert done.events == head_behind(found[-1]).position
+    assert done.events == head_after(found[-1]).position
     position = 0
     for segment in found:
         assert segment["sk"] == position
         assert len(columns_of(segment)) <= SMALL.events
-        position = head_behind(segment).position
+        position = head_after(segment).position
     ids = [event_id for segment in found for _, event_id in columns_of(segment).ids()]
     assert ids == list(range(position))
 
@@ -88,7 +88,7 @@ def test_no_segment_crosses_an_epoch() -> None:
     settle(shop)
     shop.run(segmenter(shop).segment(0))
     first = shop.layout.epoch_end(0)
-    ends = {head_behind(segment).position for segment in items(shop, "segment#")}
+    ends = {head_after(segment).position for segment in items(shop, "segment#")}
     assert {first, 2 * first} <= ends
     assert log_of(shop) == list(range(20))
 
@@ -146,7 +146,7 @@ def test_two_at_once_make_one_chain() -> None:
     position = 0
     for segment in items(shop, segment_hash(0, 0)):
         assert segment["sk"] == position
-        position = head_behind(segment).position
+        position = head_after(segment).position
     mark = shop.database.rows(shop.layout.log).newest(partition_key(0))
     assert mark is not None
     assert mark["Segmented"] == position

@@ -9,10 +9,11 @@ import pytest
 from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.requests import Absent, Item, Key, Put, PutNew, Query, Transact
+from mainstem.dynamodb.items.block_items import batch_item
 from mainstem.dynamodb.items.layout import cursor_key, log_hash
-from mainstem.dynamodb.items.log_items import batch_item
+from mainstem.dynamodb.log.hints import Hint, hint_of
 from mainstem.dynamodb.log.sequencer import Sequencer
-from mainstem.dynamodb.log.view import Hint, Window, hint_of
+from mainstem.dynamodb.log.view import Window
 from repair_help import Shop
 
 
@@ -161,7 +162,9 @@ def test_a_view_is_bounded(shop: Shop) -> None:
     count = len(shop.asked)
     shop.run(small.sequence(0, [Hint("order-0", 0)]))
     assert asked_since(shop, count) == ["BatchGet"]
-    assert len(small._views[0]._known) <= 3
+    view = small._views.get(0)
+    assert view is not None
+    assert len(view._known) <= 3
 
 
 def test_cursors_are_raised_before_the_mark(shop: Shop) -> None:
@@ -185,6 +188,7 @@ def test_cursors_never_fall(shop: Shop) -> None:
     shop.run(old.sequencer.sequence(0, [Hint("order-1", 0)]))
     shop.run(new.sequencer.sequence(0, [Hint("order-1", 1)]))
     shop.run(new.sequencer.settle(0))
-    view = old.sequencer._views[0]
-    shop.run(old.sequencer._settle(Attempts(old.context), 0, view))
+    view = old.sequencer._views.get(0)
+    assert view is not None
+    shop.run(old.sequencer._settler.settle(Attempts(old.context), 0, view))
     assert cursor(shop, "order-1") == 2

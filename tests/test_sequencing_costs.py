@@ -18,7 +18,7 @@ from mainstem.demo.data import load
 from mainstem.dynamodb import Cost, create_tables, metered
 from mainstem.dynamodb.items.event_items import Entry
 from mainstem.dynamodb.items.packing import Packed
-from mainstem.dynamodb.log.view import Hint
+from mainstem.dynamodb.log.hints import Hint
 from mainstem.dynamodb.maintenance import Maintenance
 from mainstem.values.events import microseconds
 

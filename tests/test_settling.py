@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from mainstem.drive import BrokenOff, forward, in_thread
 from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.requests import BatchGet, PutNew, UpdateEach
 from mainstem.dynamodb.items.event_items import Entry
 from mainstem.dynamodb.items.layout import Layout, cursor_key, partition_key
 from mainstem.dynamodb.items.packing import Packed
-from mainstem.dynamodb.log.view import Hint, Window
+from mainstem.dynamodb.log.hints import Hint
+from mainstem.dynamodb.log.view import Window
 from mainstem.port import Op, Sleep
 from simulation.database import Database
 from simulation.driver import CALM, Process, Simulation
@@ -65,14 +68,11 @@ class World:
                 yield from adapter.sequencer.settle_if_full(0)
 
     def _watched(self, operation: Op[Any]) -> Op[Any]:
-        answer: Any = None
-        while True:
-            try:
-                request = operation.send(answer)
-            except StopIteration as ended:
-                return ended.value
+        def ask(request: Any) -> Op[Any]:
             self.on_the_path += isinstance(request, (PutNew, UpdateEach))
-            answer = yield request
+            return (yield request)
+
+        return forward(operation, ask)
 
     def adapter(self, number: int) -> DynamoAdapter:
         context = Context(
@@ -158,20 +158,22 @@ class Runner:
 
     def __call__(self, operation: Op[Any], stop: Any = lambda _: False) -> list[Any]:
         requests: list[Any] = []
-        answer: Any = None
-        while True:
-            try:
-                request = operation.send(answer)
-            except StopIteration:
-                return requests
+
+        def ask(request: Any) -> Op[Any]:
             if stop(request):
-                operation.close()
-                return requests
+                raise BrokenOff
             requests.append(request)
-            answer = None
-            if isinstance(request, Sleep):
-                self._world.database.now += request.seconds
-            elif hasattr(request, "lock"):
-                assert request.lock.take(None)
-            else:
-                answer = self._world.database.execute(request)
+            return (yield request)
+
+        with suppress(BrokenOff):
+            in_thread(forward(operation, ask), self._carry_out)
+        return requests
+
+    def _carry_out(self, request: Any) -> Any:
+        if isinstance(request, Sleep):
+            self._world.database.now += request.seconds
+            return None
+        if hasattr(request, "lock"):
+            assert request.lock.take(None)
+            return None
+        return self._world.database.execute(request)

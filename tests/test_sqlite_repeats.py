@@ -13,6 +13,7 @@ import pytest
 import mainstem
 from mainstem import ANY, EXISTS, Append, Decider, NewEvent, Snapshots
 from mainstem.codec import JsonCodec
+from mainstem.drive import in_thread
 from mainstem.port import Op, Result
 from mainstem.sqlite import schema
 from mainstem.sqlite.adapter import SqliteAdapter
@@ -55,14 +56,12 @@ class Stored:
     def run(self, operation: Op[Result]) -> tuple[Result, int]:
         """The result, and the instructions."""
         before = self._instructions
-        try:
-            request = next(operation)
-            while True:
-                assert isinstance(request, (Read, Write))
-                request = operation.send(request.work(self.connection))
-        except StopIteration as stop:
-            result: Result = stop.value
-            return result, self._instructions - before
+        result = in_thread(operation, self._carry_out)
+        return result, self._instructions - before
+
+    def _carry_out(self, request: object) -> object:
+        assert isinstance(request, (Read, Write))
+        return request.work(self.connection)
 
     def _count(self) -> int:
         self._instructions += 1

@@ -13,6 +13,7 @@ import pytest
 
 import mainstem
 from mainstem import ANY, Store, StoreClosed
+from mainstem.drive import in_thread
 from mainstem.port import Op, Polling, Result
 from mainstem.sqlite.adapter import SqliteAdapter
 from mainstem.sqlite.drivers import BlockingDriver
@@ -132,14 +133,12 @@ def test_read_backwards_answers_with_the_version_of_its_newest_event(tmp_path: P
 
 def step_by_step(operation: Op[Result], driver: CountingDriver, other: Store) -> Result:
     """Run an operation, with an append by somebody else before each of its requests."""
-    try:
-        request = next(operation)
-        while True:
-            other.append("a", new("between"), expected=ANY)
-            request = operation.send(driver._carry_out(request))
-    except StopIteration as stop:
-        result: Result = stop.value
-        return result
+
+    def carry_out(request: Any) -> Any:
+        other.append("a", new("between"), expected=ANY)
+        return driver._carry_out(request)
+
+    return in_thread(operation, carry_out)
 
 
 # Memory

@@ -292,7 +292,7 @@ def test_the_command_ends_with_0_where_the_file_is_sound(command: Command) -> No
     code, output = command()
     assert code == 0
     assert "15 streams, 52 events" in output
-    assert "--full reads every event" in output
+    assert "--full also reads every event" in output
     code, output = command("--full")
     assert code == 0
     assert "every event in it can be read" in output

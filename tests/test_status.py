@@ -90,7 +90,7 @@ def test_a_worker_that_was_not_heard_of_for_long_is_not_alive(shop: Shop) -> Non
 def test_it_says_so_where_none_is_alive() -> None:
     dead = Worker("one", 2, 0, alive=False)
     assert [text for _, text in _workers(())] == [
-        "none is alive (functions on AWS are not seen here)"
+        "none is alive (functions on AWS are not shown here)"
     ]
     texts = [text for _, text in _workers((dead,))]
     assert "perhaps dead" in texts[0]

@@ -22,7 +22,7 @@ from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.requests import Item, Key
 from mainstem.dynamodb.items.layout import Layout, hash_of, marker_key, snapshot_key, stream_listing
 from mainstem.dynamodb.items.packing import SEGMENT_LEVEL, Packed, pack, unpack
-from mainstem.dynamodb.items.tables import FORMAT_VERSION, TableOptions, _table_item
+from mainstem.dynamodb.items.table_item import FORMAT_VERSION, table_item
 from mainstem.dynamodb.log.segments import Segmenter, SegmentSize
 from mainstem.port import StoredSnapshot, StreamWrite
 from mainstem.transfer.jsonlines import decode_line, encode_line
@@ -302,7 +302,7 @@ def test_how_far_a_repair_has_got() -> None:
 
 def test_the_table_item() -> None:
     shop = Shop(partitions=4)
-    item = _table_item(shop.layout, shop.context(), TableOptions(), marked=True)
+    item = table_item(shop.layout, shop.context().clock(), stream=True, marked=True)
     assert FORMAT_VERSION == 1
     assert {**item, "Attributes": msgspec.json.decode(str(item["Attributes"]))} == {
         "pk": "table",

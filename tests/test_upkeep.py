@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from mainstem.drive import in_thread
 from mainstem.dynamodb import metered
 from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.dynamodb.client import faults
@@ -38,18 +39,7 @@ class Driver:
         """The request that is throttled, counted from 0."""
 
     def run(self, operation: Op[Any]) -> Any:
-        answer: Any = None
-        error: Exception | None = None
-        try:
-            while True:
-                request = operation.send(answer) if error is None else operation.throw(error)
-                answer, error = None, None
-                try:
-                    answer = self._carry_out(request)
-                except Exception as raised:
-                    error = raised
-        except StopIteration as ended:
-            return ended.value
+        return in_thread(operation, self._carry_out)
 
     def _carry_out(self, request: Any) -> Any:
         if isinstance(request, Sleep):

@@ -12,11 +12,11 @@ import pytest
 
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
 from mainstem.dynamodb.client.requests import Item, Key, Transact, Value
+from mainstem.dynamodb.items.block_items import batch_item, columns_of, segment_item
 from mainstem.dynamodb.items.layout import cursor_key, log_hash, partition_key, segment_hash
-from mainstem.dynamodb.items.log_items import batch_item, columns_of, segment_item
 from mainstem.dynamodb.items.packing import SEGMENT_LEVEL, Packed, pack
+from mainstem.dynamodb.log.hints import Hint
 from mainstem.dynamodb.log.segments import Segmenter, SegmentSize
-from mainstem.dynamodb.log.view import Hint
 from mainstem.dynamodb.repair.scanning import Repairer
 from mainstem.dynamodb.verify.findings import Findings, Verdict
 from mainstem.port import Op, Sleep

@@ -50,8 +50,8 @@ from mainstem.values.expected import ANY, EXISTS, Expected, ExpectedState
 from mainstem.values.filters import Filters, StreamFilters
 from mainstem.values.positions import BEGINNING, END, EventId, LogEnd, Partition, Position, Version
 from mainstem.values.stream_ids import category
+from mainstem.verbs.decider import Decider, Handled
 from mainstem.verbs.formats import Upgraded
-from mainstem.verbs.handle import Decider, Handled
 from mainstem.verbs.options import Batch, CheckpointMode, ReaderStatus
 from mainstem.verbs.snapshots import Snapshots
 from mainstem.verbs.starts import Start

@@ -25,30 +25,31 @@ def connect(
 ) -> Store:
     """Open the store at a URL.
 
-    ``sqlite:///shop.db`` is a file in the working directory, ``sqlite:////var/lib/shop.db`` one by
-    its whole path, ``sqlite://:memory:`` a store that lives as long as its `Store`; made where there
-    is none, unless ``create=False``. Options follow a ``?``: ``mode`` (``rwc``: made if missing, the
-    default; ``rw``; ``ro``), ``synchronous`` (``FULL``: what was acknowledged survives a power cut,
-    the default; ``NORMAL``: faster, the last commits may be lost in one, the store stays whole),
+    ``sqlite:///shop.db`` is a file in the working directory, ``sqlite:////var/lib/shop.db`` a file by
+    its absolute path, ``sqlite://:memory:`` a store that lives as long as its `Store`. It is created if
+    there is none, unless ``create=False``. Options follow a ``?``: ``mode`` (``rwc``: created if missing,
+    the default; ``rw``; ``ro``), ``synchronous`` (``FULL``: acknowledged appends survive a power cut,
+    the default; ``NORMAL``: faster, but a power cut may lose the last commits; the store stays whole),
     ``timeout`` (seconds to wait for others' locks, 30 by default).
 
-    ``dynamodb://shop`` is the tables ``shop-events`` and ``shop-log``, made by ``mainstem
+    ``dynamodb://shop`` is the tables ``shop-events`` and ``shop-log``, created by ``mainstem
     create-tables``, never by connecting. Options: ``region``, ``endpoint`` and ``profile`` (by
-    default as everywhere with AWS), ``timeout`` (seconds after which an operation stops trying
-    again, 30 by default), ``connect_timeout`` and ``read_timeout`` (seconds, of each single
-    request), ``partitions`` (has to be what the tables were made with), ``sequencing``
+    default from AWS's usual places), ``timeout`` (seconds after which an operation stops trying
+    again, 30 by default), ``connect_timeout`` and ``read_timeout`` (seconds for each single
+    request), ``partitions`` (must be the number that the tables have), ``sequencing``
     (``transactional``: the log is written with the append, the default; ``stream``: an append is one
     put, and a worker, `mainstem.dynamodb.sequence`, writes the log from the table's change stream).
     ``client`` may be a DynamoDB client of boto3 or botocore, which is then used as it is, with its hooks,
-    retries, proxies and timeouts, and stays open; an append takes about four times the CPU time of
-    Mainstem's own client then. Or it may be a session of theirs, whose credentials and settings are used.
+    retries, proxies and timeouts, and stays open; an append then takes about four times the CPU time of
+    Mainstem's own client. Or it may be a session of boto3 or botocore, whose credentials and settings are
+    used.
 
-    ``codec`` encodes and decodes payloads; plain JSON by default. ``telemetry`` is told what is
-    measured, such as a `mainstem.telemetry.EmbeddedMetrics`; nobody is by default.
+    ``codec`` encodes and decodes payloads; plain JSON by default. ``telemetry`` gets metrics and spans,
+    for example a `mainstem.telemetry.EmbeddedMetrics`; by default nothing is reported.
 
     Raises `InvalidInput` for a URL that can't be understood, `StoreNotFound`, `StoreFormatError`
-    for what is not a store of this format, `StoreDenied` without credentials or permission,
-    `StoreBusy` where it can't be reached, or others lock it, for the whole timeout.
+    if it is not a store of this format, `StoreDenied` without credentials or permission, and
+    `StoreBusy` if it can't be reached, or others lock it, for the whole timeout.
     """
     opened = scheme_of(url).open_blocking(url, create=create, client=client)
     return blocking_store(opened, codec or JsonCodec(), telemetry)

@@ -3,41 +3,41 @@
 ::
 
     MainstemError
-    ├── InvalidInput (ValueError)   the call itself is wrong; nothing was written; mend the call
+    ├── InvalidInput (ValueError)   the call itself is wrong; nothing was written; correct the call
     │   ├── InvalidStreamId
     │   ├── EncodeError             the payload or metadata can't be written down
     │   ├── TooLarge
     │   ├── InvalidLine             a line of a file to be imported is not an event
     │   └── CommitMismatch          the commit id was used for an append of other streams
     ├── VersionConflict             somebody else was first: reload, check the rule again, write again
-    ├── TooManyConflicts            `handle` met a conflict at every attempt it was allowed
-    ├── OutcomeUnknown              perhaps written, perhaps not: the same call again is safe
-    │   └── AppendOutcomeUnknown    an append's: send the same commit id again
+    ├── TooManyConflicts            `handle` got a conflict at every attempt
+    ├── OutcomeUnknown              perhaps written, perhaps not: repeating the call is safe
+    │   └── AppendOutcomeUnknown    of an append: send it again with the same commit id
     ├── DecodeError                 a stored event is unknown to the codec or no longer fits its type
-    ├── PayloadMismatch (TypeError)  a payload is of another class than was asked for; mend the call
-    ├── PublicationFailed           a target keeps refusing an event: mend the target, or leave the event out
-    ├── DeploymentFailed            the stack, or what is deployed with it, was refused
-    ├── CheckpointLost              another reader took the subscription over: stop this one
-    ├── ImportConflict              a file's event differs from the one that the store has
-    ├── DemoFailed                  a process of the demo could not do its share
+    ├── PayloadMismatch (TypeError)  a payload is of another class than you asked for; correct the call
+    ├── PublicationFailed           a target refuses an event: correct the target, or leave the event out
+    ├── DeploymentFailed            AWS refused the stack, or a part of it
+    ├── CheckpointLost              another reader took over the subscription: stop this one
+    ├── ImportConflict              an event of a file differs from the one in the store
+    ├── DemoFailed                  a process of the demo failed
     └── StoreError                  the store can't be used as it is
         ├── StoreNotFound
         ├── StoreFormatError        not a store, or one of another format version
-        ├── StoreBusy               others kept it for the whole deadline, or it was out of reach
+        ├── StoreBusy               locked by others, or out of reach, until the deadline
         ├── StoreFull               no room
         ├── StoreReadOnly
         ├── StoreDenied             no credentials, or no permission
-        ├── StoreRejected           DynamoDB refused a request for a reason that is none of the others
+        ├── StoreRejected           DynamoDB refused a request for another reason
         ├── StoreDamaged
         └── StoreClosed
 
 What is known about writing:
 
-- An append (``append``, ``append_many``, ``handle``) that may have been written raises
-  `AppendOutcomeUnknown`. With every other error of this tree nothing of it was written.
-- Whatever else writes may have done so in part when it raises a `StoreError` or an
-  `OutcomeUnknown`: an import has kept the commits before, a checkpoint or a snapshot may be saved,
-  some of the tables may be made. The same call again is safe; it finds what is there.
+- If an append (``append``, ``append_many``, ``handle``) may have been written, it raises
+  `AppendOutcomeUnknown`. After every other error of this tree, nothing of it was written.
+- Other calls that write may have written a part when they raise a `StoreError` or an
+  `OutcomeUnknown`: an import has kept its earlier commits, a checkpoint or a snapshot may be saved,
+  some tables may be created. Repeating the call is safe: it finds what is there.
 
 Each message says what happened, to which stream, and what to do next. The classes and their
 attributes are the interface; the wording of the messages may change.
@@ -51,9 +51,9 @@ from mainstem.values.positions import EventId, Position, Version
 
 
 class MainstemError(Exception):
-    """The root of the tree. All of them can be pickled, to be raised in another process.
+    """The root of the tree. All errors can be pickled, to be raised in another process.
 
-    The message is one line without a sign that a terminal obeys, whatever is named in it.
+    The message is one line without control characters, whatever names are in it.
     """
 
     def __init__(self, *args: object) -> None:
@@ -64,9 +64,9 @@ class MainstemError(Exception):
 
 
 class InvalidInput(MainstemError, ValueError):
-    """An argument is wrong. Nothing was written; the same call will fail again until it is mended.
+    """An argument is wrong. Nothing was written. The same call fails again until you correct it.
 
-    Of a file to be imported, the commits before a line that is wrong are written (`InvalidLine`).
+    An import has written the commits before a wrong line of its file (`InvalidLine`).
     """
 
 
@@ -83,7 +83,7 @@ class InvalidStreamId(InvalidInput):
 
 
 class EncodeError(InvalidInput):
-    """An event's payload or metadata can't be written down. Nothing was written."""
+    """An event's payload or metadata can't be encoded without loss. Nothing was written."""
 
     def __init__(self, event_name: object, problem: str) -> None:
         super().__init__(f"Event {quoted(event_name)} can't be encoded: {problem}")
@@ -107,8 +107,8 @@ class TooLarge(InvalidInput):
 class InvalidLine(InvalidInput):
     """A line of a file to be imported is not an event.
 
-    Nothing of its commit was written; what was imported before it stays. When the file is mended,
-    importing all of it again is safe.
+    Nothing of its commit was written; earlier commits stay imported. After you have corrected the
+    file, importing all of it again is safe.
     """
 
     def __init__(self, problem: str, file: str | None = None, line: int | None = None) -> None:
@@ -123,19 +123,19 @@ class InvalidLine(InvalidInput):
 
 
 class CommitMismatch(InvalidInput):
-    """A commit id that was already used for an append to other streams came back. Nothing was written."""
+    """The commit id was already used for an append to other streams. Nothing was written."""
 
     def __init__(self, commit_id: str, stream_id: str) -> None:
         super().__init__(
-            f"Commit id {quoted(commit_id)} was already used for a commit that is not this one: "
-            f"they differ in whether they touch stream {quoted(stream_id)}. "
-            "Repeat a commit with the streams and expected versions that it had, "
-            "or take a new commit id for a new commit."
+            f"Commit id {quoted(commit_id)} was already used for another commit: "
+            f"only one of the two writes to stream {quoted(stream_id)}. "
+            "To repeat a commit, give the same streams and expected versions. "
+            "For a new commit, use a new commit id."
         )
         self.commit_id = commit_id
         """The commit id that was used before."""
         self.stream_id = stream_id
-        """A stream that only one of the two commits touches."""
+        """A stream that only one of the two commits writes to."""
 
 
 class VersionConflict(MainstemError):
@@ -147,7 +147,7 @@ class VersionConflict(MainstemError):
 
     def __init__(self, stream_id: str, expected: Expected, actual: Version) -> None:
         if not isinstance(expected, int):  # EXISTS; with ANY there is no conflict
-            problem = "does not exist, and was expected to. Read it again, and decide again."
+            problem = "does not exist, but was expected to. Read it again and decide again."
         else:
             problem = (
                 f"is at version {actual}, not at the expected {expected}. "
@@ -163,12 +163,12 @@ class VersionConflict(MainstemError):
 
 
 class TooManyConflicts(MainstemError):
-    """``handle`` met a version conflict at every attempt. Nothing was written; trying later is safe."""
+    """``handle`` got a version conflict at every attempt. Nothing was written; trying again later is safe."""
 
     def __init__(self, stream_id: str, attempts: int) -> None:
         super().__init__(
-            f"Stream {quoted(stream_id)} was changed by others at each of {attempts} attempts to handle "
-            "a command. Try again later, allow more attempts, or let fewer writers share the stream."
+            f"Other writers changed stream {quoted(stream_id)} at each of {attempts} attempts to handle "
+            "a command. Try again later, allow more attempts, or have fewer writers for the stream."
         )
         self.stream_id = stream_id
         """The stream's id."""
@@ -177,10 +177,10 @@ class TooManyConflicts(MainstemError):
 
 
 class OutcomeUnknown(MainstemError):
-    """It can't be told whether something was written. The same call again is safe: what is there
-    already is found, and is not written twice.
+    """It is not known whether something was written. Repeating the call is safe: it finds what is
+    there already, and does not write it twice.
 
-    ``problem`` says why it can't be told. An append's is an `AppendOutcomeUnknown`.
+    ``problem`` says why it is not known. Appends raise `AppendOutcomeUnknown`.
     """
 
     def __init__(
@@ -192,15 +192,15 @@ class OutcomeUnknown(MainstemError):
 
 
 class AppendOutcomeUnknown(OutcomeUnknown):
-    """It can't be told whether the append took place. Send it again with the same ``commit_id`` and
-    the same expected version: safe, it takes effect once. Without the commit id it may take effect twice.
+    """It is not known whether the append took place. Send it again with the same ``commit_id`` and
+    the same expected version: it is written once. Without the commit id it may be written twice.
     """
 
     def __init__(self, stream_id: str, commit_id: str, problem: str) -> None:
         super().__init__(
             f"commit {quoted(commit_id)} to stream {quoted(stream_id)}",
             problem,
-            "Append it again with the same commit_id and expected version: it takes effect once.",
+            "Append it again with the same commit_id and expected version: it is written once.",
         )
         self.stream_id = stream_id
         """The stream's id; of several streams, that of the first."""
@@ -209,7 +209,7 @@ class AppendOutcomeUnknown(OutcomeUnknown):
 
 
 class DecodeError(MainstemError):
-    """A stored event can't be turned into the payload that the codec promises. Nothing was changed.
+    """The codec can't decode a stored event. Nothing was changed.
 
     ``reason`` says why: an unknown event name, a payload that no longer fits its type, or an
     upcaster that failed or is missing.
@@ -256,17 +256,17 @@ class PayloadMismatch(MainstemError, TypeError):
 
 
 class CheckpointLost(MainstemError):
-    """Another reader has opened the same subscription since, or it was reset or forgotten: this one may no
+    """Another reader has opened the same subscription, or it was reset or forgotten: this reader may no
     longer move its checkpoint.
 
-    Nothing was moved. Stop this reader; the other one goes on from the last checkpoint saved.
+    The checkpoint was not moved. Stop this reader; the other one goes on from the last saved checkpoint.
     """
 
     def __init__(self, subscription: str, position: Position) -> None:
         super().__init__(
             f"Subscription {quoted(subscription)} was opened by another reader, or reset, so this one "
             f"can't go on at position {position}. Stop this reader; the other goes on from the last "
-            "checkpoint that was saved. Two readers that shall both see every event need two names."
+            "saved checkpoint. If two readers must both see every event, give them two names."
         )
         self.subscription = subscription
         """The subscription's name."""
@@ -275,11 +275,11 @@ class CheckpointLost(MainstemError):
 
 
 class PublicationFailed(MainstemError):
-    """An event was refused by the target that events are published to, for good or for too long.
+    """The target of a publication refused an event, for good or for too long.
 
-    The ``published`` events before it were sent. To try again is safe, and sends no event that was
-    sent before it unless the reply to that was lost. ``code`` is the target's; where ``passing`` is
-    true the reason may go by itself (throttling, a failure of the target's own, no connection).
+    The ``published`` events before it were sent. Trying again is safe; it sends an earlier event
+    again only if the reply for it was lost. ``code`` is the target's. If ``passing`` is
+    true, the reason may pass by itself (throttling, a failure of the target, no connection).
     """
 
     def __init__(
@@ -296,7 +296,7 @@ class PublicationFailed(MainstemError):
         place = "" if position is None else f" (position {position})"
         super().__init__(
             f"Event {event_id} of stream {quoted(stream_id)}{place} could not be published to {target}: "
-            f"{reason}. Publication stays at it and tries again. Mend what refuses it."
+            f"{reason}. The publisher stays at this event and tries again. Correct what refuses it."
         )
         self.target = target
         """Where it was sent to."""
@@ -317,17 +317,17 @@ class PublicationFailed(MainstemError):
 
 
 class DeploymentFailed(MainstemError):
-    """A stack could not be made, changed or removed. The message has the reasons that AWS gives.
+    """A stack could not be created, changed or deleted. The message has the reasons that AWS gives.
 
-    Some of its resources may have been changed. The same command again goes on from there.
+    Some of its resources may have been changed. The same command continues from there.
     """
 
 
 class ImportConflict(MainstemError):
     """An event to be imported does not fit what the store already has.
 
-    Nothing of its commit was written (on DynamoDB, of the part of it that a transaction holds); what
-    was imported before it stays. Importing the same file again ends at the same event.
+    Nothing of its commit was written (on DynamoDB, nothing of the part that is in the same
+    transaction); earlier commits stay imported. Importing the same file again stops at the same event.
     """
 
     def __init__(self, stream_id: str, event_id: EventId, problem: str) -> None:
@@ -343,30 +343,30 @@ class ImportConflict(MainstemError):
 
 
 class DemoFailed(MainstemError):
-    """A process of the demo could not do its share. What was written before it stays in the demo's store."""
+    """A process of the demo failed. What was written before stays in the demo's store."""
 
 
 class StoreError(MainstemError):
     """The store can't be used as it is.
 
-    Of an append (``append``, ``append_many``, ``handle``) nothing was written. Anything else that
-    writes may have done so in part: see the message, mend the cause, and repeat the call, which is safe.
+    An append (``append``, ``append_many``, ``handle``) wrote nothing. Other calls that
+    write may have written a part: read the message, remove the cause, and repeat the call, which is safe.
     """
 
 
 class StoreNotFound(StoreError):
-    """There is no store at that place, or not any more."""
+    """There is no store at that place, or it is gone."""
 
 
 class StoreFormatError(StoreError):
-    """What is at that place is not a store, or one of a format version that this release can't use.
+    """What is at that place is not a store, or has a format version that this release can't use.
 
     Nothing was changed in it.
     """
 
 
 class StoreBusy(StoreError):
-    """For the whole deadline others kept the store locked, or it was throttled or out of reach.
+    """Until the deadline others kept the store locked, or it was throttled or out of reach.
 
     Trying again is safe. An append wrote nothing; an import may have written some of its commits, and
     a checkpoint or snapshot may have been saved.
@@ -374,9 +374,9 @@ class StoreBusy(StoreError):
 
 
 class StoreFull(StoreError):
-    """There is no room left. Make room, then trying again is safe.
+    """There is no room left. Make room and try again, which is safe.
 
-    An append wrote nothing; an import has kept the commits before.
+    An append wrote nothing; an import has kept its earlier commits.
     """
 
 
@@ -385,15 +385,15 @@ class StoreReadOnly(StoreError):
 
 
 class StoreDenied(StoreError):
-    """There are no credentials, or they do not permit what is asked for, or not any more.
+    """There are no credentials, or they do not permit the operation, or they have expired.
 
-    An append wrote nothing. What takes several requests may have got as far as the one that was
-    denied; repeating it with the permission is safe.
+    An append wrote nothing. A call that needs several requests may have done those before the one that
+    was denied; repeating it with the permission is safe.
     """
 
 
 class StoreRejected(StoreError):
-    """DynamoDB refused a request for a reason that none of the other errors stands for.
+    """DynamoDB refused a request for a reason that no other error describes.
 
     ``code`` is DynamoDB's name for it, such as ``ValidationException``. An append wrote nothing. The
     same call will most likely be refused again.
@@ -410,9 +410,9 @@ class StoreDamaged(StoreError):
 
 
 class StoreClosed(StoreError):
-    """The store was closed, before the call or while it was under way.
+    """The store was closed, before the call or during it.
 
-    An append wrote nothing; connect again, and trying again is safe.
+    An append wrote nothing. Connect again and repeat the call, which is safe.
     """
 
     def __init__(self) -> None:

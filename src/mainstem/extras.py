@@ -1,4 +1,4 @@
-"""What is installed only where it is asked for."""
+"""Optional dependencies: a message that says how to install what is missing."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def needs(extra: str, what: str) -> Iterator[None]:
-    """Within, ``what`` imports libraries of others; where one is missing, it says how to install it.
+    """Within, ``what`` imports optional libraries. If one is missing, the error says how to install it.
 
-    Raises `ModuleNotFoundError`, as without it, so that whoever tries whether it is there still can.
+    It is still a `ModuleNotFoundError`, so that callers can test whether the library is there.
     """
     try:
         yield

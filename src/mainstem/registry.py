@@ -24,15 +24,14 @@ _EXAMPLES: Final = (
 
 
 def scheme_name(url: str) -> str:
-    """What stands before the first colon."""
+    """The part before the first colon."""
     return url.partition(":")[0]
 
 
 def scheme_of(url: str) -> Scheme:
-    """What opens the stores of the URL's scheme.
+    """The object that opens the stores of the URL's scheme.
 
-    Raises `InvalidInput` where nothing does, where what does can't be imported, and where several packages
-    would.
+    Raises `InvalidInput` if there is none, if it can't be imported, and if several packages have one.
     """
     if not isinstance(url, str):
         raise InvalidInput(f"{quoted(url, 200)} is not the URL of a store. {_known()}")
@@ -44,7 +43,7 @@ def scheme_of(url: str) -> Scheme:
         raise InvalidInput(f"{quoted(shown(url), 200)} is not the URL of a store. {_known()}")
     if len(found) > 1:
         raise InvalidInput(
-            f"Several packages are there for {quoted(name)} URLs: "
+            f"Several packages open {quoted(name)} URLs: "
             f"{', '.join(_package(each) for each in found)}. Uninstall all but one."
         )
     return _theirs(found[0])
@@ -52,7 +51,7 @@ def scheme_of(url: str) -> Scheme:
 
 def _ours(name: str, url: str) -> Scheme:
     try:
-        # Not imported with Mainstem: whoever uses the embedded store needs nothing of the other.
+        # Not imported with Mainstem: a program with the embedded store needs no libraries of the other.
         return cast("Scheme", import_module(OURS[name]))
     except ModuleNotFoundError as error:
         raise InvalidInput(
@@ -75,13 +74,13 @@ def _theirs(entry_point: EntryPoint) -> Scheme:
     except Exception as error:  # whatever a package may do while it is imported
         said = printable(redacted(f"{type(error).__name__}: {error}")[:500])
         raise InvalidInput(
-            f"{about}, which can't be imported ({where}). {said.rstrip('.')}. Install what it needs, or a "
-            "release of it that fits."
+            f"{about}, which can't be imported ({where}). {said.rstrip('.')}. Install what it needs, or "
+            "another release of it."
         ) from error
     if not isinstance(scheme, Scheme):
         raise InvalidInput(
-            f"{about}, which names something that has no functions open_blocking and open_async ({where}). "
-            "Install a release of it that fits this one of Mainstem."
+            f"{about}, whose entry point has no functions open_blocking and open_async ({where}). "
+            "Install a release of it that fits this release of Mainstem."
         )
     return scheme
 

@@ -1,4 +1,4 @@
-"""What stands behind the scheme of a URL: how the stores of an adapter are opened, wherever it comes from.
+"""From the scheme of a URL to the adapter that opens the store, also for adapters in other packages.
 
 An adapter in a package of its own names an object with the functions of `Scheme` (a module will do) as an
 entry point of the group ``mainstem.schemes``, under the name of its scheme::
@@ -7,7 +7,7 @@ entry point of the group ``mainstem.schemes``, under the name of its scheme::
     journal = "mainstem_journal.scheme"
 
 `mainstem.connect` and the command line then open ``journal://…`` like any other store. The object may also
-have the functions of `Verifying`, `Sequenced` and `Upgrading`; commands use them if they are there.
+have `Verifying`, `Sequenced`, `Upgrading`, ``TOOLS`` and ``LACKS``, which commands use.
 """
 
 from __future__ import annotations
@@ -56,16 +56,16 @@ class Opened(Generic[AnyDriver]):
     name: str
     """The store's name, for telemetry: without folders and without what may be secret."""
     counted: Counted | None = None
-    """Tells what a running operation costs, where there is something to count."""
+    """Reports what a running operation costs, if there is something to count."""
 
 
 @runtime_checkable
 class Scheme(Protocol):
     """How the stores of one URL scheme are opened: what every scheme has.
 
-    ``create=False``: a store that is not there is not made. ``client`` is what the caller has handed to
-    `mainstem.connect`, whatever that means to the scheme. Both raise `InvalidInput` for a URL or client
-    that can't be, `StoreNotFound` and the other `StoreError`s; what they tell of the URL is without secrets.
+    ``create=False``: a missing store is not created. ``client`` is what the caller gave to
+    `mainstem.connect`; the scheme decides what it means. Both raise `InvalidInput` for a wrong URL or
+    client, `StoreNotFound` and the other `StoreError`s. Their messages contain no secrets of the URL.
     """
 
     def open_blocking(self, url: str, *, create: bool, client: Any) -> Opened[Driver]:
@@ -77,11 +77,11 @@ class Scheme(Protocol):
         ...
 
 
-# What a scheme may have besides
+# What a scheme may also have
 
 Verdict: TypeAlias = Literal["complete", "behind", "damaged"]
-"""Of a whole store: nothing is missing; some events are not in the log yet; something is missing, changed or
-not understood."""
+"""``complete``: nothing is missing. ``behind``: some events are not in the log yet. ``damaged``: something is
+missing, changed or not understood."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +95,15 @@ class VerifyOptions:
     read_units: float | None = None
     """Read units a second to be used at most, where the storage counts them."""
     grace_seconds: float = 10.0
-    """For so long, what is missing from the log is looked for again before it is said to be behind."""
+    """How long to look again for events that the log lacks, before the log counts as behind."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a verification has found, as ``mainstem verify`` tells it."""
+    """What a verification has found, as ``mainstem verify`` prints it."""
 
     verdict: Verdict
-    """Of the whole store."""
+    """The verdict on the whole store."""
     summary: Sequence[str]
     """Lines for people. The last one says what the verdict means, and what to do."""
     findings: Sequence[str] = ()
@@ -119,9 +119,9 @@ class Verifying(Protocol):
     """A scheme whose stores can be verified, beyond what an append and a read check anyway."""
 
     def verify(self, url: str, options: VerifyOptions, progress: Callable[[str], None]) -> Verified:
-        """Look for what is wrong with the store, and write nothing. ``progress`` is told what is being
-        looked at. Raises what `Scheme.open_blocking` raises, and `InvalidInput` for an option that means
-        nothing to such stores. What is found raises nothing.
+        """Look for what is wrong with the store, and write nothing. ``progress`` gets a description of what
+        is being checked. Raises what `Scheme.open_blocking` raises, and `InvalidInput` for an option that
+        means nothing to such stores. Findings are returned, not raised.
         """
         ...
 
@@ -131,8 +131,8 @@ class Sequenced(Protocol):
     """A scheme whose appends may leave the log to a worker."""
 
     def worker(self, url: str) -> Callable[[threading.Event], object] | None:
-        """What has to run beside the writers until the event is set, so that events get into the log; None
-        where the appends of this URL write the log themselves.
+        """What must run at the same time as the writers, until the event is set, so that events get into the
+        log; None if the appends of this URL write the log themselves.
         """
         ...
 
@@ -147,20 +147,20 @@ class Upgrading(Protocol):
 
 
 Tool: TypeAlias = Literal["tables", "deployment", "maintenance"]
-"""What some commands are about: tables that are made before the store is used, a deployment, a log that is
+"""What some commands need: tables that are created before the store is used, a deployment, a log that is
 sequenced, segmented or repaired. These commands know DynamoDB's tables only. They take the stores of schemes
-that name it in ``TOOLS``, and refuse all others. A scheme may say in ``LACKS``, by tool, how its stores are
-refused."""
+that list the tool in ``TOOLS``, and refuse all others. A scheme may have a message in ``LACKS``, by tool,
+which commands print after the store's URL."""
 
 _LACKED: Final[Mapping[Tool, str]] = {
-    "tables": "no tables to be made",
-    "deployment": "nothing to be deployed",
-    "maintenance": "no log that has to be sequenced, segmented or repaired",
+    "tables": "no tables to create",
+    "deployment": "nothing to deploy",
+    "maintenance": "no log to sequence, segment or repair",
 }
 
 
 def lacked(scheme: Scheme, name: str, tool: Tool) -> str | None:
-    """How a store is refused by a command about that tool, to be said after its URL; None if it is not."""
+    """The message, to print after the store's URL, that such stores do not need the tool; None if they do."""
     if tool in getattr(scheme, "TOOLS", ()):
         return None
     said: str | None = getattr(scheme, "LACKS", {}).get(tool)

@@ -7,7 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from mainstem.dynamodb.changes.change_stream import Batch, ChangeStream, Pace
+from mainstem.dynamodb.changes.change_stream import ChangeStream, Pace
+from mainstem.dynamodb.changes.told import Batch
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.requests import Item, Key, Put, Table, Transact
 from mainstem.dynamodb.items.layout import Layout

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.dynamodb.client.requests import Item, Key, Table
 from mainstem.dynamodb.items.layout import Layout
-from mainstem.dynamodb.log.view import Hint, hint_of
+from mainstem.dynamodb.log.hints import Hint, hint_of
 from mainstem.dynamodb.repair.scanning import Repairer
 from mainstem.errors import StoreBusy
 from mainstem.port import Op, Sleep

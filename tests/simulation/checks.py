@@ -6,10 +6,10 @@ from collections import defaultdict
 from typing import NamedTuple
 
 from mainstem.dynamodb.client.requests import Item, Key, Table
+from mainstem.dynamodb.items.block_items import columns_of, head_after, is_emptied, is_sequenced
 from mainstem.dynamodb.items.event_items import EventItems
 from mainstem.dynamodb.items.layout import MARKER, Layout, cursor_key, partition_key
-from mainstem.dynamodb.items.log_items import columns_of, head_behind, is_emptied, is_sequenced
-from mainstem.dynamodb.items.markers import is_marked, marker_item
+from mainstem.dynamodb.items.marker_item import is_marked, marker_item
 from mainstem.dynamodb.items.packing import Packed
 from mainstem.values.events import AppendResult
 from mainstem.values.expected import EXISTS
@@ -54,7 +54,7 @@ class Truth:
         history.expect("L1", len(events) == batch["Count"], f"batch {batch['pk']!r} {first}")
         history.expect(
             "L1",
-            self.layout.epoch_of(first) == self.layout.epoch_of(head_behind(batch).position - 1)
+            self.layout.epoch_of(first) == self.layout.epoch_of(head_after(batch).position - 1)
             and str(batch["pk"]).endswith(f"#{self.layout.epoch_of(first)}"),
             f"batch {batch['pk']!r} {first} is not in its epoch",
         )
@@ -193,13 +193,13 @@ def _check_segments(
             if key.hash.startswith(f"segment#{partition}#"):
                 segments.append(item)
             elif key.hash.startswith(f"log#{partition}#") and is_emptied(item):
-                emptied = max(emptied, head_behind(item).position)
+                emptied = max(emptied, head_after(item).position)
         end = 0
         for segment in sorted(segments, key=lambda item: int(item["sk"])):
             first, rows = int(segment["sk"]), columns_of(segment).rows()
             history.expect("L1", first == end, f"p{partition}: segment {first} after {end}")
             history.expect("L2", log[first : first + len(rows)] == rows, f"segment {segment}")
-            end = head_behind(segment).position
+            end = head_after(segment).position
             history.counts["segments"] += 1
         history.expect("L2", emptied <= end, f"p{partition}: emptied to {emptied}, copied to {end}")
         history.expect("L2", end <= marks[partition], f"p{partition}: copied to {end}, unsettled")

@@ -10,9 +10,9 @@ from __future__ import annotations
 import random
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from typing import Any, NamedTuple
 
+from mainstem.drive import in_thread
 from mainstem.dynamodb.client import faults
 from mainstem.dynamodb.client.requests import (
     CHANGE_READS,
@@ -155,12 +155,11 @@ class Database:
 
     def _carry_out(self, operation: Op[None]) -> None:
         """Of whoever has no processes: at once, to its end."""
-        answer: Any = None
-        with suppress(StopIteration):
-            while True:
-                request = operation.send(answer)
-                waits = isinstance(request, (Sleep, Acquire))
-                answer = None if waits else self.execute(request)
+
+        def carry_out(request: Any) -> Any:
+            return None if isinstance(request, (Sleep, Acquire)) else self.execute(request)
+
+        in_thread(operation, carry_out)
 
     # Reads
 

@@ -57,8 +57,8 @@ MUTANTS = (
         [
             Edit(
                 "dynamodb.checkpoints",
-                'attributes=("Fence",),',
-                'attributes=("Fence",), consistent=False,',
+                "attributes=FENCE,",
+                "attributes=FENCE, consistent=False,",
             )
         ],
     ),
@@ -67,9 +67,9 @@ MUTANTS = (
         "fence first",
         [
             Edit(
-                "dynamodb.checkpoints",
-                '"SavedAt": saved_us,\n                },\n                add={"Fence": 1},',
-                '"SavedAt": saved_us,\n                },\n                add={},',
+                "dynamodb.items.checkpoint_item",
+                '"SavedAt": stored.saved_us,\n        },\n        add={"Fence": 1},',
+                '"SavedAt": stored.saved_us,\n        },\n        add={},',
             )
         ],
     ),

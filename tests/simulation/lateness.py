@@ -8,7 +8,7 @@ from typing import Any
 from aws_help import ShopPlace, Time, event, records_of
 from mainstem.aws.sequencing import Sequencing
 from mainstem.dynamodb.changes.lateness import Lateness, Looked
-from mainstem.dynamodb.log.view import hint_of
+from mainstem.dynamodb.log.hints import hint_of
 from repair_help import Shop
 from simulation.history import Violation
 from simulation.stream import START_S, Nature, SimulatedStream

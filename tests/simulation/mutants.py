@@ -15,7 +15,7 @@ MUTANTS = (
                 "items.item(entry, positions[number]))",
             ),
             Edit(
-                "dynamodb.append.commits",
+                "dynamodb.items.cursor_item",
                 'Equals("Count", before) if before else AtMost("Count", 0)',
                 "None",
             ),
@@ -26,14 +26,14 @@ MUTANTS = (
         "S1",
         [
             Edit(
-                "dynamodb.append.appender",
+                "dynamodb.append.stream_versions",
                 "            if known is None or (isinstance(expected, int) and known.version < expected):\n",
                 "            if isinstance(expected, int):\n"
-                "                known = Known(expected, self._context.trust.now())\n"
+                "                known = Known(expected, self._versions._trust.now())\n"
                 "            elif known is None:\n",
             ),
             Edit(
-                "dynamodb.append.commits",
+                "dynamodb.items.cursor_item",
                 'Equals("Count", before) if before else AtMost("Count", 0)',
                 "None",
             ),
@@ -112,7 +112,7 @@ MUTANTS = (
         "S2",
         [
             Edit(
-                "dynamodb.append.appender",
+                "dynamodb.append.refusals",
                 "            placed = yield from self._in_the_way(attempts, stream_id, version, refusal)\n",
                 "            placed = None\n"
                 "            if refusal.event is not None:\n"
@@ -127,7 +127,7 @@ MUTANTS = (
         "S2",
         [
             Edit(
-                "dynamodb.append.appender", "if is_first_of(placed, commit.commit_id):", "if False:"
+                "dynamodb.append.refusals", "if is_first_of(placed, commit.commit_id):", "if False:"
             )
         ],
     ),
@@ -151,7 +151,7 @@ MUTANTS = (
                 "        while True:\n            relies_on: list",
                 "        searched = commit.may_repeat and anywhere - guarded\n"
                 "        if searched:\n"
-                "            earlier = yield from self._earlier(attempts, writes, commit_id)\n"
+                "            earlier = yield from self._repeats.earlier(attempts, writes, commit_id)\n"
                 "            if earlier:\n"
                 "                return all_or_mismatch(writes, earlier, commit_id)\n"
                 "        while True:\n            relies_on: list",
@@ -264,7 +264,7 @@ MUTANTS = (
         "errors",
         [
             Edit(
-                "dynamodb.append.appender",
+                "dynamodb.append.repeats",
                 "if len(found) in (0, len(writes)) or not left:",
                 "if True:",
             )
@@ -319,8 +319,9 @@ MUTANTS = (
         [
             Edit(
                 "dynamodb.append.commits",
-                "actions.append(Put(layout.log, cursor, condition))",
-                "actions += [Put(layout.log, cursor, None)] if positions[number] % 2 else []",
+                "actions.append(moved_cursor(layout, stream_id, before, count, positions[number]))",
+                "moved = moved_cursor(layout, stream_id, before, count, positions[number])\n"
+                "        actions += [moved._replace(condition=None)] if positions[number] % 2 else []",
             )
         ],
     ),
@@ -330,7 +331,7 @@ MUTANTS = (
         [
             Edit(
                 "dynamodb.log.reading",
-                'if int(item["sk"]) != position:',
+                "if first_of(item) != position:",
                 "if False:",
             )
         ],
@@ -373,7 +374,7 @@ MUTANTS = (
         "L3",
         [
             Edit(
-                "dynamodb.log.sequencer",
+                "dynamodb.log.gathering",
                 "counts = yield from self._cursors.counts(attempts, unknown)",
                 "counts = dict.fromkeys(unknown, 0)\n            yield from ()",
             )
@@ -385,8 +386,8 @@ MUTANTS = (
         [
             Edit(
                 "dynamodb.log.cursors",
-                'attributes=("Count",))',
-                'attributes=("Count",), consistent=False)',
+                "attributes=CURSOR_COUNT)",
+                "attributes=CURSOR_COUNT, consistent=False)",
             )
         ],
     ),
@@ -395,7 +396,7 @@ MUTANTS = (
         "L3",
         [
             Edit(
-                "dynamodb.log.sequencer",
+                "dynamodb.log.settling",
                 "        yield from self._cursors.advance(attempts, view.due, view.asked)\n"
                 "        yield from self._cursors.mark_settled(attempts, partition, view.head, view.asked)\n",
                 "        yield from self._cursors.mark_settled(attempts, partition, view.head, view.asked)\n"
@@ -406,7 +407,7 @@ MUTANTS = (
     Mutant(
         "cursors are raised whatever they are",
         "L3",
-        [Edit("dynamodb.log.cursors", 'condition=AtMost("Count", due.events - 1),', "")],
+        [Edit("dynamodb.items.cursor_item", 'condition=AtMost("Count", count - 1),', "")],
     ),
     Mutant(
         "a new cursor is put over one that is there",
@@ -427,7 +428,7 @@ MUTANTS = (
         "L2",
         [
             Edit(
-                "dynamodb.log.sequencer",
+                "dynamodb.log.sequencing",
                 "Put(self._layout.log, batch, Absent()) for",
                 "Put(self._layout.log, batch) for",
             )
@@ -438,7 +439,7 @@ MUTANTS = (
         "L3",
         [
             Edit(
-                "dynamodb.log.sequencer",
+                "dynamodb.log.sequencing",
                 "        request: Put | Transact = puts[0]\n",
                 "        view.add([(e.event.stream_id, e.event.event_id) for e in entries], view.head, "
                 "sequenced=True)\n        request: Put | Transact = puts[0]\n",
@@ -450,7 +451,7 @@ MUTANTS = (
         "L3",
         [
             Edit(
-                "dynamodb.log.view",
+                "dynamodb.log.hints",
                 "        while (first := self._entries.get(due)) is not None:",
                 "        due = min(self._entries, default=due)\n"
                 "        while (first := self._entries.get(due)) is not None:",
@@ -461,9 +462,9 @@ MUTANTS = (
         "half a commit is sequenced",
         "S2",
         [
-            Edit("dynamodb.log.view", "if len(whole) < len(commit):", "if not whole:"),
+            Edit("dynamodb.log.hints", "if len(whole) < len(commit):", "if not whole:"),
             Edit(
-                "dynamodb.log.view",
+                "dynamodb.log.hints",
                 "due = first.commit_last + 1",
                 "due = whole[-1].event.event_id + 1",
             ),
@@ -474,12 +475,13 @@ MUTANTS = (
         "S2",
         [
             Edit(
-                "dynamodb.log.sequencer",
-                "        refused = yield from attempts.call(\n"
-                "            request, lambda: self._is_trusted(view) and attempts.still_holds(told)\n"
+                "dynamodb.log.sequencing",
+                "        refused = yield from self._attempts.call(\n"
+                "            request, lambda: self._views.is_trusted(view) and "
+                "self._attempts.still_holds(told)\n"
                 "        )\n",
                 "        for put in puts:\n"
-                "            refused = yield from attempts.call(put)\n"
+                "            refused = yield from self._attempts.call(put)\n"
                 "            if refused is not None:\n"
                 "                break\n",
             )
@@ -488,7 +490,7 @@ MUTANTS = (
     Mutant(
         "an emptied batch does not send its sequencer back to what is settled",
         "errors",
-        [Edit("dynamodb.log.sequencer", "None if is_emptied(batch) else list(", "list(")],
+        [Edit("dynamodb.log.views", "None if is_emptied(batch) else list(", "list(")],
     ),
     Mutant(
         "what is not settled is copied into segments",
@@ -500,7 +502,7 @@ MUTANTS = (
                 "        settled = marks.settled.position\n"
                 "        newest = yield from attempts.call(Query(self._layout.log, "
                 "log_hash(partition, self._layout.epoch_of(settled)), backwards=True, limit=1))\n"
-                "        settled = max([settled, *(head_behind(b).position for b in newest.items)])\n",
+                "        settled = max([settled, *(head_after(b).position for b in newest.items)])\n",
             )
         ],
     ),
@@ -521,9 +523,8 @@ MUTANTS = (
         [
             Edit(
                 "dynamodb.log.segments",
-                "        segmented = yield from self._end_of_segments("
-                "attempts, partition, marks.segmented)\n",
-                "        segmented = marks.settled.position\n",
+                "        end = yield from self._end_of_segments(attempts, partition, marks.segmented)\n",
+                "        end = marks.settled.position\n",
             )
         ],
     ),
@@ -532,7 +533,7 @@ MUTANTS = (
         "errors",
         [
             Edit(
-                "dynamodb.append.appender",
+                "dynamodb.append.refusals",
                 "if refusal.in_log < versions[stream_id]:",
                 "if False:",
             )
@@ -595,16 +596,16 @@ MUTANTS = (
     Mutant(
         "a checkpoint is saved whoever has claimed it since",
         "fence",
-        [Edit("dynamodb.checkpoints", 'condition=Equals("Fence", held.fence),', "")],
+        [Edit("dynamodb.items.checkpoint_item", 'condition=Equals("Fence", held.fence),', "")],
     ),
     Mutant(
         "a claim leaves the fencing number as it is",
         "fence",
         [
             Edit(
-                "dynamodb.checkpoints",
-                'set=listed(CHECKPOINT_LISTING, subscription),\n                add={"Fence": 1},',
-                'set=listed(CHECKPOINT_LISTING, subscription),\n                add={"Fence": 0},',
+                "dynamodb.items.checkpoint_item",
+                'set=listed(CHECKPOINT_LISTING, subscription),\n        add={"Fence": 1},',
+                'set=listed(CHECKPOINT_LISTING, subscription),\n        add={"Fence": 0},',
             )
         ],
     ),
@@ -613,7 +614,7 @@ MUTANTS = (
         "verify",
         [
             Edit(
-                "dynamodb.verify.full",
+                "dynamodb.verify.differences",
                 "self._findings.behind(stream_id, in_log, reach - 1)",
                 "pass",
             )
@@ -622,7 +623,7 @@ MUTANTS = (
     Mutant(
         "a verification says of every stream that differs that the log is behind",
         "verify",
-        [Edit("dynamodb.verify.full", "if in_log < reach:", "if True:")],
+        [Edit("dynamodb.verify.differences", "if in_log < reach:", "if True:")],
     ),
     Mutant(
         "a verification does not look again",
@@ -742,7 +743,7 @@ MUTANTS = (
         "L3",
         [
             Edit(
-                "dynamodb.log.sequencer",
+                "dynamodb.log.settling",
                 "view.settled_by_others(marks_in(got.item).settled.position)",
                 "view.settled_by_others(int((got.item or {}).get('Settling', 0)))",
             )

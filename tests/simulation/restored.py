@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.requests import Item, Key
+from mainstem.dynamodb.items.block_items import columns_of, is_emptied
 from mainstem.dynamodb.items.layout import CURSOR, LOG, MARKER, SEGMENT, Layout, marker_key
-from mainstem.dynamodb.items.log_items import columns_of, is_emptied
-from mainstem.dynamodb.repair.run import RepairOptions, RepairProgress, RepairRun
+from mainstem.dynamodb.repair.options import RepairOptions
+from mainstem.dynamodb.repair.progress import RepairProgress
+from mainstem.dynamodb.repair.run import RepairRun
 from mainstem.dynamodb.verify.findings import Verdict
 from mainstem.errors import TooLarge
 from mainstem.port import Op, StreamWrite

@@ -15,8 +15,9 @@ from mainstem.dynamodb.client.requests import Key
 from mainstem.dynamodb.items.batches import Bounds
 from mainstem.dynamodb.items.event_items import EventItems
 from mainstem.dynamodb.items.layout import Layout
+from mainstem.dynamodb.log.hints import Hint
 from mainstem.dynamodb.log.segments import SegmentSize
-from mainstem.dynamodb.log.view import Hint, Window
+from mainstem.dynamodb.log.view import Window
 from mainstem.dynamodb.verify.findings import Verdict
 from mainstem.errors import StoreDenied
 from mainstem.port import Op, Sleep, StreamWrite

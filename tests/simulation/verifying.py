@@ -34,10 +34,10 @@ def full_check(
         for partition in range(layout.partitions):
             yield from check.check_end(partition)
         for account in check.tally.differing():
-            yield from check.judge(account)
-        if check.altered():
+            yield from check.differences.look(account)
+        if check.differences.altered():
             for partition in range(layout.partitions):
-                yield from check.compare(partition)
+                yield from check.differences.compare(partition)
     finally:
         check.close()
     return findings

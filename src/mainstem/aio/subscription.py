@@ -1,4 +1,4 @@
-"""A reader of the log that stays with it, and remembers how far it got."""
+"""A reader that follows the log, with a checkpoint."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ _log = logging.getLogger("mainstem")
 
 
 class AsyncSubscription:
-    """Events of the log under a name that remembers how far it got. Made by `AsyncStore.subscribe`.
+    """Events of the log under a name, with a checkpoint. Made by `AsyncStore.subscribe`.
 
-    Iterate over it for single events, or over `batches`. It stays with the log when it has caught
-    up, until `stop`. Every event is delivered at least once: after a crash, those behind the
+    Iterate over it for single events, or over `batches`. When it has caught up, it waits for new
+    events, until `stop`. Every event is delivered at least once: after a crash, those after the
     last checkpoint come again.
 
-    With automatic checkpoints, an event counts as handled when the next one is asked for, and the
-    checkpoint is saved after each batch that was handled as a whole and at a clean end. A ``break``
-    leaves its event unhandled; call `stop` instead, and the loop ends behind it.
+    With automatic checkpoints, an event counts as handled when you ask for the next one, and the
+    checkpoint is saved after each batch that was handled completely and at a clean end. After a ``break``
+    the event in hand is not handled; call `stop` instead, and the loop ends after that event.
 
-    An outage does not end it while it is live: where the store can't be reached for its whole
+    While it is live, an outage does not end it: if the store can't be reached for its whole
     timeout, or others lock it (`StoreBusy`), it tries again, with growing pauses of up to five
-    seconds, until it succeeds or `stop` is called. The logger ``mainstem`` and `status` tell so.
-    What can't pass by itself is raised at once: `StoreDenied`, `StoreNotFound`, `StoreDamaged`,
-    `StoreClosed` and their like. With ``live=False`` `StoreBusy` is raised, too.
+    seconds, until it succeeds or `stop` is called. It logs a warning to the logger ``mainstem``, and
+    `status` shows it. Errors that do not pass by themselves are raised at once: `StoreDenied`,
+    `StoreNotFound`, `StoreDamaged`, `StoreClosed` and others. With ``live=False`` `StoreBusy` is raised,
+    too.
     """
 
     def __init__(self, driver: AsyncDriver, follower: Follower, *, live: bool) -> None:
@@ -50,37 +51,37 @@ class AsyncSubscription:
         return iteration(self._events(), self._follower)
 
     def batches(self) -> AsyncGenerator[Batch]:
-        """The same events, as many at once as were read together (at most ``batch_size``).
+        """The same events in batches, as they were read together (at most ``batch_size``).
 
-        A batch counts as handled when the next one is asked for.
+        A batch counts as handled when you ask for the next one.
         """
         return iteration(self._batches(), self._follower)
 
     async def save(self, upto: RecordedEvent | Batch | None = None) -> None:
-        """Save the checkpoint by hand: up to and with what is in hand, or an event or batch given.
+        """Save the checkpoint yourself: up to and including the event or batch in hand, or the one given.
 
-        Within a loop, `save()` takes what was handled and the event (or batch) that the loop is at,
-        and nothing that was read ahead of it. Behind a loop it takes what was handled: all of it
-        where the loop came to its end, and not the event that a ``break`` or an exception left.
-        ``upto`` may lie anywhere in the log, also before the checkpoint, which then moves back.
+        Within a loop, `save()` saves up to and including the event (or batch) that the loop is at,
+        and nothing that was read ahead. After a loop it saves what was handled: everything
+        if the loop came to its end, but not the event at which a ``break`` or an exception ended it.
+        ``upto`` may be anywhere in the log, also before the checkpoint, which then moves back.
 
-        Raises `CheckpointLost` where another reader has opened the subscription since, and
+        Raises `CheckpointLost` if another reader has opened the subscription since, and
         `InvalidInput` for an event or batch of another store, for a position beyond the head, and
         before anything was read. In an outage a live subscription waits for its end, as it does
-        when it reads; otherwise, or once `stop` was called, it raises `StoreBusy`. Safe to repeat.
+        when it reads; otherwise, or after `stop` was called, it raises `StoreBusy`. Safe to repeat.
         """
         await self._persist(lambda: self._follower.save(upto))
 
     @property
     def status(self) -> ReaderStatus:
-        """How it is doing: reading, or waiting for the end of an outage, and why. From any thread."""
+        """Whether it reads, or waits for the end of an outage, and why. From any thread."""
         return self._follower.status(stopped=self._stopping)
 
     def stop(self) -> None:
-        """End the iteration behind the event or batch in hand, and every wait for an outage's end.
+        """End the iteration after the event or batch in hand, and every wait for an outage's end.
 
-        From any thread or signal handler, any number of times. The loop raises `StoreBusy` then
-        where an outage keeps it from saving the checkpoint of what was handled.
+        From any thread or signal handler, any number of times. The loop then raises `StoreBusy`
+        if an outage prevents it from saving the checkpoint of what was handled.
         """
         self._stopping = True
         self.wake()
@@ -90,7 +91,7 @@ class AsyncSubscription:
         self._wakes.wake()
 
     def store_closed(self) -> None:
-        """The store is closed: end as `stop` does. To iterate again raises `StoreClosed`."""
+        """The store is closed: end like `stop`. Iterating again raises `StoreClosed`."""
         self._closed = True
         self.stop()
 
@@ -103,7 +104,7 @@ class AsyncSubscription:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Save what was handled, also when a handler failed: the failed event comes again."""
+        """Save what was handled, also if a handler failed: the failed event comes again."""
         self.stop()
         if isinstance(error, CheckpointLost):
             return
@@ -120,10 +121,10 @@ class AsyncSubscription:
             partition = batch.partition
             for event in batch.events:
                 assert event.position is not None
-                behind = Position(event.position + 1)
-                follower.takes(partition, behind)
+                after = Position(event.position + 1)
+                follower.takes(partition, after)
                 yield event
-                follower.handled(partition, behind)
+                follower.handled(partition, after)
                 if self._stopping:
                     break
             else:
@@ -148,7 +149,7 @@ class AsyncSubscription:
         else:
             await self._unless_stopped(self._follower.open)
         while not self._stopping:
-            self._wakes.forget()  # what has come is seen by the look
+            self._wakes.forget()  # the next read sees what has come
             batch = await self._unless_stopped(self._follower.next_batch)
             if batch is not None:
                 yield batch
@@ -158,12 +159,12 @@ class AsyncSubscription:
                 await self._wakes.wait(self._follower.pause())
 
     async def _wait_unless_stopped(self, seconds: float) -> None:
-        """In an outage an append that succeeds wakes nobody: else each would be another try."""
+        """In an outage a successful append does not end the wait: otherwise each would be another try."""
         end = time.monotonic() + seconds
         while not self._stopping and (left := end - time.monotonic()) > 0:
             await self._wakes.wait(left)
         if self._stopping:
-            self._wakes.wake()  # somebody else may be waiting in `save`
+            self._wakes.wake()  # another thread may be waiting in `save`
 
     async def _finish(self, batch: Batch) -> None:
         self._follower.handled(batch.partition, batch.next_position)
@@ -176,7 +177,7 @@ class AsyncSubscription:
         await self._unless_closed(self._follower.save_rest)
 
     async def _unless_stopped(self, read: Callable[[], Op[Result]]) -> Result | None:
-        """What it reads, in an outage once that has passed; None where it is not wanted any more."""
+        """The result of the read, in an outage when it has passed; None if it is no longer wanted."""
         while not self._stopping:
             try:
                 result = await self._driver.run(while_wanted(read(), lambda: not self._stopping))
@@ -203,7 +204,7 @@ class AsyncSubscription:
                 raise
 
     async def _persist(self, save: Callable[[], Op[None]]) -> None:
-        """Save; in an outage once that has passed. Raises what the outage is, where it is to stop."""
+        """Save; in an outage when it has passed. Raises the outage's error if it is to stop."""
         follower, stopped_before = self._follower, self._stopping
 
         def is_wanted() -> bool:

@@ -17,8 +17,9 @@ from mainstem.aws.place import Place, Watched
 from mainstem.aws.records import received
 from mainstem.aws.watching import Watching
 from mainstem.dynamodb.client.attempts import Attempts
-from mainstem.dynamodb.client.requests import Get, Got, Put, Value
+from mainstem.dynamodb.client.requests import Get, Got
 from mainstem.dynamodb.items.layout import VERIFICATION_KEY
+from mainstem.dynamodb.items.verification_item import noted_verification, verified_upto
 from mainstem.dynamodb.verify.findings import Verdict, Verification
 from mainstem.dynamodb.verify.running import verify_part
 from mainstem.errors import InvalidInput, StoreBusy, StoreError
@@ -187,12 +188,8 @@ class _Turn(NamedTuple):
 def _verified_upto(place: Place) -> Op[str | None]:
     """The stream that the verification before this one ended with."""
     got: Got = yield from Attempts(place.context).call(Get(place.layout.log, VERIFICATION_KEY))
-    after = (got.item or {}).get("After")
-    return after if isinstance(after, str) else None
+    return verified_upto(got.item)
 
 
 def _note_verified_upto(place: Place, stream_id: str | None) -> Op[None]:
-    item: dict[str, Value] = {"pk": VERIFICATION_KEY.hash, "sk": VERIFICATION_KEY.sort}
-    if stream_id is not None:
-        item["After"] = stream_id
-    yield from Attempts(place.context).call(Put(place.layout.log, item))
+    yield from Attempts(place.context).call(noted_verification(place.layout, stream_id))

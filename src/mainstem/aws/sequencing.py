@@ -18,8 +18,8 @@ from mainstem.aws.deadline import Deadline, LambdaContext, OutOfTime, within
 from mainstem.aws.place import Place, Watched
 from mainstem.aws.records import Received, check_source, failures, received
 from mainstem.dynamodb.client.requests import ChangeRecord
-from mainstem.dynamodb.log.sequencer import Sequenced
-from mainstem.dynamodb.log.view import Hint, hint_of
+from mainstem.dynamodb.log.hints import Hint, hint_of
+from mainstem.dynamodb.log.sequencing import Sequenced
 from mainstem.errors import StoreDamaged, StoreError
 from mainstem.telemetry import Telemetry, metrics
 from mainstem.text.printable import printable

@@ -17,7 +17,8 @@ import msgspec
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.drivers import connect_blocking
 from mainstem.dynamodb.items.layout import AttributeNames, Layout
-from mainstem.dynamodb.items.tables import TableOptions, check_layout, note
+from mainstem.dynamodb.items.table_checks import check_layout
+from mainstem.dynamodb.items.tables import TableOptions, note
 from mainstem.dynamodb.open import parse
 
 _log = logging.getLogger("mainstem")

@@ -34,7 +34,7 @@ from mainstem.values.stream_ids import check_stream_id
 from mainstem.verbs import handle as deciders
 from mainstem.verbs import subscriptions as gaps
 from mainstem.verbs.append import append_many
-from mainstem.verbs.handle import Decider, Handled
+from mainstem.verbs.decider import Decider, Handled
 from mainstem.verbs.importing import import_events
 from mainstem.verbs.listing import StreamListScan
 from mainstem.verbs.options import (
@@ -71,17 +71,17 @@ class Store:
 
     @property
     def partitions(self) -> int:
-        """Into how many partitions the log is split: they are numbered from 0."""
+        """The number of partitions of the log. They are numbered from 0."""
         return self._adapter.partitions
 
     @property
     def limits(self) -> Limits:
-        """What the store takes at most. Checked before anything is written."""
+        """The largest events and commits that the store takes. Checked before anything is written."""
         return self._adapter.limits
 
     @property
     def codec(self) -> Codec:
-        """What encodes and decodes the payloads."""
+        """The codec that encodes and decodes the payloads."""
         return self._codec
 
     # Writing
@@ -97,13 +97,14 @@ class Store:
         """Append events to one stream, all of them or none.
 
         ``events`` are `NewEvent`s, or objects of classes that the codec knows. ``expected`` is the
-        version that the stream must have (0: it must not exist yet), `ANY` or `EXISTS`. With a
-        ``commit_id`` of the caller's own, the same append may be sent any number of times: it takes
-        effect once, and every repeat gets the first result, even after others have appended. With
-        `ANY` and `EXISTS` a repeat is recognised wherever it stands in the stream.
+        version that the stream must have (0: it must not exist yet), `ANY` or `EXISTS`. With your
+        own ``commit_id`` you may send the same append any number of times: it is written
+        once, and every repeat gets the first result, even after others have appended. With
+        `ANY` and `EXISTS` a repeat is recognised wherever the commit is in the stream.
 
-        Raises `VersionConflict` when the stream is at another version: read it again and decide
-        again. `AppendOutcomeUnknown` and `StoreBusy` may be repeated, with the same ``commit_id``.
+        Raises `VersionConflict` if the stream is at another version: read it again and decide
+        again. After `AppendOutcomeUnknown` and `StoreBusy` you may repeat the append with the same
+        ``commit_id``.
         """
         (result,) = self.append_many([Append(stream_id, events, expected)], commit_id=commit_id)
         return result
@@ -113,7 +114,7 @@ class Store:
     ) -> list[AppendResult]:
         """Append to several streams in one commit, all or nothing, each with its own ``expected``.
 
-        Results are in the order of the writes. Raises as `append`, `CommitMismatch` besides.
+        Results are in the order of the writes. Raises the errors of `append`, and `CommitMismatch`.
         """
         with self._observer.span("append"):
             results = self._driver.run(append_many(self._adapter, self._codec, writes, commit_id))
@@ -130,13 +131,13 @@ class Store:
         metadata: Mapping[str, Any] | None = None,
         attempts: int = deciders.DEFAULT_ATTEMPTS,
     ) -> Handled[State]:
-        """Load the stream, fold its state, decide, append; on a conflict load what is new and decide
-        again, at most ``attempts`` times in all with jittered pauses.
+        """Load the stream, fold its state, decide, append. On a conflict load the new events and decide
+        again, at most ``attempts`` times in all, with random pauses.
 
-        What ``decide`` raises comes through, and nothing is written then. With a ``commit_id`` a
-        command that was handled before is not decided again. Raises `TooManyConflicts` at last;
-        trying again is safe. `AppendOutcomeUnknown`: send the command again with the error's
-        ``commit_id``, and it takes effect once.
+        If ``decide`` raises an exception, nothing is written and the caller gets the exception. With a
+        ``commit_id`` a command that was handled before is not decided again. Raises `TooManyConflicts`
+        after the last attempt; trying again is safe. After `AppendOutcomeUnknown`, send the command again
+        with the error's ``commit_id``, and it is written once.
         """
         check_stream_id(stream_id)
         handling = deciders.handle(
@@ -157,7 +158,7 @@ class Store:
     def import_events(self, events: Sequence[ImportedEvent]) -> ImportCounts:
         """Write events that have ids, times and commit ids already, all or nothing, in this order.
 
-        Those that are there already are compared and left alone, so that a repeat changes nothing.
+        Events that are there already are compared and not changed, so a repeat changes nothing.
         Raises `ImportConflict` for an event that differs or whose predecessor is missing.
         """
         counts = self._driver.run(import_events(self._adapter, events))
@@ -175,11 +176,11 @@ class Store:
         backwards: bool = False,
         max_count: int | None = None,
     ) -> Stream:
-        """The events of one stream whose ids are ``from_version`` (inclusive) to ``to_version``
+        """The events of one stream with ids from ``from_version`` (inclusive) to ``to_version``
         (exclusive), oldest first or ``backwards``, at most ``max_count``.
 
-        ``read(stream_id, to_version=v)`` is the stream as it was at version v. The answer's
-        ``version`` is the stream's own, whatever range was asked for; 0 for an unknown stream.
+        ``read(stream_id, to_version=v)`` is the stream as it was at version v. The result's
+        ``version`` is that of the whole stream, for any range; 0 for an unknown stream.
         """
         check_read(stream_id, from_version, to_version, max_count)
         reading = read(
@@ -203,7 +204,7 @@ class Store:
         backwards: bool = False,
         max_count: int | None = None,
     ) -> Generator[RecordedEvent]:
-        """As `read`, but page by page while it is iterated, for streams too long for memory."""
+        """Like `read`, but reads page by page during the iteration, for streams too long for memory."""
         check_read(stream_id, from_version, to_version, max_count)
         scan = StreamScan(
             self._adapter,
@@ -230,16 +231,16 @@ class Store:
         """Every event of every stream, in the order of the log, up to its end.
 
         From ``from_position`` (inclusive) to ``to_position`` (exclusive), or from the first event
-        recorded at ``from_time`` or later. Only of streams of a ``category`` or with an id that
-        begins with ``prefix``, and only events of these ``names``. Events appended while it is
-        iterated come too. With several partitions they come one after the other, and positions
-        need the ``partition`` they are meant for.
+        recorded at ``from_time`` or later. With ``category`` only of streams of that category, with
+        ``prefix`` only of streams whose id begins with it, with ``names`` only events of these names.
+        Events that are appended during the iteration come too. Several partitions come one after the
+        other; a single position then needs its ``partition``.
 
-        Where reading takes a while, the next pages are fetched while those before them are handled.
-        With ``parallel`` several partitions (at most 8) are read at the same time, and their events
-        come page by page as they arrive, those of each partition in order.
+        If reading takes a while, the next pages are fetched while you handle the earlier ones.
+        With ``parallel`` several partitions (at most 8) are read at the same time. Their pages come
+        as they arrive; the events of each partition stay in order.
 
-        What was read once is read again by the next replay, at the same positions.
+        Each replay gives the same events at the same positions.
         """
         scan = LogScan(
             self._adapter,
@@ -265,8 +266,8 @@ class Store:
     ) -> Generator[StreamInfo]:
         """The store's streams with their versions, in an order that stays the same.
 
-        To go on later, give the last stream id seen as ``after``. A stream born meanwhile may come
-        before it: to lose nothing, follow the log instead.
+        To continue later, give the last stream id seen as ``after``. A stream that began in between
+        may be before it: to miss nothing, follow the log instead.
         """
         log_filter = LogFilter.of(**filters)
         if after is not None:
@@ -274,16 +275,16 @@ class Store:
         return self._iterate(StreamListScan(self._adapter, log_filter, after, max_count))
 
     def head(self, partition: int = 0) -> Position:
-        """The position that the partition's next event will get: how many events it has."""
+        """The position that the partition's next event will get, which is the number of its events."""
         return self._driver.run(self._adapter.head(check_partition(self.partitions, partition)))
 
     def version(self, stream_id: str) -> Version:
-        """How many events the stream has; 0 where there is no such stream."""
+        """The number of events in the stream; 0 if there is no such stream."""
         check_stream_id(stream_id)
         return self._driver.run(self._adapter.version(stream_id))
 
     def status(self) -> StoreStatus:
-        """The store at a glance. Counts its streams, so it is not for the fast path."""
+        """A summary of the store. It counts all streams, so it is slow in a large store."""
         return self._driver.run(self._adapter.status())
 
     # Subscriptions and their checkpoints
@@ -298,13 +299,13 @@ class Store:
         live: bool = True,
         **filters: Unpack[Filters],
     ) -> Subscription:
-        """Follow the log under a name that remembers how far it got.
+        """Follow the log under a name, for which the store keeps a checkpoint.
 
-        The first time it starts at ``start``: `BEGINNING`, `END` (as it is when the iteration begins),
+        The first time it starts at ``start``: `BEGINNING`, `END` (the end when the iteration begins),
         a position or an aware datetime; later always at its checkpoint. ``live=False`` ends where the
-        log ends. The checkpoint is saved by itself after each handled batch (``"auto"``) or by
-        `Subscription.save` (``"manual"``). Opened by two readers, the later one has it; the earlier one
-        gets `CheckpointLost` when it saves.
+        log ends. The checkpoint is saved automatically after each handled batch (``"auto"``), or only by
+        `Subscription.save` (``"manual"``). If two readers open the same name, the later one has it; the
+        earlier one gets `CheckpointLost` when it saves.
         """
         check_subscription_name(name)
         return self._subscribe(
@@ -319,16 +320,16 @@ class Store:
         live: bool = True,
         **filters: Unpack[Filters],
     ) -> Subscription:
-        """As `subscribe`, without a name: nothing is remembered, and any number may follow.
+        """Like `subscribe`, but without a name: no checkpoint is kept, and any number may follow.
 
-        By default from the end, for those who only want what happens from now on.
+        By default it starts at the end of the log and gives only later events.
         """
         return self._subscribe(
             Options(None, start, LogFilter.of(**filters), "manual", batch_size, live)
         )
 
     def checkpoints(self, name: str | None = None) -> list[StoredCheckpoint]:
-        """The checkpoints of all subscriptions, or of one: one for each partition it has read."""
+        """The checkpoints of all subscriptions, or of one: one for each partition that it has read."""
         if name is not None:
             check_subscription_name(name)
         return self._driver.run(self._adapter.checkpoints(name))
@@ -336,30 +337,30 @@ class Store:
     def subscriptions(self, name: str | None = None) -> list[SubscriptionInfo]:
         """How far all subscriptions are, or one: an entry for each partition, with gap and lag.
 
-        Those that have saved a checkpoint. Costs a look at the head of each partition, and one at the
-        first event that each of them has still to read.
+        Only subscriptions that have saved a checkpoint. Reads the head of each partition, and the
+        first event that each subscription has still to read.
         """
         if name is not None:
             check_subscription_name(name)
         return self._driver.run(gaps.subscriptions(self._adapter, self._codec, name))
 
     def reset_subscription(self, name: str, start: Start) -> list[StoredCheckpoint]:
-        """Put a subscription elsewhere, in every partition: its reader goes on there when it is opened
-        again. Answers the new checkpoints.
+        """Move a subscription's checkpoints, in every partition: its next reader starts there. Returns
+        the new checkpoints.
 
         ``start`` is as for `subscribe`: `BEGINNING`, `END`, a position or one for each partition, or an
-        aware datetime. A reader that is under way gets `CheckpointLost` when it saves, and what it has
-        read ahead is not lost: the next reader gets everything from ``start`` on. Partitions are put one
-        after the other; to repeat it after a failure is safe. Raises `InvalidInput` where no subscription
-        of this name has a checkpoint, and for a position in a mapping that is beyond the head.
+        aware datetime. A reader that is running gets `CheckpointLost` when it saves; the next reader gets
+        everything from ``start`` on. Partitions are reset one after the other; repeating the call after a
+        failure is safe. Raises `InvalidInput` if no subscription of this name has a checkpoint, and for a
+        position in a mapping that is beyond the head.
         """
         check_subscription_name(name)
         return self._driver.run(gaps.reset(self._adapter, name, start))
 
     def forget_subscription(self, name: str) -> bool:
-        """Remove a subscription's checkpoints, so that it starts anew. False: it had none.
+        """Remove a subscription's checkpoints, so that it starts at its ``start`` again. False: it had none.
 
-        A reader that is under way loses the right to save.
+        A reader that is running gets `CheckpointLost` when it saves.
         """
         check_subscription_name(name)
         return self._driver.run(self._adapter.delete_checkpoints(name))

@@ -1,4 +1,4 @@
-"""The command group, what all commands share, and what becomes of errors.
+"""The command group, the options that all commands share, and the exit codes of errors.
 
 Exit codes:
 
@@ -9,10 +9,10 @@ Exit codes:
 4    the store can't be used: not there, of another format, locked, full, read-only, damaged, denied
 5    the data differs: a file's event is not the store's, or can't be decoded
 6    the log is behind the events: sequence or repair
-7    the log is damaged: restore from a backup
+7    the log or the events table is damaged: what was printed says what to do
 8    done, but the report of it could not be printed (a full disk): do not repeat it for that
 130  interrupted (Ctrl-C)
-141  whoever was reading the output has closed it; what the command writes to a store is done
+141  the reader of the output has closed it; what the command writes to a store is done
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ _EPILOG = "\b\n" + (__doc__ or "").partition("\n\n")[2].replace("\n\n", "\n")
 
 
 class _Commands(click.Group):
-    """Takes the options of all commands behind the command's name, too, where people look for them."""
+    """Takes the options of all commands after the command's name, too."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         return super().parse_args(context, _shared_first(args))
@@ -195,6 +195,6 @@ def _message(error: BaseException) -> str:
     if isinstance(error, OSError):
         return f"{printable(str(error))}."
     return (
-        f"This should not have happened: {type(error).__name__}: {printable(str(error))}. Please report it, "
-        "with what the same command prints with --debug."
+        f"This is a bug in Mainstem: {type(error).__name__}: {printable(str(error))}. Please report it, "
+        "with the output of the same command with --debug."
     )

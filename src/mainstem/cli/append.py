@@ -56,9 +56,9 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
     type=ExpectedVersion(),
     default="any",
     show_default=True,
-    help="What the stream must be at (0: it must not exist yet).",
+    help="The version that the stream must have (0: it must not exist yet).",
 )
-@click.option("--commit-id", help="Names this append, so that it may be repeated safely.")
+@click.option("--commit-id", help="Names this append, so that you can repeat it safely.")
 @click.option(
     "--lines",
     is_flag=True,
@@ -81,7 +81,7 @@ def append(
 ) -> None:
     """Append an event named NAME with the JSON PAYLOAD to STREAM.
 
-    PAYLOAD is JSON, or @FILE, or - for standard input; {} where it is left out. The store is made
+    PAYLOAD is JSON, or @FILE, or - for standard input; the default is {}. The store is created
     if there is none.
     """
     if lines:

@@ -33,7 +33,7 @@ QUICK: Final = 2_000
     "--store",
     "url",
     metavar="URL",
-    help="An empty store to run on, which is kept. By default a SQLite file in a fresh directory.",
+    help="An empty store to run on, which is kept. By default a SQLite file in a new directory.",
 )
 @click.option(
     "--writers",
@@ -46,7 +46,7 @@ QUICK: Final = 2_000
     "--events",
     "count",
     type=click.IntRange(100, EVENTS),
-    help="Only the first so many events of the file.  [default: all]",
+    help="Only this number of events, from the beginning of the file.  [default: all]",
 )
 @click.option("--quick", is_flag=True, help=f"The same as --events {QUICK}.")
 @click.option("--keep", is_flag=True, help="Keep the SQLite file to look at it afterwards.")
@@ -65,7 +65,7 @@ def demo(
     """Replay real data while several processes are writing it, and check every event.
 
     The data is 15,098 changes of 2,073 incidents of a service desk. A replay begins when a third is
-    written, follows the writers to the end and builds a read model; every event and every figure
+    written, follows the writers to the end and builds a read model. Then every event and every figure
     is compared with the data. Exit code 1: something differs, or a writer failed.
     """
     if quick and count is not None:
@@ -80,7 +80,7 @@ def demo(
                 outcome = run(place.url, count, writers, display)
             place.keep = place.keep or not outcome.as_expected
     except KeyboardInterrupt:
-        output.tell("Stopped: all writers are ended.")
+        output.tell("Interrupted: all writers are stopped.")
         raise
     with output.report_of("The demo has run to its end."):
         if for_programs:

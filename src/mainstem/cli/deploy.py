@@ -28,9 +28,9 @@ _ATTRIBUTE = click.option(
     "renamed",
     multiple=True,
     metavar="NAME=OTHER",
-    help="Name an attribute of the events table otherwise, such as stream_id=AggregateId; repeatable.",
+    help="Give an attribute of the events table another name, such as stream_id=AggregateId; repeatable.",
 )
-_YES = click.option("--yes", is_flag=True, help="Do not ask, do it.")
+_YES = click.option("--yes", is_flag=True, help="Do it without asking.")
 
 
 @click.command("template", epilog="Example: mainstem template --output store.template.json")
@@ -41,8 +41,8 @@ _YES = click.option("--yes", is_flag=True, help="Do not ask, do it.")
 def template(output: Path | None, renamed: Sequence[str]) -> None:
     """Print the CloudFormation template of a store, for pipelines of your own.
 
-    It is the same for every store: what differs are its parameters. It needs the functions' bundle, which
-    mainstem package builds, in an S3 bucket. mainstem deploy does it all in one go.
+    It is the same for every store; only its parameters differ. It needs the functions' bundle, which
+    `mainstem package` builds, in an S3 bucket. `mainstem deploy` does all of this at once.
     """
     _check_installed()
     import json
@@ -119,7 +119,8 @@ def package(output: Path, python: str, architecture: str, *, for_programs: bool)
 @click.option(
     "--code-bucket",
     metavar="NAME",
-    help="The account's bucket for the functions' bundle.  [default: that of before, or a new one]",
+    help="The account's bucket for the functions' bundle.  [default: that of the last deployment, or a new "
+    "one]",
 )
 @_ATTRIBUTE
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would be done, and do nothing.")
@@ -139,9 +140,9 @@ def deploy(
 ) -> int | None:
     """Deploy a store: tables, functions, alarms and dashboard, as one CloudFormation stack.
 
-    The URL names the store, dynamodb://shop the stack mainstem-shop; its options partitions and sequencing
-    are parameters of the stack (with sequencing=stream events get into the log by a function). To deploy
-    again changes what has changed. The plan is shown first. Uses the AWS credentials of the environment.
+    The URL names the store: dynamodb://shop is the stack mainstem-shop. Its options partitions and sequencing
+    are parameters of the stack (with sequencing=stream a function puts events into the log). Deploy
+    again to change something. Shows the plan first. Uses the AWS credentials of the environment.
     """
     place.check_needs("deployment")
     from mainstem.aws.account import Account
@@ -190,7 +191,7 @@ def deploy(
     "--delete-data",
     "data_of",
     metavar="NAME",
-    help="Delete the tables with all events, and the dead letters, too: repeat the store's name.",
+    help="Also delete the tables with all events, and the dead letters: repeat the store's name.",
 )
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would be done, and do nothing.")
 @_YES
@@ -201,8 +202,8 @@ def destroy(
 ) -> int | None:
     """Delete a store's stack: functions, alarms, dashboard. Its tables and dead letters stay.
 
-    With --delete-data and the store's name, they are deleted, too, for good. What is shown first is what
-    would be gone and what would stay. A stack that is not this store's is not touched.
+    With --delete-data and the store's name, they are deleted, too, for good. Shows first what would be
+    deleted and what would stay. Does not touch a stack of another store.
     """
     place.check_needs("deployment")
     from mainstem.aws.account import Account
@@ -226,7 +227,7 @@ def destroy(
     except KeyboardInterrupt:
         tell("Interrupted. CloudFormation goes on; the same command does the rest.")
         raise
-    with report_of("It is destroyed as it was wanted."):
+    with report_of("The stack is deleted."):
         if for_programs:
             print_json(_remains_told(remains, data_of, destroyed=True))
         else:
@@ -244,7 +245,7 @@ def _destroyed(remains: Remains, *, deletes_data: bool) -> str:
         kept.append(f"the bucket {remains.bucket}")
     if not kept:
         return f"{done} Nothing of the store is left."
-    advice = " mainstem deploy takes the tables up again." if remains.tables else ""
+    advice = " mainstem deploy uses the tables again." if remains.tables else ""
     return f"{done} Kept: {', '.join(kept)}.{advice}"
 
 
@@ -280,11 +281,11 @@ def _show_plan(plan: Plan) -> None:
     if plan.makes_bucket:
         say("The bucket for them was made.")
     if plan.uses_tables:
-        say("The store's tables are there already. They are used, and not a part of the stack.")
+        say("The store's tables exist already. The stack uses them but does not own them.")
     for name, value in sorted(plan.parameters.items()):
         say(f"  {name} = {printable(value) or '(none)'}")
     if not plan.changes:
-        say("Nothing is to be changed.")
+        say("There is nothing to change.")
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("", "resource", "kind"):
@@ -301,7 +302,7 @@ def _show_remains(remains: Remains, *, deletes_data: bool) -> None:
     if remains.stack is None:
         say("There is no stack.")
     else:
-        say(f"The stack's {len(remains.resources)} resources would be gone.")
+        say(f"The stack's {len(remains.resources)} resources would be deleted.")
     verb = "would be DELETED FOR GOOD" if deletes_data else "would be kept"
     for table, items in remains.tables.items():
         say(f"  table {table}, some {items:,} items: {verb}")
@@ -317,7 +318,8 @@ def _tell_event(event: Event) -> None:
 def _confirmed(question: str, *, for_programs: bool) -> bool:
     if for_programs or not sys.stdin.isatty():
         raise click.UsageError(
-            "Nobody can be asked here: say --yes, or --plan to see what would be done."
+            "Standard input is not a terminal, so the command can't ask. Give --yes, or --plan to only "
+            "see the plan."
         )
     return click.confirm(question)
 

@@ -18,8 +18,8 @@ from mainstem.text.printable import printable
 @click.command(epilog="Example: mainstem streams --category order --max-count 20")
 @click.option("--category", help="Only streams of this category (order for order-1).")
 @click.option("--prefix", help="Only streams whose id begins with this text.")
-@click.option("--after", metavar="STREAM", help="Go on behind this stream.")
-@click.option("--max-count", type=COUNT, help="At most so many streams.")
+@click.option("--after", metavar="STREAM", help="Begin after this stream.")
+@click.option("--max-count", type=COUNT, help="At most this number of streams.")
 @table_option
 @pass_place
 def streams(
@@ -48,7 +48,7 @@ def streams(
 @table_option
 @pass_place
 def status(place: Place, *, for_programs: bool | None) -> None:
-    """Show how much is in the store, whether a worker lives, and the gap and lag of each subscription."""
+    """Show how much is in the store, which workers are alive, and the gap and lag of each subscription."""
     with place.open() as store:
         found = store.status()
         readers = store.subscriptions()
@@ -85,14 +85,14 @@ def _figures(status: mainstem.StoreStatus) -> Table:
 
 
 def _workers(workers: tuple[mainstem.Worker, ...]) -> list[tuple[str, str]]:
-    """Whether any lives."""
+    """Which are alive."""
     rows = []
     for worker in workers:
         seen = duration(max(0.0, time.time() - worker.seen_us / 1_000_000))
         what = f"alive, reads {worker.shards} shards" if worker.alive else "silent, perhaps dead"
-        rows.append(("worker", f"{printable(worker.name)}: {what}, heard of {seen} ago"))
+        rows.append(("worker", f"{printable(worker.name)}: {what}, last seen {seen} ago"))
     if not any(worker.alive for worker in workers):
-        rows.append(("worker", "none is alive (functions on AWS are not seen here)"))
+        rows.append(("worker", "none is alive (functions on AWS are not shown here)"))
     return rows
 
 

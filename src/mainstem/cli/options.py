@@ -30,7 +30,7 @@ class Filters(TypedDict):
 
 
 class Time(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    """An ISO 8601 time; UTC where it names no zone."""
+    """An ISO 8601 time; UTC unless it has a time zone."""
 
     name = "time"
 
@@ -132,9 +132,9 @@ def log_options(command: F) -> F:
             click.option(
                 "--from-time", type=Time(), help="From the first event recorded then or later."
             ),
-            click.option("--to", "to_position", type=COUNT, help="The position to end before."),
+            click.option("--to", "to_position", type=COUNT, help="End before this position."),
             click.option("--partition", type=COUNT, help="Only this partition of the log."),
-            click.option("--max-count", type=COUNT, help="At most so many events."),
+            click.option("--max-count", type=COUNT, help="At most this number of events."),
         )
     )
 
@@ -150,8 +150,8 @@ table_option = click.option(
 
 
 def json_wanted(asked_for: bool | None) -> bool:
-    """What a command with `table_option` is to print: a table that is cut to a width is of no use to
-    a program, so where the output is no terminal it must be asked for.
+    """Whether a command with `table_option` prints JSON. A program can't use a table that is cut to a
+    width, so if the output is not a terminal, a table must be asked for.
     """
     return not sys.stdout.isatty() if asked_for is None else asked_for
 

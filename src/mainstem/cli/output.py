@@ -1,7 +1,7 @@
 """How events and figures are shown: to people in tables, to programs as JSON lines.
 
-All that is printed goes through here: nothing that a terminal obeys is in it, and when it can't be
-printed, that is an `OutputFailed`, which can be told from what fails in a store or a file.
+All output goes through here. It contains no control characters. If it can't be printed, an `OutputFailed`
+is raised, which differs from the errors of a store or a file.
 """
 
 from __future__ import annotations
@@ -28,35 +28,33 @@ _TOGETHER: Final = 500
 _UNBOUNDED: Final = 1_000_000
 """Columns."""
 _GONE: Final = (errno.EPIPE, errno.ESHUTDOWN)
-"""Whoever was reading has closed the pipe."""
+"""The reader has closed the pipe."""
 
 
 class OutputFailed(Exception):
-    """What a command had to say could not be written to standard output."""
+    """A command's output could not be written to standard output."""
 
     def __init__(self, cause: OSError | ValueError, done: str = "") -> None:
-        """``done`` is what the command had done before, in a sentence; empty: nothing that lasts."""
+        """``done`` is what the command had done before, in a sentence; empty: nothing permanent."""
         super().__init__(cause, done)
         self.cause = cause
         self.done = done
 
     @property
     def is_closed(self) -> bool:
-        """Whether somebody has had enough, which is no fault."""
+        """Whether the reader has closed the pipe, which is not an error."""
         return isinstance(self.cause, OSError) and self.cause.errno in _GONE
 
     def __str__(self) -> str:
         reason = f"{self.cause}."
         if not self.done:
             return reason
-        return (
-            f"{self.done} Only the report of it could not be written to standard output: {reason}"
-        )
+        return f"{self.done} Only the report could not be written to standard output: {reason}"
 
 
 @contextmanager
 def writing(path: Path | str) -> Iterator[None]:
-    """Within, a file is written: what the machine says of it names the file."""
+    """Within, a file is written: an `OSError` without a file name gets this one."""
     try:
         yield
     except OSError as error:
@@ -67,8 +65,8 @@ def writing(path: Path | str) -> Iterator[None]:
 
 @contextmanager
 def report_of(done: str) -> Iterator[None]:
-    """Within, a command that has written something tells what. Where that fails, ``done``, a sentence, says
-    so: nobody shall take it for a failure of what is done, and do it again.
+    """Within, a command reports what it has written. If the report fails, the error says ``done``, a
+    sentence, so that the user does not repeat the command.
     """
     try:
         yield
@@ -137,8 +135,8 @@ def console() -> Console:
 
 
 def is_of_a_width() -> bool:
-    """Whether lines have an end: on a terminal, or where whoever reads them says so. A file or a pipe gets
-    lines that are whole, however long the paths and names in them are.
+    """Whether lines have a limited width: on a terminal, or if COLUMNS is set. A file or a pipe gets
+    whole lines, however long the paths and names in them are.
     """
     return sys.stdout.isatty() or "COLUMNS" in os.environ
 
@@ -207,8 +205,8 @@ def discard() -> None:
 
 
 def set_up() -> None:
-    """Have any text printed: what a terminal's encoding can't show as escapes. Where whoever has started this
-    has closed a standard stream, nothing is read from it, or printed to it, which is no fault.
+    """Make any text printable: what the terminal's encoding can't show becomes escapes. If a standard
+    stream was closed when the process started, nothing is read from it or printed to it, without an error.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)

@@ -13,9 +13,9 @@ from mainstem.text.printable import printable
 @click.command(epilog="Example: mainstem read order-1 --backwards --max-count 5")
 @click.argument("stream")
 @click.option("--from", "from_version", type=COUNT, default=0, help="First event id.")
-@click.option("--to", "to_version", type=COUNT, help="The event id to end before.")
+@click.option("--to", "to_version", type=COUNT, help="End before this event id.")
 @click.option("--backwards", is_flag=True, help="The newest event first.")
-@click.option("--max-count", type=COUNT, help="At most so many events.")
+@click.option("--max-count", type=COUNT, help="At most this number of events.")
 @table_option
 @pass_place
 def read(

@@ -19,10 +19,10 @@ from mainstem.text.printable import printable
 @json_option
 @pass_place
 def redrive(place: Place, bucket: str | None, *, for_programs: bool) -> int | None:
-    """Sequence what the dead letters hold: change records that the sequencing function could not.
+    """Sequence the change records in the dead letters, which the sequencing function could not sequence.
 
-    What is in the log already is passed over, and what gets there is removed from the dead letters; so it
-    can be repeated, and run while events are written. The exit code is 1 where something is left.
+    It skips events that are in the log already, and deletes each dead letter that is finished. You can
+    repeat it, and run it while events are written. The exit code is 1 if some dead letters are left.
     """
     place.check_needs("maintenance")
     from mainstem.aws.account import Account
@@ -40,8 +40,7 @@ def redrive(place: Place, bucket: str | None, *, for_programs: bool) -> int | No
             print_json(done._asdict())
         else:
             say(
-                f"{done.letters:,} dead letters with {done.records:,} records: {done.removed:,} are done "
-                "with."
+                f"{done.letters:,} dead letters with {done.records:,} records: {done.removed:,} are finished."
             )
             for key in done.left:
                 say(f"  left: s3://{letters.bucket}/{printable(key)}")

@@ -1,4 +1,4 @@
-"""``mainstem repair``: whatever the log lacks of the events table, on DynamoDB."""
+"""``mainstem repair``: make log and events table on DynamoDB fit together again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from mainstem.text.printable import printable
 
 if TYPE_CHECKING:
     from mainstem.dynamodb.maintenance import Maintenance
-    from mainstem.dynamodb.repair.run import RepairProgress
+    from mainstem.dynamodb.repair.progress import RepairProgress
     from mainstem.dynamodb.repair.running import RepairResult
 
 _DAMAGED: Final = 7
@@ -39,24 +39,22 @@ _HOLES_SHOWN: Final = 20
     type=click.IntRange(1, 1_000),
     default=4,
     show_default=True,
-    help="Split the scan into so many parts, which can be read at the same time.",
+    help="Split the scan into this number of parts, which can be read at the same time.",
 )
 @click.option(
     "--workers",
     type=click.IntRange(1, 64),
     default=4,
     show_default=True,
-    help="So many threads read, each one part at a time.",
+    help="Threads that read, each one part at a time.",
 )
 @click.option(
     "--read-units",
     type=click.IntRange(1),
     metavar="N",
-    help="Use at most so many read units a second, of both tables together.  [default: no limit]",
+    help="Use at most N read units a second, for both tables together.  [default: no limit]",
 )
-@click.option(
-    "--restart", is_flag=True, help="Begin anew, also where an earlier repair was broken off."
-)
+@click.option("--restart", is_flag=True, help="Begin again, even if an earlier repair broke off.")
 @json_option
 @pass_place
 def repair(
@@ -68,18 +66,18 @@ def repair(
     restart: bool,
     for_programs: bool,
 ) -> int:
-    """Put right what the two tables of a store on DynamoDB can tell: read the log, make cursors and marks
-    again from it, append what it lacks of the events table, and put back into that what only the log has.
-    Commits get the markers that they lack, by which repeats are recognised.
+    """Repair what can be repaired from the two tables of a store on DynamoDB: write wrong cursors and marks
+    again from the log, append events to the log that it lacks, put events that only the log has back into
+    the events table, and write missing markers, by which repeats are recognised.
 
-    After a restore, where the change stream has lost something or was never read, or where `mainstem
-    verify` says so. Others may write meanwhile, and a repeat does no harm. A repair that was broken off
-    goes on where it stopped when it is called with as many segments again. Where a stream lacks an event,
-    or something can't be put right, the exit code is 7.
+    Run it after a restore, if the change stream has lost something or was never read, or if `mainstem
+    verify` says so. Others may write meanwhile, and a repeat does no harm. If a repair broke off, call it
+    again with the same number of segments, and it continues where it stopped. The exit code is 7 if a stream
+    lacks an event, or something can't be repaired.
     """
     place.check_needs("maintenance")
     from mainstem.dynamodb.maintenance import Maintenance
-    from mainstem.dynamodb.repair.run import RepairOptions
+    from mainstem.dynamodb.repair.options import RepairOptions
     from mainstem.dynamodb.repair.running import repair_in_threads
 
     with Maintenance(place.url) as opened:
@@ -88,7 +86,7 @@ def repair(
             with _bar(opened) as advance:
                 result = repair_in_threads(opened, options, workers, advance)
         except KeyboardInterrupt:
-            tell("Interrupted. The same command goes on where it stopped.")
+            tell("Interrupted. The same command continues where it stopped.")
             raise
     with report_of("The repair is done as far as it could be."):
         if for_programs:
@@ -153,21 +151,23 @@ def _print(result: RepairResult) -> None:
 
     began = iso_time(result.began_us).partition(".")[0].replace("T", " ") + " UTC"
     if result.resumed:
-        say(f"This went on with the repair that began at {began}.")
+        say(f"This continued the repair that began at {began}.")
     say(
         f"{events_shown(result.events)} put into the log. {result.items:,} items looked at, "
         f"{result.read_units:,.0f} read units, {duration(result.seconds)}."
     )
     if result.rebuilt:
         say(
-            f"{result.rebuilt:,} cursors, marks or positions said what the log does not. They are right now."
+            f"{result.rebuilt:,} cursors, marks or positions differed from the log. They are corrected now."
         )
     if result.markers:
         say(
             f"{result.markers:,} commits had no marker, by which a repeat is recognised. They have one now."
         )
     if result.put_back:
-        say(f"{events_shown(result.put_back)} that only the log had put back into the table.")
+        say(
+            f"{events_shown(result.put_back)} put back into the events table, which only the log had."
+        )
     if not (result.holes or result.problems):
         say(f"The log has every event that was written before {began}.")
         return
@@ -181,4 +181,4 @@ def _print(result: RepairResult) -> None:
         tell(f"{more:,} more; --json lists them all.")
     if len(result.unreadable) < len(result.holes) or result.problems:
         tell("The events table is damaged: restore it from a backup.")
-    tell(f"Of other streams, the log has every event that was written before {began}.")
+    tell(f"For all other streams, the log has every event that was written before {began}.")

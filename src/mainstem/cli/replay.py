@@ -17,7 +17,7 @@ from mainstem.text.printable import printable
 @click.command(epilog="Example: mainstem replay --category order --name OrderPlaced --from 1000")
 @log_options
 @click.option(
-    "--parallel", is_flag=True, help="Read several partitions at once; they come interleaved."
+    "--parallel", is_flag=True, help="Read several partitions at once; their events are mixed."
 )
 @click.option("--count", is_flag=True, help="Print only how many events there are.")
 @click.option("--by-name", is_flag=True, help="With --count: how many of each event name.")

@@ -1,6 +1,4 @@
-"""``mainstem sequence`` and ``mainstem segment``: what writes the log of a store that appends leave to a
-sequencer.
-"""
+"""``mainstem sequence`` and ``mainstem segment``: a worker that writes the log, and its segments."""
 
 from __future__ import annotations
 
@@ -31,14 +29,14 @@ _log = logging.getLogger("mainstem")
     "idle_seconds",
     type=click.FloatRange(0),
     metavar="SECONDS",
-    help="End when nothing has come for so long.  [default: go on until SIGTERM or Ctrl-C]",
+    help="End when nothing has come for that long.  [default: go on until SIGTERM or Ctrl-C]",
 )
 @click.option(
     "--from",
     "start",
     type=Time(),
     metavar="TIME",
-    help="Of shards that nobody has read yet, leave out the change records before.",
+    help="Skip change records before that time, in shards that no worker has read yet.",
 )
 @click.option(
     "--reclaim", is_flag=True, help="Empty the small batches whose events are in segments."
@@ -49,7 +47,7 @@ _log = logging.getLogger("mainstem")
     default=10.0,
     show_default=True,
     metavar="SECONDS",
-    help="Print how it is doing so often; 0: never.",
+    help="How often to print the status; 0: never.",
 )
 @json_option
 @pass_place
@@ -62,12 +60,11 @@ def sequence(
     status_every: float,
     for_programs: bool,
 ) -> None:
-    """Be a sequencing worker: put every event into the log that the change stream of the events table
-    tells of.
+    """Run a sequencing worker: read the change stream of the events table and put every event into the log.
 
-    Needed where appends use sequencing=stream. Any number may run; they share the work, and when one
-    dies the others go on where it stopped. SIGTERM or Ctrl-C stops it when what it has read is in the
-    log; a second one at once, which loses nothing either.
+    Needed if appends use sequencing=stream. Any number of workers may run. They share the work, and when one
+    dies the others continue where it stopped. After SIGTERM or Ctrl-C it first puts what it has read into
+    the log; a second one stops it at once, which loses nothing either.
     """
     _log_to_stderr()
     place.check_needs("maintenance")
@@ -95,10 +92,10 @@ def sequence(
 @json_option
 @pass_place
 def segment(place: Place, *, partition: int | None, reclaim: bool, for_programs: bool) -> None:
-    """Copy the small batches of the log into large segments, which are read fast and cheaply.
+    """Copy the small batches of the log into large segments, which can be read fast and cheaply.
 
     A sequencing worker does it by itself, and so do appends, every 8,192 events. Events of about the last
-    200 KB of a partition stay in their batches. Can run at any time, any number of times.
+    200 KB of a partition stay in their batches. You can run it at any time, any number of times.
     """
     place.check_needs("maintenance")
     from mainstem.dynamodb.maintenance import Maintenance
@@ -122,7 +119,7 @@ def segment(place: Place, *, partition: int | None, reclaim: bool, for_programs:
 
 
 class _Reporter:
-    """Prints lines that say how the worker is doing: for a container's log, or for programs."""
+    """Prints the worker's status, one line at a time: for a container's log, or for programs."""
 
     def __init__(self, every: float, *, for_programs: bool) -> None:
         self._every = every
@@ -158,11 +155,11 @@ def _line(status: WorkerStatus) -> str:
     if status.waiting:
         parts.append(_many(status.waiting, "record") + " waiting")
     if status.repairing:
-        parts.append("scanning for what the change stream has lost")
+        parts.append("scanning for events that the change stream has lost")
     if status.holes:
         parts.append(_many(status.holes, "stream") + " with a hole")
     if status.unreadable:
-        parts.append(_many(status.unreadable, "record") + " left out as unreadable")
+        parts.append(_many(status.unreadable, "record") + " skipped as unreadable")
     return ", ".join(parts)
 
 
@@ -191,6 +188,6 @@ class _Stopping:
 
 
 def _log_to_stderr() -> None:
-    """What the worker has to say is for whoever runs it, with a time."""
+    """The worker's messages go to standard error, with the time."""
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("mainstem").setLevel(logging.INFO)

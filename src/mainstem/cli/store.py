@@ -19,7 +19,7 @@ class Place:
 
     @property
     def url(self) -> str:
-        """The URL. Raises a usage error where none was given."""
+        """The URL. Raises a usage error if none was given."""
         if not self._url:
             raise click.UsageError(
                 "Which store? Give --url, such as --url sqlite:///shop.db, or set MAINSTEM_URL."
@@ -27,7 +27,7 @@ class Place:
         return self._url
 
     def open(self, *, create: bool = False) -> mainstem.Store:
-        """The open store. Only commands that write may create one: a mistyped path shall be an error."""
+        """The open store. Only commands that write may create one, so that a mistyped path is an error."""
         return mainstem.connect(self.url, create=create)
 
     def check_needs(self, tool: Tool) -> None:

@@ -1,4 +1,4 @@
-"""``mainstem subscriptions``: where they are, putting them elsewhere, forgetting and taking them over."""
+"""``mainstem subscriptions``: list them, reset, forget or take over one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def subscriptions(context: click.Context, *, for_programs: bool | None) -> None:
     """List the subscriptions that have a checkpoint; or reset, forget or take over one.
 
     For each partition: the checkpoint, the gap (events still to be read, whatever the filter) and the lag
-    (how long ago the first of them was recorded). To list them changes nothing, and disturbs no reader.
+    (how long ago the first of them was recorded). Listing changes nothing and disturbs no reader.
     """
     if context.invoked_subcommand is not None:
         return
@@ -56,16 +56,15 @@ def subscriptions(context: click.Context, *, for_programs: bool | None) -> None:
 @click.option("--json", "for_programs", is_flag=True, help="JSON for programs.")
 @pass_place
 def reset(place: Place, name: str, start: Start, *, yes: bool, for_programs: bool) -> None:
-    """Put the subscription NAME elsewhere: its reader goes on there when it is started again.
+    """Move the checkpoint of the subscription NAME: its reader starts there when it is started again.
 
-    A reader that is running now gets CheckpointLost when it saves next, and has to be started again.
-    Put back, it is given events a second time; put ahead, it never sees those that it passes.
+    A reader that is running now gets CheckpointLost at its next save, and must be started again. If you
+    move the checkpoint back, the reader gets events a second time; if you move it ahead, the reader never
+    sees the events in between.
     """
     with place.open() as store:
         before = _known(store, name)
-        _ask(
-            f"Put subscription {quoted(name)} elsewhere? A reader that runs now is ended.", yes=yes
-        )
+        _ask(f"Reset subscription {quoted(name)}? This ends a reader that is running now.", yes=yes)
         moved = store.reset_subscription(name, start)
     for checkpoint in moved:
         if for_programs:
@@ -84,13 +83,15 @@ def reset(place: Place, name: str, start: Start, *, yes: bool, for_programs: boo
 @click.option("--json", "for_programs", is_flag=True, help="JSON for programs.")
 @pass_place
 def forget(place: Place, name: str, *, yes: bool, for_programs: bool) -> None:
-    """Remove the checkpoints of the subscription NAME: opened again, it begins where its reader says.
+    """Remove the checkpoints of the subscription NAME: when opened again, it begins where its reader says.
 
-    A reader that is running now gets CheckpointLost when it saves next.
+    A reader that is running now gets CheckpointLost at its next save.
     """
     with place.open() as store:
         before = _known(store, name)
-        _ask(f"Forget subscription {quoted(name)}? A reader that runs now is ended.", yes=yes)
+        _ask(
+            f"Forget subscription {quoted(name)}? This ends a reader that is running now.", yes=yes
+        )
         forgotten = store.forget_subscription(name)
     if for_programs:
         print_json({"subscription": name, "forgotten": forgotten, "before": before})
@@ -103,7 +104,7 @@ def forget(place: Place, name: str, *, yes: bool, for_programs: bool) -> None:
 )
 @click.argument("name")
 @filter_options
-@click.option("--max-count", type=click.IntRange(1), help="End after so many events.")
+@click.option("--max-count", type=click.IntRange(1), help="End after this number of events.")
 @_YES
 @pass_place
 def take_over(
@@ -111,25 +112,25 @@ def take_over(
 ) -> None:
     """Read the subscription NAME here, in place of its application, until Ctrl-C.
 
-    Takes it from whoever reads under this name, who gets CheckpointLost; prints its events as JSON lines
-    from its checkpoint on, and moves the checkpoint: the application never sees what was printed here. To
-    look without taking anything, use mainstem tail.
+    A reader that is running under this name gets CheckpointLost. Prints the events as JSON lines
+    from the checkpoint on, and moves the checkpoint: the application never sees what was printed here. To
+    look without moving the checkpoint, use mainstem tail.
     """
     with place.open() as store:
         _known(store, name)
         _ask(
-            f"Take subscription {quoted(name)} from its reader? Events that are printed here, it never sees.",
+            f"Take over subscription {quoted(name)}? Its reader never sees the events that are printed here.",
             yes=yes,
         )
         print_from(store.subscribe(name, **wanted), max_count)
 
 
 def _known(store: mainstem.Store, name: str) -> dict[int, int]:
-    """Where it is, by partition. Raises a usage error where it has no checkpoint: a mistyped name."""
+    """Its positions by partition. Raises a usage error if it has no checkpoint: perhaps a mistyped name."""
     found = {int(each.partition): int(each.position) for each in store.checkpoints(name)}
     if not found:
         raise click.UsageError(
-            f"There is no subscription {quoted(name)}. mainstem subscriptions shows those there are."
+            f"There is no subscription {quoted(name)}. `mainstem subscriptions` lists all of them."
         )
     return found
 
@@ -138,5 +139,7 @@ def _ask(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise click.UsageError("Nobody can be asked here: say --yes.")
+        raise click.UsageError(
+            "Standard input is not a terminal, so the command can't ask. Give --yes."
+        )
     click.confirm(question, abort=True, err=True)

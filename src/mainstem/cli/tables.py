@@ -17,7 +17,7 @@ from mainstem.text.printable import quoted
     epilog="Example: mainstem create-tables --deletion-protection --attribute stream_id=AggregateId",
 )
 @click.option(
-    "--deletion-protection", is_flag=True, help="Nobody can delete the tables by mistake."
+    "--deletion-protection", is_flag=True, help="Protect the tables from being deleted by mistake."
 )
 @click.option(
     "--point-in-time-recovery",
@@ -29,13 +29,13 @@ from mainstem.text.printable import quoted
     "renamed",
     multiple=True,
     metavar="NAME=OTHER",
-    help="Name an attribute of the events table otherwise, such as stream_id=AggregateId; repeatable.",
+    help="Give an attribute of the events table another name, such as stream_id=AggregateId; repeatable.",
 )
 @click.option(
     "--stream/--no-stream",
     default=True,
     show_default=True,
-    help="Whether the events table has a change stream, for publication.",
+    help="Whether the events table has a change stream, which sequencing=stream needs.",
 )
 @json_option
 @pass_place
@@ -48,11 +48,11 @@ def create_tables(
     stream: bool,
     for_programs: bool,
 ) -> None:
-    """Make the two tables of a store on DynamoDB, on-demand, and wait until they are ready.
+    """Create the two tables of a store on DynamoDB, on-demand, and wait until they are ready.
 
-    The URL names the store, dynamodb://shop the tables shop-events and shop-log; its option partitions
-    (1 by default) can't be changed later. What is there already is checked and left as it is, so the
-    command can be repeated.
+    The URL names the store: dynamodb://shop is the tables shop-events and shop-log. Its option partitions
+    (1 by default) can't be changed later. Tables that exist already are checked and not changed, so you can
+    repeat the command.
     """
     place.check_needs("tables")
     from mainstem.dynamodb import create_tables as create
@@ -77,7 +77,7 @@ def _print(tables: list[str], *, made: bool, for_programs: bool) -> None:
     elif made:
         say(f"The tables {tables[0]} and {tables[1]} are ready.")
     else:
-        say(f"The tables {tables[0]} and {tables[1]} were there, and are as they have to be.")
+        say(f"The tables {tables[0]} and {tables[1]} exist already, and fit.")
 
 
 def attributes_of(renamed: Sequence[str]) -> dict[str, str]:

@@ -19,16 +19,18 @@ from mainstem.values.positions import END
 
 @click.command(epilog="Example: mainstem tail -n 10 --category order")
 @filter_options
-@click.option("-n", "last", type=COUNT, default=0, help="First show the last so many events.")
+@click.option(
+    "-n", "last", type=COUNT, default=0, help="First show this number of events before the end."
+)
 @click.option(
     "--from",
     "from_position",
     type=Places(),
-    help="Begin at this position; where there are several partitions, at one for each: 0=120,1=97.",
+    help="Begin at this position; with several partitions, at one for each: 0=120,1=97.",
 )
-@click.option("--max-count", type=click.IntRange(1), help="End after so many events.")
+@click.option("--max-count", type=click.IntRange(1), help="End after this number of events.")
 @click.option(
-    "--json", is_flag=True, expose_value=False, help="JSON lines, which it prints in any case."
+    "--json", is_flag=True, expose_value=False, help="JSON lines, which it always prints."
 )
 @pass_place
 def tail(
@@ -38,12 +40,12 @@ def tail(
     max_count: int | None,
     **wanted: Unpack[Filters],
 ) -> None:
-    """Print events as JSON lines as they are appended, by any process, until Ctrl-C.
+    """Print events as JSON lines as any process appends them, until Ctrl-C.
 
-    It takes nothing from anybody, and remembers nothing. In an outage it waits, and says so.
+    It has no checkpoint and disturbs no subscription. In an outage it waits, and says so.
     """
     if last and from_position is not None:
-        raise click.UsageError("-n and --from are two places to begin at: give neither, or one.")
+        raise click.UsageError("-n and --from both say where to begin: give only one of them.")
     with place.open() as store:
         if last:
             shown, head = _last(store, last, wanted)
@@ -59,8 +61,8 @@ def tail(
 
 
 def print_from(reader: mainstem.Subscription, max_count: int | None) -> None:
-    """Print what comes. Ctrl-C ends it behind what was printed, so the checkpoint is right; a second
-    one ends it at once, should nobody be reading what is printed.
+    """Print what comes. Ctrl-C ends it after what was printed, so the checkpoint is right. A second
+    Ctrl-C ends it at once, in case the output is blocked.
     """
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -84,7 +86,7 @@ def print_from(reader: mainstem.Subscription, max_count: int | None) -> None:
 
 
 def _last(store: mainstem.Store, count: int, wanted: Filters) -> tuple[list[RecordedEvent], int]:
-    """The last events that are wanted, and where to go on. Looks back further and further."""
+    """The last wanted events, and the position to go on at. Looks back further and further."""
     if store.partitions > 1:
         raise click.UsageError("-n needs a store with one partition.")
     head = store.head()

@@ -44,8 +44,8 @@ from mainstem.transfer.jsonlines import commit_by
 @click.option(
     "--commit-by",
     metavar="FIELD",
-    help="Lines that have no commit_id: make one commit of consecutive lines that agree in this "
-    "field, such as payload.commit.",
+    help="For lines without a commit_id: make one commit of consecutive lines with the same value of "
+    "this field, such as payload.commit.",
 )
 @click.option("--dry-run", is_flag=True, help="Check every line and write nothing.")
 @json_option
@@ -58,11 +58,11 @@ def import_(
     dry_run: bool,
     for_programs: bool,
 ) -> None:
-    """Write the events of FILEs into the store, with the ids, times and commits that they have.
+    """Write the events of FILEs into the store, with their ids, times and commits.
 
     FILE has a JSON object on each line, plain, gzip or zstd; - is standard input. Events that the
-    store has already are compared and left alone: importing a file again changes nothing, and an
-    import that broke off is finished by the same command. The store is made if there is none.
+    store has already are compared and not changed: importing a file again changes nothing, and if an
+    import broke off, the same command finishes it. The store is created if there is none.
     """
     begun: list[ImportSummary] = []
     commit_of = _commit_of(commit_by)
@@ -143,7 +143,7 @@ def _check_readable(name: str) -> None:
             problem = "it is a folder"
         elif not os.access(name, os.R_OK):
             Path(name).stat()
-            problem = "this user may not"
+            problem = "this user has no permission"
     except OSError as error:
         problem = error.strerror
     if problem is not None:
@@ -185,12 +185,12 @@ def _print_summary(begun: list[ImportSummary], *, dry_run: bool, for_programs: b
 @click.command("export", epilog="Example: mainstem export orders.jsonl.gz --category order")
 @click.argument("file", metavar="FILE")
 @log_options
-@click.option("--resume", is_flag=True, help="Go on with an export that broke off.")
+@click.option("--resume", is_flag=True, help="Continue an export that broke off.")
 @click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
 @click.option(
     "--compression",
     type=click.Choice(COMPRESSIONS),
-    help="How to compress, where the name's ending does not tell.",
+    help="How to compress, if the ending of the name does not say it.",
 )
 @json_option
 @pass_place
@@ -208,10 +208,10 @@ def export(
     """Write every event to FILE, in the order of the log, a JSON object on each line.
 
     A FILE that ends with .gz or .zst is compressed, one that ends with .jsonl is not; - is standard
-    output. To go on with an export that broke off, give --resume and the same filters.
+    output. To continue an export that broke off, give --resume and the same filters.
     """
     if file == "-" and (resume or force or for_programs):
-        raise click.UsageError("Standard output goes with neither --resume, --force nor --json.")
+        raise click.UsageError("With standard output, give none of --resume, --force and --json.")
     if resume and force:
         raise click.UsageError("Give --resume or --force, not both.")
     path = Path(file)
@@ -247,17 +247,15 @@ def export(
 
 @contextmanager
 def _written_to(path: Path) -> Iterator[None]:
-    """Says which file it is that takes no more, and what it is good for."""
+    """Says which file can't be written any further, and whether the export can be resumed."""
     try:
         yield
     except BrokenPipeError:
-        raise  # nobody wants to read any more
+        raise  # the reader has closed the pipe
     except OSError as error:
-        what = f"{printable(str(path))} takes no more: {error.strerror}"
+        what = f"{printable(str(path))} can't be written any further: {error.strerror}"
         if path.is_file():
-            what += (
-                ". What is whole in it is kept: mend the cause and repeat the export with --resume"
-            )
+            what += ". What is complete in it is kept: remove the cause and repeat the export with --resume"
         raise OSError(what) from error
 
 

@@ -1,4 +1,4 @@
-"""``mainstem verify``: whether a store has all that it should, and is sound."""
+"""``mainstem verify``: whether a store is complete and sound."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _SHOWN: Final = 20
     type=click.IntRange(1, 64),
     default=4,
     show_default=True,
-    help="So many threads read at the same time.",
+    help="Threads that read at the same time.",
 )
 @click.option(
     "--read-units",
     type=click.FloatRange(0, min_open=True),
     metavar="N",
-    help="Use about so many read units a second at most.  [default: no limit]",
+    help="Use at most about N read units a second.  [default: no limit]",
 )
 @click.option(
     "--grace",
@@ -45,7 +45,7 @@ _SHOWN: Final = 20
     default=10.0,
     show_default=True,
     metavar="SECONDS",
-    help="Look again for so long for what is missing from the log, before it is said to be behind.",
+    help="How long to look again for events that the log lacks, before the log counts as behind.",
 )
 @json_option
 @pass_place
@@ -60,18 +60,17 @@ def verify(
 ) -> int:
     """Compare the log of a store on DynamoDB with its events table, or check the file of a SQLite store.
 
-    On DynamoDB the quick form looks at each listed stream's last event, and at what its cursor says. It
+    On DynamoDB the quick form looks at each listed stream's last event, and at its cursor. It
     can't see which streams have no event in the log, nor events that were changed: --full does. Others may
     write and sequence meanwhile.
 
-    The file of a SQLite store is checked by SQLite (structure, and with --full the indexes), and for what
-    must hold of a store: positions and the ids of each stream without a hole, checkpoints and snapshots not
-    beyond the events; with --full each event is read. SQLite keeps no checksums, so a changed character that
-    is still JSON is not seen. --workers, --read-units and
-    --grace are for DynamoDB.
+    For a SQLite store it checks the file's structure (with --full also the indexes), and that positions and
+    the ids of each stream have no hole and that checkpoints and snapshots are not beyond the events. With
+    --full it reads each event. SQLite keeps no checksums, so it can't see a changed character that
+    is still JSON. --workers, --read-units and --grace are for DynamoDB.
 
-    Ends with 0 where the log is complete, with 6 where it lacks events that did not come while it was
-    looked for them, with 7 where something is missing, changed or not understood.
+    Exit code 0: the log is complete. 6: it lacks events that did not come within the grace. 7: something is
+    missing, changed or not understood.
     """
     scheme = scheme_of(place.url)
     if not isinstance(scheme, Verifying):

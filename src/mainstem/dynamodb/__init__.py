@@ -14,7 +14,7 @@ with needs("dynamodb", "mainstem.dynamodb"):
     from mainstem.dynamodb.client.metering import Cost, metered
     from mainstem.dynamodb.items.layout import AttributeNames
     from mainstem.dynamodb.open import create_tables
-    from mainstem.dynamodb.repair.run import RepairProgress
+    from mainstem.dynamodb.repair.progress import RepairProgress
     from mainstem.dynamodb.repair.running import RepairResult, repair_log
     from mainstem.dynamodb.verify.findings import Finding, Verdict, Verification
     from mainstem.dynamodb.verify.running import VerificationStage, verify_log

@@ -19,7 +19,8 @@ from mainstem.dynamodb.items.batches import Bounds
 from mainstem.dynamodb.items.event_items import COMMIT_EVENTS, EventItems
 from mainstem.dynamodb.items.identity import Identity, TableIds
 from mainstem.dynamodb.items.layout import Layout
-from mainstem.dynamodb.items.tables import FORMAT_VERSION
+from mainstem.dynamodb.items.table_item import FORMAT_VERSION
+from mainstem.dynamodb.log import times
 from mainstem.dynamodb.log.heads import Heads
 from mainstem.dynamodb.log.reading import LogReader
 from mainstem.dynamodb.log.segments import Segmenter, SegmentSize
@@ -194,7 +195,7 @@ class DynamoAdapter:
         return Position(head.position)
 
     def position_at(self, partition: Partition, recorded_us: int) -> Op[Position]:
-        return self._log_reader.position_at(partition, recorded_us)
+        return times.position_at(self.layout, self._heads, self.context, partition, recorded_us)
 
     def version(self, stream_id: str) -> Op[Version]:
         return self._stream_reader.version(stream_id)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.requests import (
     BatchGet,
-    Equals,
     Get,
     Got,
     Item,
@@ -17,20 +14,28 @@ from mainstem.dynamodb.client.requests import (
     Query,
     QueryIndex,
     Refused,
-    Update,
+)
+from mainstem.dynamodb.items.checkpoint_item import (
+    FENCE,
+    claim_in,
+    claimed_checkpoint,
+    deleted_checkpoint,
+    fence_in,
+    put_checkpoint,
+    saved_checkpoint,
+    stored_in,
 )
 from mainstem.dynamodb.items.layout import (
     CHECKPOINT_LISTING,
     LISTING,
     Layout,
     checkpoint_hash,
-    listed,
+    checkpoint_key,
+    key_of,
 )
 from mainstem.errors import CheckpointLost
 from mainstem.port import Claim, Op, StoredCheckpoint
 from mainstem.values.positions import Partition, Position
-
-_PREFIX: Final = checkpoint_hash("")
 
 
 class Checkpoints:
@@ -43,31 +48,14 @@ class Checkpoints:
     def claim(self, subscription: str, partition: Partition) -> Op[Claim]:
         """Take the next fencing number, so that no earlier reader can move the checkpoint."""
         item = yield from Attempts(self._context).call(
-            Update(
-                self._layout.log,
-                Key(checkpoint_hash(subscription), partition),
-                set=listed(CHECKPOINT_LISTING, subscription),
-                add={"Fence": 1},
-            )
+            claimed_checkpoint(self._layout, subscription, partition)
         )
-        position = item.get("Position")
-        return Claim(
-            subscription,
-            partition,
-            int(item["Fence"]),
-            None if position is None else Position(int(position)),
-        )
+        return claim_in(item, subscription, partition)
 
     def save(self, held: Claim, position: Position) -> Op[None]:
         """Move the checkpoint. Raises `CheckpointLost` unless the claim is the newest."""
         answer = yield from Attempts(self._context).call(
-            Update(
-                self._layout.log,
-                Key(checkpoint_hash(held.subscription), held.partition),
-                set={"Position": position, "SavedAt": self._context.clock()},
-                add={},
-                condition=Equals("Fence", held.fence),
-            )
+            saved_checkpoint(self._layout, held, position, self._context.clock())
         )
         if isinstance(answer, Refused):
             raise CheckpointLost(held.subscription, position)
@@ -77,11 +65,11 @@ class Checkpoints:
         got: Got = yield from Attempts(self._context).call(
             Get(
                 self._layout.log,
-                Key(checkpoint_hash(held.subscription), held.partition),
-                attributes=("Fence",),
+                checkpoint_key(held.subscription, held.partition),
+                attributes=FENCE,
             )
         )
-        if got.item is None or got.item.get("Fence") != held.fence:
+        if fence_in(got.item) != held.fence:
             raise CheckpointLost(held.subscription, position)
 
     def put(
@@ -91,20 +79,9 @@ class Checkpoints:
 
         Sent again after a lost reply it may take effect twice, which is the same as once.
         """
-        saved_us = self._context.clock()
-        yield from Attempts(self._context).call(
-            Update(
-                self._layout.log,
-                Key(checkpoint_hash(subscription), partition),
-                set={
-                    **listed(CHECKPOINT_LISTING, subscription),
-                    "Position": position,
-                    "SavedAt": saved_us,
-                },
-                add={"Fence": 1},
-            )
-        )
-        return StoredCheckpoint(subscription, partition, position, saved_us)
+        stored = StoredCheckpoint(subscription, partition, position, self._context.clock())
+        yield from Attempts(self._context).call(put_checkpoint(self._layout, stored))
+        return stored
 
     def saved(self, subscription: str | None) -> Op[list[StoredCheckpoint]]:
         """Every checkpoint that was saved, or those of one subscription."""
@@ -113,16 +90,7 @@ class Checkpoints:
             items = yield from self._of(attempts, subscription)
         else:
             items = yield from self._all(attempts)
-        found = [
-            StoredCheckpoint(
-                str(item["pk"]).removeprefix(_PREFIX),
-                Partition(int(item["sk"])),
-                Position(int(item["Position"])),
-                int(item["SavedAt"]),
-            )
-            for item in items
-            if "Position" in item
-        ]
+        found = [stored for item in items if (stored := stored_in(item)) is not None]
         return sorted(found, key=lambda saved: (saved.subscription, saved.partition))
 
     def delete(self, subscription: str) -> Op[bool]:
@@ -134,16 +102,8 @@ class Checkpoints:
         attempts = Attempts(self._context)
         items = yield from self._of(attempts, subscription)
         for item in items:
-            yield from attempts.call(
-                Update(
-                    self._layout.log,
-                    Key(str(item["pk"]), int(item["sk"])),
-                    set={},
-                    add={"Fence": 1},
-                    remove=("Position", "SavedAt"),
-                )
-            )
-        return any("Position" in item for item in items)
+            yield from attempts.call(deleted_checkpoint(self._layout, item))
+        return any(stored_in(item) is not None for item in items)
 
     def _of(self, attempts: Attempts, subscription: str) -> Op[list[Item]]:
         items: list[Item] = []
@@ -155,7 +115,7 @@ class Checkpoints:
             items += page.items
             if page.last is None:
                 return items
-            first = int(page.last["sk"]) + 1
+            first = key_of(page.last).sort + 1
 
     def _all(self, attempts: Attempts) -> Op[list[Item]]:
         """By the index, which may lack what was saved for the first time a moment ago."""
@@ -165,7 +125,7 @@ class Checkpoints:
             page: Page = yield from attempts.call(
                 QueryIndex(self._layout.log, LISTING, CHECKPOINT_LISTING, after=after)
             )
-            keys += [Key(str(item["pk"]), int(item["sk"])) for item in page.items]
+            keys += map(key_of, page.items)
             after = page.last
             if after is None:
                 break

@@ -22,14 +22,8 @@ from mainstem.dynamodb.client.drivers import (
 from mainstem.dynamodb.client.endpoints import check_endpoint
 from mainstem.dynamodb.client.settings import Settings
 from mainstem.dynamodb.items.layout import AttributeNames, Layout
-from mainstem.dynamodb.items.tables import (
-    CREATION_SECONDS,
-    TableOptions,
-    check,
-    check_layout,
-    check_name,
-    create,
-)
+from mainstem.dynamodb.items.table_checks import check_layout, check_name
+from mainstem.dynamodb.items.tables import CREATION_SECONDS, TableOptions, check, create
 from mainstem.dynamodb.observed import cost_told
 from mainstem.errors import InvalidInput, StoreFormatError
 from mainstem.port import AsyncDriver, Driver

@@ -20,7 +20,7 @@ __all__ = ["TOOLS", "open_async", "open_blocking", "upgrade", "verify", "worker"
 TOOLS: Final[frozenset[Tool]] = frozenset({"tables", "deployment", "maintenance"})
 
 _RHYTHM: Final = Rhythm(settle_seconds=1.0)
-"""Of a worker that runs beside its writers in one process: the list of streams is at most a second old."""
+"""Of a worker that runs with its writers in one process: the list of streams is at most a second old."""
 
 
 def worker(url: str) -> Callable[[threading.Event], object] | None:
@@ -62,17 +62,17 @@ def _summary(result: Verification) -> list[str]:
     lines = []
     if result.under_way:
         lines.append(
-            f"{_many(result.under_way, 'stream')} got events meanwhile that are on their way."
+            f"{_many(result.under_way, 'stream')} got events meanwhile that are on their way to the log."
         )
     if result.unlisted:
         lines.append(
-            f"{_many(result.unlisted, 'stream')} at the end of the log without a cursor yet: a list of "
-            "streams does not have them."
+            f"{_many(result.unlisted, 'stream')} at the end of the log without a cursor yet, so lists of "
+            "streams lack them."
         )
     if result.unfinished:
         lines.append(
-            f"{_many(result.unfinished, 'large commit')} still to be rolled forward: the next reader or "
-            "writer of the stream does it, or `mainstem repair`."
+            f"{_many(result.unfinished, 'large commit')} not finished yet: the next reader or "
+            "writer of the stream finishes it, or `mainstem repair` does."
         )
     lines.append(
         f"{_many(result.streams, 'stream')}, {_many(result.events, 'event')} in the log, "
@@ -83,7 +83,7 @@ def _summary(result: Verification) -> list[str]:
 
 def _sentence(result: Verification) -> str:
     if result.verdict == "damaged":
-        return "The log, or the events table, is damaged: above is what is wrong, and what to do."
+        return "The log or the events table is damaged. The findings above say what is wrong and what to do."
     if result.verdict == "behind":
         return "The log is behind the events: run `mainstem sequence` or `mainstem repair`."
     if result.full:
@@ -91,8 +91,8 @@ def _sentence(result: Verification) -> str:
             "The log is complete: it has every event of the events table, each once and unchanged."
         )
     return (
-        "The log is complete, as far as the cursors tell. This form does not see streams of which the log "
-        "never had an event, events that were changed, nor those of the last second: --full does."
+        "The log is complete, as far as the cursors show. The quick form does not see streams of which the "
+        "log never had an event, changed events, nor events of the last second: --full does."
     )
 
 

@@ -8,10 +8,16 @@ from typing import Any
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.drivers import connect_blocking
-from mainstem.dynamodb.client.requests import Equals, Item, Update, Value
+from mainstem.dynamodb.client.requests import Value
 from mainstem.dynamodb.items import migrations
-from mainstem.dynamodb.items.layout import TABLE_KEY, Layout
-from mainstem.dynamodb.items.tables import FORMAT_VERSION, check, check_format, look_at_log
+from mainstem.dynamodb.items.layout import Layout
+from mainstem.dynamodb.items.table_item import (
+    FORMAT_VERSION,
+    check_format,
+    format_changed,
+    format_of,
+)
+from mainstem.dynamodb.items.tables import check, look_at_log
 from mainstem.dynamodb.open import parse
 from mainstem.port import Op
 from mainstem.verbs.formats import Upgraded, can_upgrade
@@ -49,10 +55,11 @@ def upgrading(name: str, context: Context) -> Op[Upgraded]:
 
 def _format(name: str, context: Context) -> Op[Value]:
     """What the store says of its format. Raises `StoreFormatError` unless it can be upgraded, or is."""
-    _, settings = yield from look_at_log(Attempts(context), name)
-    found: Value = settings.get("Format", 0)
-    if not can_upgrade(_number(found), FORMAT_VERSION, migrations.STEPS):
-        check_format(name, settings)
+    _, item = yield from look_at_log(Attempts(context), name)
+    found = format_of(item)
+    if found is None or not can_upgrade(_number(found), FORMAT_VERSION, migrations.STEPS):
+        check_format(name, item)
+    assert found is not None
     return found
 
 
@@ -66,8 +73,4 @@ def _number(found: Value) -> int:
 
 def _say(layout: Layout, context: Context, found: Value, now: Value) -> Op[None]:
     """Unless another process was faster."""
-    said: Item = {"Format": now}
-    condition = Equals("Format", found)
-    yield from Attempts(context).call(
-        Update(layout.log, TABLE_KEY, set=said, add={}, condition=condition)
-    )
+    yield from Attempts(context).call(format_changed(layout, found, now))

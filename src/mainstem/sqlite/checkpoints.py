@@ -3,12 +3,39 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
 
 from mainstem.errors import CheckpointLost
 from mainstem.port import Claim, StoredCheckpoint
 from mainstem.sqlite.values import text, time, whole
 from mainstem.text.printable import quoted
 from mainstem.values.positions import Partition, Position
+
+TABLE: Final = """
+    CREATE TABLE checkpoints (
+        subscription TEXT NOT NULL,
+        partition INTEGER NOT NULL,
+        fence INTEGER NOT NULL,
+        position INTEGER,      -- NULL: claimed, but nothing saved yet
+        saved_us INTEGER,
+        PRIMARY KEY (subscription, partition)
+    ) WITHOUT ROWID
+    """
+
+
+class Whole(NamedTuple):
+    """All of a row, whatever it says."""
+
+    subscription: Any
+    partition: Any
+    fence: Any
+    position: Any
+    saved_us: Any
+
+
+_STORED: Final = ", ".join(StoredCheckpoint._fields)
+"""The columns of a checkpoint that was saved."""
 
 
 def claim(connection: sqlite3.Connection, subscription: str, partition: Partition) -> Claim:
@@ -52,7 +79,7 @@ def check(connection: sqlite3.Connection, held: Claim, position: Position) -> No
 def put(connection: sqlite3.Connection, checkpoint: StoredCheckpoint) -> StoredCheckpoint:
     """Move the checkpoint, whoever has claimed it; nobody has from then on."""
     connection.execute(
-        "INSERT INTO checkpoints (subscription, partition, position, saved_us, fence) "
+        f"INSERT INTO checkpoints ({_STORED}, fence) "
         "VALUES (?, ?, ?, ?, 1) ON CONFLICT (subscription, partition) DO UPDATE "
         "SET position = excluded.position, saved_us = excluded.saved_us, fence = fence + 1",
         checkpoint,
@@ -63,7 +90,7 @@ def put(connection: sqlite3.Connection, checkpoint: StoredCheckpoint) -> StoredC
 def saved(connection: sqlite3.Connection, subscription: str | None) -> list[StoredCheckpoint]:
     """Every checkpoint that was saved, or those of one subscription."""
     rows = connection.execute(
-        "SELECT subscription, partition, position, saved_us FROM checkpoints "
+        f"SELECT {_STORED} FROM checkpoints "
         "WHERE position IS NOT NULL AND subscription = coalesce(?, subscription) "
         "ORDER BY subscription, partition",
         (subscription,),
@@ -81,6 +108,13 @@ def _stored(
         Partition(whole(partition, f"the partition {what}")),
         Position(whole(position, f"the position {what}")),
         time(saved_us, f"the time {what}"),
+    )
+
+
+def every(connection: sqlite3.Connection) -> Iterator[Whole]:
+    """Every row, as it is."""
+    return map(
+        Whole._make, connection.execute(f"SELECT {', '.join(Whole._fields)} FROM checkpoints")
     )
 
 

@@ -1,5 +1,7 @@
 """The tables of the embedded store, and how a file is told to be one.
 
+Each table's columns stand in the module that writes and reads it: `rows`, `checkpoints`, `snapshots`.
+
 ``events`` is the log: its row id is the position, so positions are dense because rows are never
 removed and each new row is numbered under SQLite's write lock. The columns that filters look at
 stand before the payload, so that a row that is passed over costs no reading of its payload.
@@ -12,7 +14,7 @@ from contextlib import closing
 from typing import Final
 
 from mainstem.errors import StoreFormatError, StoreNotFound
-from mainstem.sqlite import migrations, rows
+from mainstem.sqlite import checkpoints, migrations, rows, snapshots
 from mainstem.values.events import MADE
 from mainstem.values.positions import Partition
 from mainstem.verbs.formats import advice
@@ -41,25 +43,8 @@ TABLES: Final = ("events", "checkpoints", "snapshots")
 
 SCHEMA: Final = (
     rows.TABLE,
-    """
-    CREATE TABLE checkpoints (
-        subscription TEXT NOT NULL,
-        partition INTEGER NOT NULL,
-        fence INTEGER NOT NULL,
-        position INTEGER,      -- NULL: claimed, but nothing saved yet
-        saved_us INTEGER,
-        PRIMARY KEY (subscription, partition)
-    ) WITHOUT ROWID
-    """,
-    """
-    CREATE TABLE snapshots (
-        stream_id TEXT NOT NULL,
-        schema TEXT NOT NULL,
-        version INTEGER NOT NULL,
-        data NOT NULL,
-        PRIMARY KEY (stream_id, schema)
-    ) WITHOUT ROWID
-    """,
+    checkpoints.TABLE,
+    snapshots.TABLE,
     COMMITS_INDEX,
 )
 

@@ -15,7 +15,7 @@ from mainstem.verbs.formats import Upgraded
 __all__ = ["LACKS", "open_async", "open_blocking", "upgrade", "verify"]
 
 LACKS: Final[Mapping[Tool, str]] = {
-    "tables": "is a SQLite store, which needs no tables: append and import make its file.",
+    "tables": "is a SQLite store, which needs no tables: append and import create its file.",
     "deployment": "is a SQLite store, which needs nothing deployed.",
     "maintenance": "is a SQLite store: its log is written with each append, in the same file, so there is "
     "nothing to sequence, segment, repair or compare.",
@@ -30,9 +30,9 @@ def upgrade(url: str, *, client: Any) -> Upgraded:
 
 
 def verify(url: str, options: VerifyOptions, progress: Callable[[str], None]) -> Verified:
-    """As `mainstem.schemes.Verifying`: the check of a file, which has no need of several threads."""
+    """As `mainstem.schemes.Verifying`: the check of a file, in one thread."""
     if options.read_units is not None:
-        raise InvalidInput("Read units are what DynamoDB counts. A SQLite store has none to limit.")
+        raise InvalidInput("Only DynamoDB has read units. A SQLite store has none to limit.")
     result = verify_file(url, full=options.full, progress=progress)
     found = [finding._asdict() for finding in result.findings]
     streams, events = _many(result.streams, "stream"), _many(result.events, "event")
@@ -48,14 +48,12 @@ def verify(url: str, options: VerifyOptions, progress: Callable[[str], None]) ->
 def _sentence(result: FileVerification) -> str:
     if result.verdict == "damaged":
         return (
-            "The file is damaged. Stop writing to it, keep it, and restore a copy; `mainstem export` writes "
-            "what can still be read."
+            "The file is damaged. Stop writing to it, keep it, and restore a copy. `mainstem export` writes "
+            "the events that can still be read."
         )
     if result.full:
         return "The file is sound, and every event in it can be read."
-    return (
-        "The file is sound, as far as its structure and its numbers tell; --full reads every event."
-    )
+    return "The file's structure and its numbers are sound; --full also reads every event."
 
 
 def _many(count: int, what: str) -> str:

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from mainstem.errors import StoreDamaged
+from mainstem.sqlite import checkpoints, snapshots
 from mainstem.sqlite.connections import connect
 from mainstem.sqlite.faults import FAULTS, translate
 from mainstem.sqlite.files import StoreFile
@@ -301,9 +302,7 @@ def _is_json(text: object, *, object_only: bool = False) -> bool:
 
 def _checkpoints(connection: sqlite3.Connection) -> Iterator[str]:
     head = connection.execute("SELECT max(position) + 1 FROM events").fetchone()[0] or 0
-    for name, partition, fence, position, saved_us in connection.execute(
-        "SELECT subscription, partition, fence, position, saved_us FROM checkpoints"
-    ):
+    for name, partition, fence, position, saved_us in checkpoints.every(connection):
         what = f"The checkpoint of subscription {quoted(name)}"
         if not isinstance(name, str) or partition != 0 or not isinstance(fence, int) or fence < 1:
             yield f"{what} has a name, partition or fencing number that can't be."
@@ -316,10 +315,7 @@ def _checkpoints(connection: sqlite3.Connection) -> Iterator[str]:
 
 
 def _snapshots(connection: sqlite3.Connection) -> Iterator[str]:
-    for stream_id, schema, version, data, known in connection.execute(
-        "SELECT stream_id, schema, version, data, "
-        "(SELECT max(event_id) + 1 FROM events WHERE events.stream_id = snapshots.stream_id) FROM snapshots"
-    ):
+    for (stream_id, schema, version, data), known in snapshots.every(connection):
         what = f"The snapshot {quoted(schema)} of stream {quoted(stream_id)}"
         if not isinstance(stream_id, str) or not isinstance(schema, str):
             yield f"{what} has a stream id or schema that is not text."

@@ -11,7 +11,7 @@ from mainstem.codec import Codec, JsonCodec
 from mainstem.values.equality import same, same_by_class
 from mainstem.values.events import RecordedEvent, microseconds
 from mainstem.values.positions import EventId, Partition, Position
-from mainstem.verbs.handle import Decider
+from mainstem.verbs.decider import Decider
 
 State = TypeVar("State")
 Command = TypeVar("Command")

@@ -1,6 +1,6 @@
-"""Deciders: the rules of one kind of stream, and `handle`, which applies them under the lock.
+"""Handling a command: a decider's rules, applied under the optimistic lock.
 
-A decider is three plain functions without I/O. `handle` loads the stream, folds its state with
+`handle` loads the stream, folds its state with
 ``evolve``, asks ``decide`` for the events that a command leads to, folds those as well, and appends them
 at the very version that it read; when somebody else was first, it loads what is new and decides again.
 
@@ -11,114 +11,38 @@ folded from would end every later command for its stream.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Final, Generic, TypeVar
-
-import msgspec
-from msgspec.structs import force_setattr
+from typing import Any, Final, Generic
 
 from mainstem.codec import Codec
 from mainstem.errors import (
     AppendOutcomeUnknown,
-    InvalidInput,
     TooManyConflicts,
     VersionConflict,
 )
-from mainstem.port import Adapter, Op, Sleep, StreamWrite
-from mainstem.text.printable import printable, quoted
+from mainstem.port import Adapter, Op, Sleep
+from mainstem.text.printable import printable
 from mainstem.values.checks import check_number
 from mainstem.values.events import (
     Append,
     AppendResult,
     RecordedEvent,
     check_commit_id,
-    microseconds,
     new_commit_id,
 )
-from mainstem.values.positions import EventId, Version
+from mainstem.values.positions import Version
 from mainstem.verbs.append import encode_commit
+from mainstem.verbs.decider import Command, Decider, Handled, State
+from mainstem.verbs.foreseen import Foreseen, foresee
 from mainstem.verbs.read import read
-from mainstem.verbs.snapshots import Snapshots, drop_state, keep_state, load_state
-
-State = TypeVar("State")
-Command = TypeVar("Command")
+from mainstem.verbs.snapshots import drop_state, keep_state, load_state
 
 DEFAULT_ATTEMPTS: Final = 10
 
 _FIRST_PAUSE: Final = 0.002
 _LONGEST_PAUSE: Final = 0.5
 """Seconds between attempts, before jitter. Doubling from the first reaches the longest at the ninth."""
-
-
-@dataclass(frozen=True)
-class Decider(Generic[State, Command]):
-    """The rules for one kind of stream.
-
-    ``initial()`` is the state before the first event. ``evolve(state, event)`` is the state after
-    an event; it is asked for new events before they are written as well, and what it raises then comes
-    through, with nothing written.
-    ``decide(command, state)`` answers the events to append (`NewEvent`s, or objects of classes that
-    the codec knows), or none, or raises what the caller of `handle` shall get. It may be asked
-    several times for one command, so it must do nothing else.
-    """
-
-    initial: Callable[[], State]
-    """Makes the state before the first event."""
-    evolve: Callable[[State, RecordedEvent], State]
-    """The state after an event."""
-    decide: Callable[[Command, State], Iterable[Any] | None]
-    """The events that a command leads to."""
-    snapshots: Snapshots | None = None
-    """When to keep the state; None: never."""
-
-    def events_for(self, command: Command, state: State) -> list[Any]:
-        """What ``decide`` answers, as a list. Raises `InvalidInput` where it is no list of events."""
-        decided = self.decide(command, state)
-        if decided is None:
-            return []
-        if not isinstance(decided, Iterable) or isinstance(decided, (str, bytes, Mapping)):
-            raise InvalidInput(
-                f"decide answered {quoted(decided)}, which is not a list of events. "
-                "Put a single event into a list."
-            )
-        return list(decided)
-
-    def fold(self, state: State, events: Iterable[RecordedEvent]) -> State:
-        """The state after the events."""
-        evolve = self.evolve
-        for event in events:
-            state = evolve(state, event)
-        return state
-
-
-@dataclass(frozen=True)
-class Handled(Generic[State]):
-    """What became of a command."""
-
-    stream_id: str
-    """The stream's id."""
-    version: Version
-    """The stream's version behind the command's events."""
-    state: State
-    """Folded from all events below ``version``."""
-    events: list[RecordedEvent]
-    """The events that the command led to; none where ``decide`` answered none."""
-    attempts: int
-    """How often ``decide`` was asked: 1 without a conflict, 0 for a repeat."""
-    result: AppendResult | None
-    """What the append did; None where nothing was appended."""
-
-    @property
-    def conflicts(self) -> int:
-        """How many version conflicts were met and resolved on the way."""
-        return max(self.attempts - 1, 0)
-
-    @property
-    def repeated(self) -> bool:
-        """Whether the commit id had been handled before, so that nothing was written now."""
-        return self.result is not None and self.result.repeated
 
 
 @dataclass
@@ -141,27 +65,6 @@ class _Loaded(Generic[State]):
     def fold_again(self, decider: Decider[State, Any]) -> None:
         """Make the state anew, where folding what was foreseen may have changed the object itself."""
         self.state = decider.fold(self.begin(), self.events)
-
-
-class _Foreseen(RecordedEvent, frozen=True, eq=False, gc=False):
-    """An event as it will be recorded, but for its time and its place, which are known afterwards."""
-
-    looks: list[str] = msgspec.field(default_factory=list)
-    """What of those was asked for meanwhile."""
-
-    def __getattribute__(self, name: str) -> Any:
-        if name in _KNOWN_AFTERWARDS:
-            super().__getattribute__("looks").append(name)
-        return super().__getattribute__(name)
-
-    def is_as(self, event: RecordedEvent) -> bool:
-        """Take over time and place. Whether it was foreseen as it came."""
-        for name in ("recorded_us", "position", "partition"):
-            force_setattr(self, name, getattr(event, name))
-        return self == event
-
-
-_KNOWN_AFTERWARDS: Final = frozenset(("recorded_us", "recorded_at", "position", "partition"))
 
 
 def handle(
@@ -193,7 +96,7 @@ def handle(
             return Handled(stream_id, Version(loaded.version), loaded.state, [], attempt, None)
         write = Append(stream_id, events, loaded.version)
         encoded = encode_commit(codec, adapter.limits, [write], metadata)
-        foreseen = _foreseen(codec, encoded[0], loaded.version, own_id)
+        foreseen = foresee(codec, encoded[0], loaded.version, own_id)
         state = decider.fold(loaded.state, foreseen)
         try:
             (result,) = yield from adapter.append(encoded, own_id, may_repeat=True)
@@ -268,35 +171,12 @@ def _catch_up(
     return stream.events
 
 
-def _foreseen(codec: Codec, write: StreamWrite, version: int, commit_id: str) -> list[_Foreseen]:
-    """The events as they will be read. Raises `DecodeError` where they could not be."""
-    now_us = microseconds(datetime.now(UTC))
-    events = [
-        _Foreseen(
-            write.stream_id,
-            EventId(version + number),
-            None,
-            None,
-            event.name,
-            event.data,
-            event.metadata,
-            now_us,
-            commit_id,
-            codec,
-        )
-        for number, event in enumerate(write.events)
-    ]
-    for event in events:
-        event.payload  # noqa: B018  # decoded now, also where evolve does not look at it
-    return events
-
-
 def _finish(
     adapter: Adapter,
     codec: Codec,
     decider: Decider[State, Command],
     loaded: _Loaded[State],
-    foreseen: Sequence[_Foreseen],
+    foreseen: Sequence[Foreseen],
     state: State,
     result: AppendResult,
     attempts: int,

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from mainstem.dynamodb.client.requests import Absent, AtMost, Condition, Equals, Put, Value
+from mainstem.dynamodb.client.requests import Absent, Put, Value
 from mainstem.dynamodb.client.sizes import item_bytes
 from mainstem.dynamodb.items.batches import Bounds, batches_of, raw_size
+from mainstem.dynamodb.items.block_items import Head
+from mainstem.dynamodb.items.cursor_item import moved_cursor
 from mainstem.dynamodb.items.event_items import Entry, EventItems
 from mainstem.dynamodb.items.layout import Layout
-from mainstem.dynamodb.items.log_items import Head, cursor_item
-from mainstem.dynamodb.items.markers import markers_of
+from mainstem.dynamodb.items.marker_item import markers_of
 from mainstem.dynamodb.items.packing import raw_bytes
 from mainstem.errors import TooLarge
 
@@ -80,11 +81,8 @@ def plan(
     for stream_id, number in last.items():
         cursors[stream_id] = len(actions)
         count = entries[number].event.event_id + 1
-        cursor = cursor_item(stream_id, count, positions[number])
         before = base[stream_id]
-        # Of a stream without events a repair may have left a cursor that says 0.
-        condition: Condition = Equals("Count", before) if before else AtMost("Count", 0)
-        actions.append(Put(layout.log, cursor, condition))
+        actions.append(moved_cursor(layout, stream_id, before, count, positions[number]))
     marker_places = {len(actions) + n: stream_id for n, (stream_id, _) in enumerate(markers)}
     actions += (put for _, put in markers)
     return Plan(

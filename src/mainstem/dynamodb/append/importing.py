@@ -22,9 +22,9 @@ from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.requests import BatchGet, Item, Key, Transact
 from mainstem.dynamodb.items.batches import Bounds
 from mainstem.dynamodb.items.event_items import Entry, EventItems, Placed
-from mainstem.dynamodb.items.layout import Layout, cursor_key
-from mainstem.dynamodb.items.log_items import cursor_count
+from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.items.packing import Packed
+from mainstem.dynamodb.log.cursors import Cursors
 from mainstem.dynamodb.log.sequencer import Sequencer
 from mainstem.dynamodb.log.upkeep import Upkeep
 from mainstem.dynamodb.streams.stream_end import Streams
@@ -111,14 +111,7 @@ class Importer:
         """For each stream its version and last event, all of whose items are written."""
         attempts = Attempts(self._context)
         stream_ids = list(dict.fromkeys(imported.stream_id for imported in events))
-        keys = tuple(cursor_key(stream_id) for stream_id in stream_ids)
-        cursors = yield from attempts.batch_get(
-            BatchGet(self._layout.log, keys, attributes=("Count",))
-        )
-        counts = {
-            stream_id: cursor_count(cursors.get(key))
-            for stream_id, key in zip(stream_ids, keys, strict=True)
-        }
+        counts = yield from Cursors(self._layout).counts(attempts, stream_ids)
         # And the events behind: a stream may have some that were not sequenced yet.
         ends = yield from self._get(
             attempts,

@@ -8,9 +8,9 @@ from mainstem.dynamodb.append.commits import MarkerPut, Plan
 from mainstem.dynamodb.client.holds import Hold
 from mainstem.dynamodb.client.requests import CONDITION_FAILED, Cancelled, Item
 from mainstem.dynamodb.client.trust import Moment
+from mainstem.dynamodb.items.cursor_item import cursor_count
 from mainstem.dynamodb.items.event_items import Entry
 from mainstem.dynamodb.items.layout import Layout
-from mainstem.dynamodb.items.log_items import cursor_count
 
 
 class Refusal:

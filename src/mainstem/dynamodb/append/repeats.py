@@ -8,17 +8,23 @@ their stream: it is read backwards.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.requests import Get, Got, Item, Page, Query
 from mainstem.dynamodb.items.event_items import EventItems, Placed
 from mainstem.dynamodb.items.layout import Layout, marker_key
-from mainstem.dynamodb.items.markers import first_in, is_marked
+from mainstem.dynamodb.items.marker_item import first_in, is_marked
 from mainstem.dynamodb.streams.stream_end import Streams
 from mainstem.errors import CommitMismatch
 from mainstem.port import Op, StreamWrite
+from mainstem.text.printable import quoted
 from mainstem.values.events import AppendResult
 from mainstem.values.positions import EventId, Position, Version
+
+_LOOKS: Final = 5
+"""At a commit that is to be seen in some of its streams only: over about a tenth of a second, which is
+ten times what a transaction takes."""
 
 
 class Repeats:
@@ -41,6 +47,30 @@ class Repeats:
             if result is not None:
                 return result
         return (yield from self._search(attempts, stream_id, commit_id))
+
+    def earlier(
+        self, attempts: Attempts, writes: Sequence[StreamWrite], commit_id: str
+    ) -> Op[list[AppendResult]]:
+        """What the commit did before to those of the streams that it touched as it would now.
+
+        An earlier try may be carried out between the looks at two streams, so a part of it is
+        looked at again before it is taken for all that there is.
+        """
+        for left in reversed(range(_LOOKS)):
+            found: list[AppendResult] = []
+            for stream_id, _, expected in writes:
+                if isinstance(expected, int):
+                    result = yield from self.at(attempts, stream_id, expected, commit_id)
+                else:
+                    result = yield from self.find(attempts, stream_id, commit_id)
+                if result is not None:
+                    found.append(result)
+            if len(found) in (0, len(writes)) or not left:
+                break
+            yield from attempts.pause(
+                f"commit {quoted(commit_id)} is to be seen in some streams only"
+            )
+        return found
 
     def by_marker(
         self, attempts: Attempts, stream_id: str, marker: Item, commit_id: str

@@ -25,9 +25,9 @@ from mainstem.dynamodb.client.holds import Hold, OfHome, Turn
 from mainstem.dynamodb.client.requests import Cancelled, Transact
 from mainstem.dynamodb.client.trust import Moment
 from mainstem.dynamodb.items.batches import Bounds, raw_size
+from mainstem.dynamodb.items.block_items import Head
 from mainstem.dynamodb.items.event_items import EventItems
 from mainstem.dynamodb.items.layout import Layout
-from mainstem.dynamodb.items.log_items import Head
 from mainstem.dynamodb.log.heads import Heads
 from mainstem.dynamodb.log.pacing import Pace
 from mainstem.dynamodb.log.upkeep import Upkeep

@@ -25,7 +25,7 @@ from mainstem.dynamodb.client.sizes import item_bytes
 from mainstem.dynamodb.items.batches import Bounds, raw_size
 from mainstem.dynamodb.items.event_items import Entry, EventItems
 from mainstem.dynamodb.items.layout import Layout
-from mainstem.dynamodb.items.markers import markers_of
+from mainstem.dynamodb.items.marker_item import markers_of
 from mainstem.errors import StoreError
 from mainstem.port import Op
 

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+from mainstem.dynamodb.changes.held_shard import Held
 from mainstem.dynamodb.changes.leases import Beats, Leases
 from mainstem.dynamodb.changes.shard_reader import ShardReader
 from mainstem.dynamodb.changes.shards import is_after, plan, to_take
+from mainstem.dynamodb.changes.told import Batch, Loss, Status
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
-from mainstem.dynamodb.client.requests import ChangeRecord, Control, DescribeStream, Shard
+from mainstem.dynamodb.client.requests import Control, DescribeStream, Shard
 from mainstem.dynamodb.client.requests import StreamDescription as Description
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.items.lease_item import Lease
-from mainstem.dynamodb.items.tables import check_stream
+from mainstem.dynamodb.items.table_checks import check_stream
 from mainstem.dynamodb.log.workers import LEASE_SECONDS, leases_of, listed_leases
 from mainstem.port import Op
 
@@ -39,49 +41,6 @@ class Pace:
     """A shard of which nothing was ever dealt with, and that nobody has read for so long, may have lost
     records: DynamoDB keeps them for 24 hours, and tells of a loss only where there is a checkpoint.
     The hour is for clocks that are wrong."""
-
-
-class Batch(NamedTuple):
-    """Records of one shard, in its order."""
-
-    shard_id: str
-    records: tuple[ChangeRecord, ...]
-
-    @property
-    def last(self) -> str:
-        """The sequence number to call `ChangeStream.done` with."""
-        return self.records[-1].sequence_number
-
-
-class Loss(NamedTuple):
-    """Records of a shard that were gone, being older than 24 hours, before they were read."""
-
-    lease: Lease
-    is_gone: bool
-    """The whole shard is gone."""
-
-    def is_newer(self, other: Loss) -> bool:
-        """Whether more is lost of the shard than the other tells."""
-        return (self.is_gone, self.lease.losses) > (other.is_gone, other.lease.losses)
-
-
-class Status(NamedTuple):
-    """How one worker is doing."""
-
-    behind: dict[str, float | None]
-    """For each shard held: how old, in seconds, the newest record was that was read; 0.0 where nothing
-    new was there; None where it was not read yet."""
-    unclear: int
-    """Shards that may be read, and are not read by this worker nor, as far as it has seen, by another
-    that is alive."""
-    lost: bool
-    """Whether records were lost that nobody has made up for yet."""
-    first_start: bool
-
-    @property
-    def behind_s(self) -> float:
-        """Of the shard that is furthest behind."""
-        return max((seconds or 0.0 for seconds in self.behind.values()), default=0.0)
 
 
 class ChangeStream:
@@ -114,7 +73,7 @@ class ChangeStream:
         self._elsewhere: dict[str, tuple[int, bool]] = {}
         """Shards that others read: their beat when it was first seen, and whether it has changed."""
         self._refresh_at = float("-inf")
-        self._held: dict[str, _Held] = {}
+        self._held: dict[str, Held] = {}
         self._ended: dict[str, Lease] = {}
         """Leases that will not change any more."""
         self._lost: dict[str, Loss] = {}
@@ -279,7 +238,7 @@ class ChangeStream:
         if taken is not None and self._arn is not None:
             reader = ShardReader(self._arn, taken.shard_id, taken.sequence, self._start_us)
             now = self._context.monotonic()
-            self._held[taken.shard_id] = _Held(taken, reader, now, float(taken.seen_s))
+            self._held[taken.shard_id] = Held(taken, reader, now, float(taken.seen_s))
 
     def _drop(self, shard_id: str) -> None:
         """What was read and not handed out goes to the next owner."""
@@ -288,7 +247,7 @@ class ChangeStream:
 
     # One shard
 
-    def _read(self, attempts: Attempts, held: _Held) -> Op[None]:
+    def _read(self, attempts: Attempts, held: Held) -> Op[None]:
         shard_id = held.lease.shard_id
         asked_s = self._context.clock() / 1_000_000
         page = yield from held.reader.read(attempts)
@@ -304,7 +263,7 @@ class ChangeStream:
         if held.lost or held.is_finished:
             yield from self._save(attempts, held)
 
-    def _renew_if_due(self, attempts: Attempts, held: _Held) -> Op[None]:
+    def _renew_if_due(self, attempts: Attempts, held: Held) -> Op[None]:
         age = self._context.monotonic() - held.renewed_at
         wants_saving = held.done != held.lease.sequence or held.is_finished
         if age >= self._pace.lease_seconds / _RENEWALS or (
@@ -312,7 +271,7 @@ class ChangeStream:
         ):
             yield from self._save(attempts, held)
 
-    def _save(self, attempts: Attempts, held: _Held) -> Op[None]:
+    def _save(self, attempts: Attempts, held: Held) -> Op[None]:
         """Renew the lease, with the checkpoint."""
         asked = self._context.monotonic()
         ended, lost = held.is_finished, held.lost
@@ -330,41 +289,6 @@ class ChangeStream:
         if ended:
             del self._held[shard_id]
             self._refresh_at = float("-inf")  # its children may be read
-
-
-@dataclass(slots=True)
-class _Held:
-    """A shard that this worker reads."""
-
-    lease: Lease
-    reader: ShardReader
-    renewed_at: float
-    """The second when the lease was last written, by this worker's clock."""
-    seen_s: float
-    """When it was last read, in seconds since 1970-01-01 UTC."""
-    done: str | None = None
-    """The last record dealt with."""
-    read_to: str | None = None
-    """The last record that was read."""
-    newest_s: int | None = None
-    """When that was written, in seconds since 1970-01-01 UTC."""
-    at_tip: bool = False
-    at_end: bool = False
-    lost: bool = False
-    """Records were lost, and the lease does not tell yet."""
-
-    def __post_init__(self) -> None:
-        self.done = self.lease.sequence
-
-    @property
-    def is_new(self) -> bool:
-        """Whether no record of it was ever read."""
-        return self.done is None and self.read_to is None
-
-    @property
-    def is_finished(self) -> bool:
-        """Everything was read and is dealt with."""
-        return self.at_end and (self.read_to is None or not is_after(self.read_to, self.done))
 
 
 _RENEWALS: Final = 3

@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from mainstem.dynamodb.changes.change_stream import Batch
-from mainstem.dynamodb.log.view import Hint
+from mainstem.dynamodb.changes.told import Batch
+from mainstem.dynamodb.log.hints import Hint
 
 
 class Task(NamedTuple):

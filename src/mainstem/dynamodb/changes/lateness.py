@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
-
-import msgspec
+from typing import Final, NamedTuple
 
 from mainstem.dynamodb.changes.shard_reader import ShardReader
 from mainstem.dynamodb.changes.shards import is_after
@@ -26,15 +24,15 @@ from mainstem.dynamodb.client.requests import (
     DescribeStream,
     Get,
     Got,
-    Put,
     Shard,
     StreamDescription,
 )
 from mainstem.dynamodb.items.event_items import EventItems
+from mainstem.dynamodb.items.lateness_item import noted_places, places_in
 from mainstem.dynamodb.items.layout import LATENESS_KEY, Layout
-from mainstem.dynamodb.items.tables import check_stream
+from mainstem.dynamodb.items.table_checks import check_stream
+from mainstem.dynamodb.log.hints import hint_of
 from mainstem.dynamodb.log.sequencer import Sequencer
-from mainstem.dynamodb.log.view import hint_of
 from mainstem.errors import StoreDamaged
 from mainstem.port import Op
 from mainstem.values.positions import Partition
@@ -176,7 +174,7 @@ class Lateness:
         """
         before_s = before_s if self._places else None  # those of a new change stream are not new
         got: Got = yield from attempts.call(Get(self._layout.log, LATENESS_KEY))
-        saved = _saved_in(got.item or {}, self._arn)
+        saved = places_in(got.item, self._arn)
         is_first = saved is None
         for shard_id in self._places.keys() - shards.keys():
             del self._places[shard_id]
@@ -249,20 +247,14 @@ class Lateness:
 
     def _save(self, attempts: Attempts) -> Op[None]:
         places = {
-            shard_id: _ENDED if place.ended else place.after
+            shard_id: after
             for shard_id, place in self._places.items()
-            if place.ended or place.after is not None
+            if (after := _ENDED if place.ended else place.after) is not None
         }
         if places == self._saved:
             return
-        item: dict[str, Any] = {
-            "pk": LATENESS_KEY.hash,
-            "sk": LATENESS_KEY.sort,
-            "Stream": self._arn,
-            "Shards": msgspec.json.encode(places).decode(),
-        }
-        yield from attempts.call(Put(self._layout.log, item))
-        self._saved = {name: str(after) for name, after in places.items()}
+        yield from attempts.call(noted_places(self._layout, self._arn, places))
+        self._saved = places
 
 
 def _is_farther(after: str, place: _Place) -> bool:
@@ -270,10 +262,3 @@ def _is_farther(after: str, place: _Place) -> bool:
     if place.ended:
         return False
     return after == _ENDED or is_after(after, place.after)
-
-
-def _saved_in(item: Mapping[str, Any], arn: str) -> dict[str, str] | None:
-    """What was saved of this change stream; None: nobody has ever looked at it."""
-    if item.get("Stream") != arn:
-        return None
-    return msgspec.json.decode(str(item["Shards"]), type=dict[str, str])

@@ -11,33 +11,29 @@ seen, by its own clock, that nobody renewed it for long.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
-from mainstem.dynamodb.client.requests import (
-    Absent,
-    AtMost,
-    Condition,
-    Equals,
-    Item,
-    Put,
-    Refused,
-    Update,
-    Value,
+from mainstem.dynamodb.client.requests import Refused
+from mainstem.dynamodb.items.layout import Layout
+from mainstem.dynamodb.items.lease_item import (
+    Lease,
+    closed_lease,
+    given_up_lease,
+    lease_of,
+    made_lease,
+    renewed_lease,
+    repaired_lease,
+    taken_lease,
+    unlisted_lease,
 )
-from mainstem.dynamodb.items.layout import LISTING, SHARD_LISTING, Layout, listed, shard_key
-from mainstem.dynamodb.items.lease_item import Lease, lease_of
 from mainstem.dynamodb.log.workers import leases_of
 from mainstem.port import Op
 
 
 class Leases:
-    """The items of shards, as one worker writes them.
-
-    An item outlives its shard: an old worker could otherwise make it again and read from there.
-    It only leaves the list.
-    """
+    """The leases on shards, as one worker writes them."""
 
     def __init__(self, layout: Layout, context: Context, owner: str) -> None:
         """``owner`` names this worker, and nobody else at any time."""
@@ -48,30 +44,13 @@ class Leases:
     def make(self, attempts: Attempts, shard_id: str, *, lost: bool) -> Op[Lease | None]:
         """A lease that is free. None: another worker has made one."""
         lease = Lease(shard_id, losses=int(lost), seen_s=self._now_s())
-        table, key = self._layout.log, shard_key(shard_id)
-        item: dict[str, Value] = {
-            table.hash_key: key.hash,
-            table.sort_key: key.sort,
-            **listed(SHARD_LISTING, shard_id),
-            "Beat": lease.beat,
-            "Fence": lease.fence,
-            "Losses": lease.losses,
-            "Seen": lease.seen_s,
-        }
-        answer = yield from attempts.call(Put(table, item, Absent()))
+        answer = yield from attempts.call(made_lease(self._layout, lease))
         return None if isinstance(answer, Refused) else lease
 
     def take(self, attempts: Attempts, lease: Lease) -> Op[Lease | None]:
         """Own it from now on. None: it has been taken or renewed since."""
         taken = lease._replace(owner=self._owner, beat=lease.beat + 1, fence=lease.fence + 1)
-        update = Update(
-            self._layout.log,
-            shard_key(lease.shard_id),
-            set={"Owner": self._owner, "Beat": taken.beat, "Fence": taken.fence},
-            add={},
-            condition=Equals("Beat", lease.beat),
-        )
-        answer = yield from attempts.call(update)
+        answer = yield from attempts.call(taken_lease(self._layout, lease, taken))
         if isinstance(answer, Refused):
             # The reply to a first try may have been lost.
             if answer.item is None:
@@ -99,71 +78,31 @@ class Leases:
         ``lost`` tells that records behind the old checkpoint were gone. It is written with the new
         one, so that no crash in between can hide it.
         """
-        changes: dict[str, Value] = {"Seen": self._now_s()}
-        if sequence is not None:
-            changes["Sequence"] = sequence
-        if ended:
-            changes["Ended"] = 1
-        found = yield from self._write(
-            attempts,
-            lease,
-            Equals("Fence", lease.fence),
-            changes=changes,
-            add={"Beat": 1, "Losses": int(lost)},
+        answer = yield from attempts.call(
+            renewed_lease(
+                self._layout, lease, self._now_s(), sequence=sequence, ended=ended, lost=lost
+            )
         )
-        return found
+        return None if isinstance(answer, Refused) else lease_of(lease.shard_id, answer)
 
     def give_up(self, attempts: Attempts, lease: Lease) -> Op[None]:
         """Leave it to others at once."""
-        yield from self._write(
-            attempts, lease, Equals("Fence", lease.fence), add={"Beat": 1}, remove=("Owner",)
-        )
+        yield from attempts.call(given_up_lease(self._layout, lease))
 
     def close(self, attempts: Attempts, lease: Lease) -> Op[None]:
         """Count a shard that is gone as read to its end, unless somebody has begun to read it."""
-        yield from self._write(attempts, lease, Equals("Fence", lease.fence), changes={"Ended": 1})
+        yield from attempts.call(closed_lease(self._layout, lease))
 
     def repaired(self, attempts: Attempts, lease: Lease) -> Op[None]:
         """The losses that this lease tells of were made up for; perhaps there are newer ones."""
-        yield from self._write(
-            attempts,
-            lease,
-            AtMost("Repaired", lease.losses),
-            changes={"Repaired": lease.losses},
-        )
+        yield from attempts.call(repaired_lease(self._layout, lease))
 
     def forget(self, attempts: Attempts, shard_id: str) -> Op[None]:
         """Take it off the list."""
-        yield from self._write(
-            attempts,
-            Lease(shard_id),
-            Equals("Ended", 1),
-            remove=(LISTING.hash_key, LISTING.sort_key),
-        )
+        yield from attempts.call(unlisted_lease(self._layout, shard_id))
 
     def _now_s(self) -> int:
         return self._context.clock() // 1_000_000
-
-    def _write(
-        self,
-        attempts: Attempts,
-        lease: Lease,
-        condition: Condition,
-        *,
-        changes: Item | None = None,
-        add: Mapping[str, int] | None = None,
-        remove: tuple[str, ...] = (),
-    ) -> Op[Lease | None]:
-        update = Update(
-            self._layout.log,
-            shard_key(lease.shard_id),
-            changes or {},
-            add or {},
-            remove,
-            condition,
-        )
-        answer = yield from attempts.call(update)
-        return None if isinstance(answer, Refused) else lease_of(lease.shard_id, answer)
 
 
 class Beats:

@@ -17,7 +17,7 @@ from mainstem.dynamodb.changes.inbox import Task
 from mainstem.dynamodb.changes.report import WorkerReport
 from mainstem.dynamodb.changes.worker import Rhythm, Worker, WorkerStatus
 from mainstem.dynamodb.client.context import system_clock
-from mainstem.dynamodb.log.sequencer import Sequenced
+from mainstem.dynamodb.log.sequencing import Sequenced
 from mainstem.dynamodb.maintenance import Maintenance
 from mainstem.dynamodb.observed import cost_told
 from mainstem.errors import InvalidInput, StoreBusy

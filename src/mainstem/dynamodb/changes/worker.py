@@ -16,14 +16,16 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from mainstem.dynamodb.adapter import DynamoAdapter
-from mainstem.dynamodb.changes.change_stream import Batch, ChangeStream, Loss
+from mainstem.dynamodb.changes.change_stream import ChangeStream
 from mainstem.dynamodb.changes.holes import Holes
 from mainstem.dynamodb.changes.inbox import Inbox, Task
+from mainstem.dynamodb.changes.told import Batch, Loss
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.items.layout import Layout
-from mainstem.dynamodb.log.sequencer import Sequenced
-from mainstem.dynamodb.log.view import Hint, hint_of
-from mainstem.dynamodb.repair.run import RepairOptions, RepairRun
+from mainstem.dynamodb.log.hints import Hint, hint_of
+from mainstem.dynamodb.log.sequencing import Sequenced
+from mainstem.dynamodb.repair.options import RepairOptions
+from mainstem.dynamodb.repair.run import RepairRun
 from mainstem.errors import StoreDamaged
 from mainstem.port import Op
 

@@ -8,9 +8,9 @@ from typing import Final
 
 from mainstem.dynamodb.client.requests import Value
 from mainstem.dynamodb.client.sizes import MAX_TRANSACTION_BYTES, MAX_TRANSACTION_ITEMS
+from mainstem.dynamodb.items.block_items import Head, batch_item
 from mainstem.dynamodb.items.event_items import Entry
 from mainstem.dynamodb.items.layout import Layout
-from mainstem.dynamodb.items.log_items import Head, batch_item
 from mainstem.dynamodb.items.packing import raw_bytes
 
 BATCH_BYTES: Final = 340 * 1024

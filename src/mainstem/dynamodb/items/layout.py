@@ -5,14 +5,14 @@ Every key of the log table is made here and nowhere else:
 ===========================  ===============================  ==================================
 pk                           sk                               holds
 ===========================  ===============================  ==================================
-log#<partition>#<epoch>      position of its first event      a batch of events (`log_items`)
+log#<partition>#<epoch>      position of its first event      a batch of events (`block_items`)
 segment#<partition>#<epoch>  position of its first event      a segment: the events of many batches
 partition#<partition>        0                                how far it is settled and in segments
 cursor#<stream_id>           0                                how much of a stream is in the log
-commit#<stream_id>           hash of a commit id              where that commit is (`markers`)
+commit#<stream_id>           hash of a commit id              where that commit is (`marker_item`)
 checkpoint#<subscription>    partition                        where a subscription is
 snapshot#<schema>#<id>       0                                the newest state of a stream
-shard#<shard id>             0                                who reads a shard, how far (`leases`)
+shard#<shard id>             0                                who reads a shard, how far (`lease_item`)
 repair#<name>                0, 1 + scan segment              the newest repair (`repair_progress`)
 verification                 0                                how far a scheduled one has got
 lateness                     0                                how far it is known (`lateness`)
@@ -28,7 +28,9 @@ from hashlib import blake2b, sha256
 from typing import Final
 from urllib.parse import quote
 
-from mainstem.dynamodb.client.requests import Index, Item, Key, Table
+from mainstem.dynamodb.client.requests import Index, Item, Key, Table, Value
+from mainstem.errors import StoreDamaged
+from mainstem.text.printable import quoted
 from mainstem.values.positions import Partition
 
 EPOCH_BITS: Final = 20
@@ -38,6 +40,10 @@ that no key grows without end. Recorded in the table; changing it changes every 
 LISTING: Final = Index("listing", "Listing", "Name")
 """The sparse index that lists streams (by their cursors) and subscriptions (by their checkpoints).
 Its keys never change, so only the first write of an entry costs a write to it."""
+
+HASH: Final = "pk"
+SORT: Final = "sk"
+"""The key attributes of the log table."""
 
 _LISTING_SHARDS: Final = 8
 """Streams are listed under so many keys, by hash: a key takes 1,000 new streams a second."""
@@ -91,7 +97,7 @@ class Layout:
 
     @cached_property
     def log(self) -> Table:
-        return Table(f"{self.name}-log", "pk", "sk", LISTING)
+        return Table(f"{self.name}-log", HASH, SORT, LISTING)
 
     def partition(self, stream_id: str) -> Partition:
         """The partition that all of a stream's events are in."""
@@ -109,9 +115,9 @@ class Layout:
 
     def partition_of_block(self, item: Item) -> int | None:
         """The partition of a batch or segment; None where its key is none that one can have."""
-        _, _, place = str(item["pk"]).partition("#")
+        _, _, place = str(item[HASH]).partition("#")
         numbers = place.split("#")
-        first = item["sk"]
+        first = item[SORT]
         if len(numbers) != 2 or not all(map(str.isdecimal, numbers)) or type(first) is not int:
             return None
         partition, epoch = map(int, numbers)
@@ -130,6 +136,16 @@ SEGMENT: Final = "segment"
 CURSOR: Final = "cursor"
 MARKER: Final = "commit"
 """What partition keys begin with, before a number sign."""
+
+
+def log_key(layout: Layout, partition: int, first: int) -> Key:
+    """The key of the batch that begins at that position."""
+    return Key(log_hash(partition, layout.epoch_of(first)), first)
+
+
+def segment_key(layout: Layout, partition: int, first: int) -> Key:
+    """The key of the segment that begins at that position."""
+    return Key(segment_hash(partition, layout.epoch_of(first)), first)
 
 
 def log_hash(partition: int, epoch: int) -> str:
@@ -164,6 +180,10 @@ _MARKER_BYTES: Final = 15
 def checkpoint_hash(subscription: str) -> str:
     """The partition key of a subscription's checkpoints; the sort key is the partition."""
     return f"checkpoint#{subscription}"
+
+
+def checkpoint_key(subscription: str, partition: int) -> Key:
+    return Key(checkpoint_hash(subscription), partition)
 
 
 def snapshot_key(stream_id: str, schema: str) -> Key:
@@ -211,6 +231,45 @@ CHECKPOINT_LISTING: Final = "checkpoints"
 SHARD_LISTING: Final = "shards"
 
 
+def keyed(key: Key) -> dict[str, Value]:
+    """The attributes that give an item of the log table its key."""
+    return {HASH: key.hash, SORT: key.sort}
+
+
+def key_of(item: Item) -> Key:
+    """The key of an item of the log table, exactly: also where its number is no integer."""
+    sort = item[SORT]
+    assert isinstance(sort, int)
+    return Key(str(item[HASH]), sort)
+
+
+def kind_of(item: Item) -> str:
+    """What an item of the log table holds, by its key: `LOG`, `SEGMENT`, `CURSOR`, `MARKER` or another."""
+    return str(item[HASH]).partition("#")[0]
+
+
+def name_of(item: Item) -> str:
+    """Whose item it is, by its key: what stands after its kind."""
+    return str(item[HASH]).partition("#")[2]
+
+
+def whole_number(item: Item, name: str, default: int | None) -> int:
+    """An attribute that can be made again from the log. Raises `StoreDamaged` where it is not a whole number
+    from 0 on.
+    """
+    found = item.get(name, default)
+    if type(found) is int and 0 <= found < _MOST:
+        return found
+    raise StoreDamaged(
+        f"Item {quoted(item.get(HASH))} of the log has {name}={quoted(found, 40)}, which has to be a whole "
+        "number. Somebody has changed it: run `mainstem repair`, which makes it again from the log."
+    )
+
+
+_MOST: Final = 2**63
+"""Numbers that large are none of ours."""
+
+
 def listed(listing: str, name: str) -> dict[str, str]:
     """The attributes that put an item into the index."""
     return {LISTING.hash_key: listing, LISTING.sort_key: name}
@@ -218,4 +277,4 @@ def listed(listing: str, name: str) -> dict[str, str]:
 
 def listing_start(listing: str, name: str, key: Key) -> Item:
     """The index's place of an item, to go on behind it."""
-    return {LISTING.hash_key: listing, LISTING.sort_key: name, "pk": key.hash, "sk": key.sort}
+    return {LISTING.hash_key: listing, LISTING.sort_key: name, **keyed(key)}

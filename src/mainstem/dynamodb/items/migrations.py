@@ -1,7 +1,7 @@
 """From an older format of the tables to the next one: a step for each.
 
-There is only one format yet, so there are no steps. Whoever raises `tables.FORMAT_VERSION` adds the step from
-the format before, and items of that format to the tests.
+There is only one format yet, so there are no steps. Whoever raises `table_item.FORMAT_VERSION` adds the step
+from the format before, and items of that format to the tests.
 
 While a step is under way, the store says so in the place of its format, as ``"1 to 2"``. No release can open
 it then, an older one included.

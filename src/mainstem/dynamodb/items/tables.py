@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
-
-import msgspec
 
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.requests import (
     Absent,
     Control,
-    Equals,
     Get,
     Got,
     Item,
@@ -22,26 +19,16 @@ from mainstem.dynamodb.client.requests import (
     Refused,
     Scan,
     Table,
-    Update,
-    Value,
 )
-from mainstem.dynamodb.items import migrations
-from mainstem.dynamodb.items.event_items import iso_time
 from mainstem.dynamodb.items.identity import TableIds, ids_of
-from mainstem.dynamodb.items.layout import LISTING, TABLE_KEY, AttributeNames, Layout
-from mainstem.errors import InvalidInput, StoreFormatError, StoreNotFound, StoreRejected
+from mainstem.dynamodb.items.layout import LISTING, TABLE_KEY, Layout
+from mainstem.dynamodb.items.table_checks import check_events, check_log, check_same
+from mainstem.dynamodb.items.table_item import all_marked, has_stream, layout_in, table_item
+from mainstem.errors import StoreFormatError, StoreNotFound, StoreRejected
 from mainstem.port import Op
-from mainstem.text.printable import quoted
-from mainstem.values.checks import check_number
 
-FORMAT_VERSION: Final = 1
-"""To be raised with any change that an older release would not understand, together with a step in
-`migrations`."""
-MAX_PARTITIONS: Final = 1024
 CREATION_SECONDS: Final = 300.0
 """A table takes some seconds to make, now and then minutes."""
-MAX_NAME: Final = 248
-"""Characters of a store's name: DynamoDB takes 255 for a table's, and ours end in ``-events``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,23 +56,23 @@ def create(
     log = yield from _describe(attempts, layout.log.name)
     # Before anything is made.
     if log is not None:
-        _check_log(log, layout)
+        check_log(log, layout)
         yield from _wait(attempts, layout.log.name)  # another call may be making it
         got: Got = yield from attempts.call(Get(layout.log, TABLE_KEY))
         if got.item is not None:
-            _check_same(_layout(layout.name, got.item), layout)
+            check_same(layout_in(layout.name, got.item), layout)
     # Where there is a log, its store says whether it has a stream.
     stream = options.stream and log is None
     if events is not None:
-        _check_events(events, layout, stream=stream)
+        check_events(events, layout, stream=stream)
     made = False
     if events is None:
         made |= yield from _make(attempts, events_table(layout, options))
     if log is None:
         made |= yield from _make(attempts, log_table(layout, options))
     # Another call may have made them otherwise: whose tables do not fit must not describe the store.
-    _check_events((yield from _wait(attempts, layout.events.name)), layout, stream=stream)
-    _check_log((yield from _wait(attempts, layout.log.name)), layout)
+    check_events((yield from _wait(attempts, layout.events.name)), layout, stream=stream)
+    check_log((yield from _wait(attempts, layout.log.name)), layout)
     if made and options.point_in_time_recovery:
         for table in (layout.events, layout.log):
             yield from _turn_on_recovery(attempts, table.name)
@@ -133,11 +120,10 @@ def _note(attempts: Attempts, layout: Layout, context: Context, options: TableOp
         # Events that are there before the store is have no markers.
         some: Page = yield from attempts.call(Scan(layout.events, limit=1))
         marked = not some.items and some.last is None
-        refused = yield from attempts.call(
-            Put(layout.log, _table_item(layout, context, options, marked=marked), Absent())
-        )
+        item = table_item(layout, context.clock(), stream=options.stream, marked=marked)
+        refused = yield from attempts.call(Put(layout.log, item, Absent()))
     there = yield from _check(attempts, layout.name)
-    _check_same(there.layout, layout)
+    check_same(there.layout, layout)
     return not isinstance(refused, Refused)
 
 
@@ -145,15 +131,7 @@ def note_marked(layout: Layout, attempts: Attempts) -> Op[None]:
     """Write down that every commit of a caller's own id has its marker. Processes that have the store open
     go on without, which is slower and as right.
     """
-    yield from attempts.call(
-        Update(
-            layout.log,
-            TABLE_KEY,
-            set={"Markers": 1},
-            add={},
-            condition=Equals("Format", FORMAT_VERSION),
-        )
-    )
+    yield from attempts.call(all_marked(layout))
 
 
 class Found(NamedTuple):
@@ -173,18 +151,18 @@ def check(name: str, context: Context) -> Op[Found]:
 
 
 def _check(attempts: Attempts, name: str) -> Op[Found]:
-    log, settings = yield from look_at_log(attempts, name)
-    layout = _layout(name, settings)
+    log, item = yield from look_at_log(attempts, name)
+    layout = layout_in(name, item)
     events = yield from _described(attempts, layout.events.name)
-    _check_events(events, layout, stream=bool(settings.get("Stream", 1)))
+    check_events(events, layout, stream=has_stream(item))
     return Found(layout, ids_of((events, log)))
 
 
 def look_at_log(attempts: Attempts, name: str) -> Op[tuple[Mapping[str, Any], Item]]:
-    """The log table as DynamoDB describes it, and what it says about its store, of whichever format."""
+    """The log table as DynamoDB describes it, and the item that describes the store, of whichever format."""
     basis = Layout(name)
     log = yield from _described(attempts, basis.log.name)
-    _check_log(log, basis)
+    check_log(log, basis)
     got: Got = yield from attempts.call(Get(basis.log, TABLE_KEY))
     if got.item is None:
         raise StoreFormatError(
@@ -192,93 +170,6 @@ def look_at_log(attempts: Attempts, name: str) -> Op[tuple[Mapping[str, Any], It
             "by a run that was broken off. Run mainstem create-tables to finish it."
         )
     return log, got.item
-
-
-def check_name(name: str) -> None:
-    """Raise `InvalidInput` for a name that no two tables could have."""
-    allowed = name.isascii() and all(char.isalnum() or char in "-_." for char in name)
-    if not name or len(name) > MAX_NAME or not allowed:
-        raise InvalidInput(
-            f"{quoted(name)} is not the name of a store: give 1 to {MAX_NAME} letters, digits, '-', '_' "
-            "and '.'; its tables are called after it."
-        )
-
-
-def check_layout(layout: Layout) -> None:
-    """Raise `InvalidInput` for what no tables can be made with."""
-    check_name(layout.name)
-    check_number("partitions", layout.partitions, 1, MAX_PARTITIONS)
-    names = list(layout.attributes.as_dict().values())
-    for name in names:
-        if not isinstance(name, str) or not 0 < len(name.encode()) <= 255:
-            raise InvalidInput(f"Attribute name {quoted(name)}: give text of 1 to 255 bytes.")
-    if len(set(names)) < len(names):
-        raise InvalidInput(f"Two attributes of the events table have one name: {sorted(names)}.")
-
-
-def _table_item(
-    layout: Layout, context: Context, options: TableOptions, *, marked: bool
-) -> dict[str, Value]:
-    item: dict[str, Value] = {
-        "pk": TABLE_KEY.hash,
-        "sk": TABLE_KEY.sort,
-        "Format": FORMAT_VERSION,
-        "Partitions": layout.partitions,
-        "EpochBits": layout.epoch_bits,
-        "Attributes": msgspec.json.encode(layout.attributes.as_dict()).decode(),
-        "Stream": int(options.stream),
-        "MadeAt": iso_time(context.clock()),
-    }
-    if marked:
-        item["Markers"] = 1
-    return item
-
-
-def _check_same(there: Layout, wanted: Layout) -> None:
-    found = []
-    if there.partitions != wanted.partitions:
-        found.append(f"{there.partitions} partitions, not {wanted.partitions}")
-    names = wanted.attributes.as_dict()
-    found += [
-        f"{name}={quoted(other)}, not {quoted(names[name])}"
-        for name, other in there.attributes.as_dict().items()
-        if other != names[name]
-    ]
-    if found:
-        raise StoreFormatError(
-            f"The tables of {wanted.name!r} were made with {', '.join(found)}. That can't be changed any "
-            "more: ask for the same, or take another name."
-        )
-
-
-def check_format(name: str, item: Item) -> None:
-    """Raise `StoreFormatError` unless the store has the format that this release reads and writes."""
-    version = item.get("Format")
-    if version != FORMAT_VERSION:
-        raise StoreFormatError(
-            f"The tables of {name!r} are of format version {quoted(version)}; this release of Mainstem reads "
-            f"and writes version {FORMAT_VERSION}. {migrations.advice(version, FORMAT_VERSION)}"
-        )
-
-
-def _layout(name: str, item: Item) -> Layout:
-    check_format(name, item)
-    try:
-        names = msgspec.json.decode(str(item["Attributes"]), type=dict[str, str])
-        known = {each.name for each in fields(AttributeNames)}
-        attributes = AttributeNames(**{key: names[key] for key in known})
-        return Layout(
-            name,
-            int(item["Partitions"]),
-            attributes,
-            int(item["EpochBits"]),
-            marked=item.get("Markers") == 1,
-        )
-    except (KeyError, ValueError, msgspec.MsgspecError) as error:
-        raise StoreFormatError(
-            f"What table {name}-log says about its store can't be understood ({error}). Restore the "
-            "item with the key 'table' from a backup."
-        ) from error
 
 
 def events_table(layout: Layout, options: TableOptions) -> dict[str, Any]:
@@ -353,85 +244,3 @@ def _wait(attempts: Attempts, name: str) -> Op[Mapping[str, Any]]:
         if description is not None and description["TableStatus"] in ("ACTIVE", "UPDATING"):
             return description
         yield from attempts.pause(f"table {name!r} is still being made")
-
-
-def _check_events(description: Mapping[str, Any], layout: Layout, *, stream: bool) -> None:
-    name, names = layout.events.name, layout.attributes
-    check_replicas(description, name)
-    _check_keys(description, name, ((names.stream_id, "S"), (names.event_id, "N")))
-    if stream:
-        check_stream(description, name)
-
-
-def _check_log(description: Mapping[str, Any], layout: Layout) -> None:
-    check_replicas(description, layout.log.name)
-    _check_keys(description, layout.log.name, (("pk", "S"), ("sk", "N")))
-    _check_index(description, layout.log.name)
-
-
-def check_replicas(description: Mapping[str, Any], name: str) -> None:
-    """Raise `StoreFormatError` for a global table.
-
-    Each Region decides conditions by its own copy, so two of them would give away one position, and
-    the copy that is written last replaces the other's batch of the log. With strong consistency between
-    Regions, DynamoDB refuses transactions.
-    """
-    own = str(description.get("TableArn", "::::")).split(":")[3]
-    others = [str(replica.get("RegionName")) for replica in description.get("Replicas") or ()]
-    others += [
-        str(each.get("RegionName")) for each in description.get("GlobalTableWitnesses") or ()
-    ]
-    regions = sorted({region for region in others if region != own})
-    if regions:
-        raise StoreFormatError(
-            f"Table {name!r} is a global table, with replicas in {', '.join(regions)}. Conditions hold "
-            "within one Region only, so events would be lost from the log. Keep the store in one Region: "
-            f"remove the replicas (aws dynamodb update-table --table-name {name} --replica-updates "
-            f'\'[{{"Delete": {{"RegionName": "{regions[0]}"}}}}]\'), and keep a standby elsewhere by '
-            "backups or exports (docs/how-to/dynamodb.md, Regions). If two Regions have appended already, "
-            "run mainstem verify --full afterwards."
-        )
-
-
-def _check_keys(
-    description: Mapping[str, Any], name: str, wanted: Sequence[tuple[str, str]]
-) -> None:
-    types = {
-        each["AttributeName"]: each["AttributeType"] for each in description["AttributeDefinitions"]
-    }
-    keys = [(key["AttributeName"], types[key["AttributeName"]]) for key in description["KeySchema"]]
-    if keys != list(wanted):
-        raise StoreFormatError(
-            f"Table {name!r} has the key {_spelt(keys)}; Mainstem needs {_spelt(wanted)}. Take another "
-            "name for the store, or say which attributes the table has."
-        )
-
-
-def _check_index(description: Mapping[str, Any], name: str) -> None:
-    for index in description.get("GlobalSecondaryIndexes", ()):
-        if index["IndexName"] == LISTING.name:
-            keys = [key["AttributeName"] for key in index["KeySchema"]]
-            if keys == [LISTING.hash_key, LISTING.sort_key]:
-                return
-    raise StoreFormatError(
-        f"Table {name!r} lacks the index {LISTING.name!r} on {LISTING.hash_key} and "
-        f"{LISTING.sort_key}, so it is not a log of Mainstem's. Take another name for the store."
-    )
-
-
-def check_stream(description: Mapping[str, Any], name: str) -> None:
-    """Raise `StoreFormatError` unless the table has a change stream with whole items."""
-    stream = description.get("StreamSpecification") or {}
-    if not stream.get("StreamEnabled") or stream.get("StreamViewType") not in (
-        "NEW_IMAGE",
-        "NEW_AND_OLD_IMAGES",
-    ):
-        raise StoreFormatError(
-            f"Table {name!r} has no stream of new images, so its events could not be published. Turn "
-            "it on: aws dynamodb update-table --table-name "
-            f"{name} --stream-specification StreamEnabled=true,StreamViewType=NEW_IMAGE"
-        )
-
-
-def _spelt(keys: Sequence[tuple[str, str]]) -> str:
-    return " + ".join(f"{name} ({kind})" for name, kind in keys)

@@ -6,8 +6,14 @@ from collections.abc import Iterator
 
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.requests import Item, Page, Query
+from mainstem.dynamodb.items.block_items import (
+    BLOCK_PLACE,
+    columns_of,
+    first_of,
+    head_after,
+    is_emptied,
+)
 from mainstem.dynamodb.items.layout import Layout, log_hash, segment_hash
-from mainstem.dynamodb.items.log_items import BATCH_PLACE, columns_of, head_behind, is_emptied
 from mainstem.dynamodb.items.packing import Packed
 from mainstem.errors import StoreDamaged
 from mainstem.port import Op
@@ -82,7 +88,7 @@ def place_of_batch_at(
 ) -> Op[Item]:
     """Where the batch is that holds a position below the head."""
     while True:
-        batch = yield from batch_at(layout, attempts, partition, position, BATCH_PLACE)
+        batch = yield from batch_at(layout, attempts, partition, position, BLOCK_PLACE)
         if batch is not None:
             return batch
         yield from attempts.pause(missing(partition, position))
@@ -96,12 +102,12 @@ def end_of_segments(layout: Layout, attempts: Attempts, partition: int, start: i
                 layout.log,
                 segment_hash(partition, layout.epoch_of(start)),
                 first=start,
-                attributes=BATCH_PLACE,
+                attributes=BLOCK_PLACE,
             )
         )
         if not page.items:
             return start
-        start = head_behind(page.items[-1]).position
+        start = head_after(page.items[-1]).position
         attempts.progressed()
 
 
@@ -127,7 +133,7 @@ def events_of_commit(
             for at, event in _of_stream(block, stream_id, first_id, last_id)
             if at >= position
         ]
-        position = head_behind(block).position
+        position = head_after(block).position
         if found and found[0][1].event_id != first_id:
             raise StoreDamaged(
                 f"Event {first_id} of stream {stream_id!r} is missing from the log of partition "
@@ -142,12 +148,12 @@ def missing(partition: int, position: int) -> str:
 
 
 def _holds(block: Item | None, position: int) -> bool:
-    return block is not None and position < head_behind(block).position
+    return block is not None and position < head_after(block).position
 
 
 def _of_stream(
     block: Item, stream_id: str, first_id: int, last_id: int
 ) -> Iterator[tuple[int, Packed]]:
-    for position, event in enumerate(columns_of(block).rows(), int(block["sk"])):
+    for position, event in enumerate(columns_of(block).rows(), first_of(block)):
         if event.stream_id == stream_id and first_id <= event.event_id <= last_id:
             yield position, event

@@ -9,16 +9,21 @@ from mainstem.dynamodb.client.requests import (
     CONDITION_FAILED,
     TAKEN,
     TRANSIENT_CODES,
-    AtMost,
     BatchGet,
     PutNew,
-    Update,
     UpdateEach,
 )
 from mainstem.dynamodb.client.sizes import MAX_STATEMENTS
 from mainstem.dynamodb.client.trust import Moment
-from mainstem.dynamodb.items.layout import Layout, cursor_key, partition_key
-from mainstem.dynamodb.items.log_items import Head, cursor_count, cursor_item
+from mainstem.dynamodb.items import partition_item
+from mainstem.dynamodb.items.block_items import Head
+from mainstem.dynamodb.items.cursor_item import (
+    CURSOR_COUNT,
+    cursor_count,
+    cursor_item,
+    raised_cursor,
+)
+from mainstem.dynamodb.items.layout import Layout, cursor_key
 from mainstem.dynamodb.log.view import Due
 from mainstem.port import Op
 
@@ -33,7 +38,7 @@ class Cursors:
         """What the cursors say, read consistently; 0 for streams without one."""
         keys = {cursor_key(stream_id): stream_id for stream_id in stream_ids}
         found = yield from attempts.batch_get(
-            BatchGet(self._layout.log, tuple(keys), attributes=("Count",))
+            BatchGet(self._layout.log, tuple(keys), attributes=CURSOR_COUNT)
         )
         return {stream_id: cursor_count(found.get(key)) for key, stream_id in keys.items()}
 
@@ -54,14 +59,7 @@ class Cursors:
     ) -> Op[None]:
         """Every batch below that position is reflected in the cursors."""
         yield from attempts.call_unbroken(
-            Update(
-                self._layout.log,
-                partition_key(partition),
-                set={"Settled": head.position, "Latest": head.latest_us},
-                add={},
-                condition=AtMost("Settled", head.position),
-            ),
-            asked,
+            partition_item.settled(self._layout, partition, head), asked
         )
 
     def _make(
@@ -92,7 +90,10 @@ class Cursors:
         left = list(stream_ids)
         while left:
             some, left = left[:MAX_STATEMENTS], left[MAX_STATEMENTS:]
-            updates = tuple(self._raising(stream_id, due[stream_id]) for stream_id in some)
+            updates = tuple(
+                raised_cursor(self._layout, each, due[each].events, due[each].last_position)
+                for each in some
+            )
             codes = yield from attempts.call_unbroken(UpdateEach(self._layout.log, updates), asked)
             again = _transient(some, codes, CONDITION_FAILED)
             if again:
@@ -105,15 +106,6 @@ class Cursors:
         code = next(code for code in codes if code in TRANSIENT_CODES)
         first = cursor_key(again[0]).hash
         return f"{len(again)} cursors were refused: {code} (table {self._layout.log.name}, key {first!r})"
-
-    def _raising(self, stream_id: str, due: Due) -> Update:
-        return Update(
-            self._layout.log,
-            cursor_key(stream_id),
-            set={"Count": due.events, "Last": due.last_position},
-            add={},
-            condition=AtMost("Count", due.events - 1),
-        )
 
 
 def _with_code(names: Sequence[str], codes: Sequence[str | None], code: str) -> list[str]:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.requests import Item, Page, Query
 from mainstem.dynamodb.client.trust import Moment, Trust
+from mainstem.dynamodb.items.block_items import BLOCK_PLACE, EMPTY, Head, head_after
 from mainstem.dynamodb.items.layout import Layout, log_hash
-from mainstem.dynamodb.items.log_items import BATCH_PLACE, EMPTY, Head, head_behind
 from mainstem.port import Op
 
 
@@ -71,7 +71,7 @@ class Heads:
             last = yield from self._last_batch(attempts, partition, epoch - 1)
         elif last is not None and self._fills(last, epoch):
             last = yield from self._last_of_later(attempts, partition, epoch, last)
-        head = EMPTY if last is None else head_behind(last)
+        head = EMPTY if last is None else head_after(last)
         if head.position < lowest:
             self._trust.forget()
             return (yield from self.find(attempts, partition))
@@ -95,7 +95,7 @@ class Heads:
         return last
 
     def _fills(self, batch: Item, epoch: int) -> bool:
-        return head_behind(batch).position == self._layout.epoch_start(epoch + 1)
+        return head_after(batch).position == self._layout.epoch_start(epoch + 1)
 
     def _last_batch(self, attempts: Attempts, partition: int, epoch: int) -> Op[Item | None]:
         page: Page = yield from attempts.call(
@@ -104,7 +104,7 @@ class Heads:
                 log_hash(partition, epoch),
                 backwards=True,
                 limit=1,
-                attributes=BATCH_PLACE,
+                attributes=BLOCK_PLACE,
             )
         )
         return page.items[0] if page.items else None

@@ -13,7 +13,7 @@ from typing import Final
 
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
-from mainstem.dynamodb.items.log_items import Head
+from mainstem.dynamodb.items.block_items import Head
 from mainstem.dynamodb.log.heads import Heads
 from mainstem.port import Op
 

@@ -8,41 +8,38 @@ yet is no matter: its batches are there, or emptied, and then it is read consist
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import takewhile
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from mainstem.codec import Codec
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.requests import Item, Page, Query
 from mainstem.dynamodb.client.trust import Moment
-from mainstem.dynamodb.items.layout import Layout, log_hash, segment_hash
-from mainstem.dynamodb.items.log_items import (
+from mainstem.dynamodb.items.block_items import (
     Head,
     columns_of,
-    head_behind,
+    count_of,
+    first_of,
+    head_after,
     is_emptied,
     is_segment,
 )
+from mainstem.dynamodb.items.layout import Layout, log_hash, segment_hash
 from mainstem.dynamodb.items.packing import Columns
 from mainstem.dynamodb.log.blocks import (
     batch_upto,
-    block_at,
     missing,
-    place_of_batch_at,
     segment_at,
 )
 from mainstem.dynamodb.log.heads import Heads
+from mainstem.dynamodb.log.recent import Recent
 from mainstem.errors import StoreDamaged
 from mainstem.port import LogPage, Op
-from mainstem.telemetry.guard import Guard
 from mainstem.values.events import RecordedEvent
 from mainstem.values.filters import LogFilter
 from mainstem.values.positions import Partition, Position
-
-T = TypeVar("T")
 
 _KEPT: Final = 16
 """Readers whose next batches are kept; each keeps what is left of a page of at most 1 MB."""
@@ -73,8 +70,8 @@ class _Block:
     __slots__ = ("_columns", "_item", "end", "first")
 
     def __init__(self, item: Item) -> None:
-        self.first = int(item["sk"])
-        self.end = self.first + int(item["Count"])
+        self.first = first_of(item)
+        self.end = self.first + count_of(item)
         """The position behind its last event."""
         self._item: Item | None = item
         self._columns: Columns | None = None
@@ -95,8 +92,8 @@ class LogReader:
         self._layout = layout
         self._heads = heads
         self._context = context
-        self._borders: _Recent[_Border] = _Recent(1024)
-        self._fetched: _Recent[_Ahead] = _Recent(_KEPT)
+        self._borders: Recent[_Border] = Recent(1024)
+        self._fetched: Recent[_Ahead] = Recent(_KEPT)
         """By the position to be read next."""
 
     def read(
@@ -137,31 +134,6 @@ class LogReader:
             self._fetched.put((partition, position), ahead._replace(blocks=blocks))
         more = bool(blocks) or self._is_more_known(partition, position)
         return LogPage(events, Position(position), more)
-
-    def position_at(self, partition: Partition, recorded_us: int) -> Op[Position]:
-        """As `mainstem.port.Adapter.position_at`: binary search over the batches' latest times."""
-        attempts = Attempts(self._context)
-        head = yield from self._heads.find(attempts, partition)
-        low, high = 0, head.position
-        while low < high:
-            middle = (low + high) // 2
-            batch = yield from place_of_batch_at(self._layout, attempts, partition, middle)
-            if int(batch["Latest"]) < recorded_us:
-                low = head_behind(batch).position
-            elif int(batch["sk"]) <= low:
-                break  # the batch of `low` is the first that reaches the time
-            else:
-                high = int(batch["sk"])
-        if low >= head.position:
-            return Position(head.position)
-        found = yield from block_at(self._layout, attempts, partition, low)
-        for position, time in enumerate(columns_of(found).times, int(found["sk"])):
-            if position >= low and time >= recorded_us:
-                return Position(position)
-        raise StoreDamaged(
-            f"The batch at position {low} of partition {partition} holds no event of its latest time. "
-            "Restore the table from a backup."
-        )
 
     def _is_more_known(self, partition: Partition, position: int) -> bool:
         if position < self._heads.lowest(partition):
@@ -211,7 +183,7 @@ class LogReader:
             )
             found = _dense(page.items, position)
         if found:
-            end = head_behind(found[-1])
+            end = head_after(found[-1])
             self._stopped(partition, end, attempts.sent, in_segments=True, more=True)
         return [_Block(item) for item in found]
 
@@ -241,9 +213,9 @@ class LogReader:
             batches = _dense(page.items, position)
             if not batches and not begins_here:
                 before = yield from batch_upto(self._layout, attempts, partition, position)
-                end = 0 if before is None else head_behind(before).position
+                end = 0 if before is None else head_after(before).position
                 if before is not None and end > position:
-                    batches = _dense([before, *page.items], int(before["sk"]))
+                    batches = _dense([before, *page.items], first_of(before))
                 begins_here = end == position
             if batches:
                 more = page.last is not None or len(batches) < len(page.items)
@@ -282,7 +254,7 @@ class LogReader:
                 )
             full = [segment]
         in_segments = len(full) < len(batches) or is_segment(full[0])
-        end = head_behind(full[-1])
+        end = head_after(full[-1])
         more = more or in_segments
         self._stopped(partition, end, attempts.sent, in_segments=in_segments, more=more)
         return [_Block(item) for item in full]
@@ -306,35 +278,11 @@ def _dense(items: Sequence[Item], position: int) -> list[Item]:
     """Those that follow each other without a hole from the position on."""
     kept: list[Item] = []
     for item in items:
-        if int(item["sk"]) != position:
+        if first_of(item) != position:
             break
         kept.append(item)
-        position = head_behind(item).position
+        position = head_after(item).position
     return kept
 
 
 _LARGEST_POSITION: Final = 2**63
-
-
-class _Recent(Generic[T]):
-    """A small dictionary that forgets what was put first. Safe to share between threads."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._guard = Guard()
-        self._values: OrderedDict[tuple[int, int], T] = OrderedDict()
-
-    def get(self, key: tuple[int, int]) -> T | None:
-        with self._guard():
-            return self._values.get(key)
-
-    def pop(self, key: tuple[int, int]) -> T | None:
-        with self._guard():
-            return self._values.pop(key, None)
-
-    def put(self, key: tuple[int, int], value: T) -> None:
-        with self._guard():
-            self._values[key] = value
-            self._values.move_to_end(key)
-            while len(self._values) > self._most:
-                self._values.popitem(last=False)

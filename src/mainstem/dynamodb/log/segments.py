@@ -18,30 +18,30 @@ from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.requests import (
     CONDITION_FAILED,
     Absent,
-    AtMost,
     Compute,
     Get,
     Got,
     Item,
-    Key,
     Page,
     Put,
     Query,
-    Update,
     UpdateEach,
 )
 from mainstem.dynamodb.client.sizes import MAX_STATEMENTS
 from mainstem.dynamodb.client.trust import Moment
-from mainstem.dynamodb.items.layout import Layout, log_hash, partition_key
-from mainstem.dynamodb.items.log_items import (
-    Marks,
+from mainstem.dynamodb.items.block_items import (
     columns_of,
-    head_behind,
+    count_of,
+    emptied,
+    first_of,
+    head_after,
     is_emptied,
-    marks_in,
+    packed_in,
     segment_item,
 )
+from mainstem.dynamodb.items.layout import Layout, log_hash, partition_key
 from mainstem.dynamodb.items.packing import SEGMENT_LEVEL, Packed, pack
+from mainstem.dynamodb.items.partition_item import Marks, marks_in, reclaimed, segmented
 from mainstem.dynamodb.log.blocks import end_of_segments
 from mainstem.errors import StoreDamaged
 from mainstem.port import Op
@@ -117,11 +117,11 @@ class Segmenter:
                 Put(self._layout.log, segment, Absent()), asked
             )
             if refused is None:
-                done = Segmented(done.segments + 1, done.events + int(segment["Count"]))
-                start = head_behind(segment).position
+                done = Segmented(done.segments + 1, done.events + count_of(segment))
+                start = head_after(segment).position
             else:
                 start = yield from self._end_of_segments(attempts, partition, start)
-            yield from self._mark(attempts, partition, "Segmented", start, asked)
+            yield from attempts.call_unbroken(segmented(self._layout, partition, start), asked)
             attempts.progressed()
         return done
 
@@ -133,30 +133,30 @@ class Segmenter:
         attempts = Attempts(self._context, long=True)
         marks = yield from self.marks(attempts, partition)
         asked = attempts.sent
-        segmented = yield from self._end_of_segments(attempts, partition, marks.segmented)
-        emptied = 0
+        end = yield from self._end_of_segments(attempts, partition, marks.segmented)
+        done = 0
         position = marks.reclaimed
-        while position < segmented:
+        while position < end:
             page: Page = yield from attempts.call(
                 Query(
                     self._layout.log,
                     log_hash(partition, self._layout.epoch_of(position)),
                     first=position,
-                    last=segmented - 1,
+                    last=end - 1,
                 )
             )
             full = [batch for batch in page.items if not is_emptied(batch)]
             yield from self._empty(attempts, full, asked)
-            emptied += len(full)
+            done += len(full)
             if not page.items:
                 raise StoreDamaged(
                     f"There is no batch at position {position} of partition {partition}, but a segment. "
                     "Restore the table from a backup."
                 )
-            position = head_behind(page.items[-1]).position
-            yield from self._mark(attempts, partition, "Reclaimed", position, asked)
+            position = head_after(page.items[-1]).position
+            yield from attempts.call_unbroken(reclaimed(self._layout, partition, position), asked)
             attempts.progressed()
-        return emptied
+        return done
 
     def _gather(
         self, attempts: Attempts, partition: int, start: int, settled: int, ratio: float
@@ -175,7 +175,7 @@ class Segmenter:
                     last=end - 1,
                 )
             )
-            if not page.items or int(page.items[0]["sk"]) != position:
+            if not page.items or first_of(page.items[0]) != position:
                 raise StoreDamaged(
                     f"There is no batch at position {position} of partition {partition}, although it is "
                     f"settled up to {settled}. Restore the table from a backup."
@@ -190,7 +190,7 @@ class Segmenter:
                 if found and (size > self._size.most * ratio or events > self._size.events):
                     return _Gathered(found, ended=events > self._size.events, more=True)
                 found.append((batch, rows))
-                position = head_behind(batch).position
+                position = head_after(batch).position
         return _Gathered(found, ended=True, more=end < settled)
 
     def _packed(
@@ -205,44 +205,20 @@ class Segmenter:
             # A little less than would fit.
             keep = int(len(batches) * 0.95 * self._size.most / len(block))
             batches = batches[: min(max(keep, 1), len(batches) - 1)]
-        first, end = int(batches[0][0]["sk"]), head_behind(batches[-1][0])
+        first, end = first_of(batches[0][0]), head_after(batches[-1][0])
         segment = segment_item(self._layout, partition, first, len(rows), end.latest_us, block)
         return segment, _bytes_of(rows) / len(block)
 
     def _is_enough(self, segment: Item) -> bool:
-        block = segment["Events"]
+        block = packed_in(segment)
         assert isinstance(block, bytes)
         return len(block) >= self._size.least
 
     def _end_of_segments(self, attempts: Attempts, partition: int, start: int) -> Op[int]:
         return end_of_segments(self._layout, attempts, partition, start)
 
-    def _mark(
-        self, attempts: Attempts, partition: int, mark: str, position: int, asked: Moment
-    ) -> Op[None]:
-        """Raise a mark of the partition. None falls."""
-        yield from attempts.call_unbroken(
-            Update(
-                self._layout.log,
-                partition_key(partition),
-                set={mark: position},
-                add={},
-                condition=AtMost(mark, position),
-            ),
-            asked,
-        )
-
     def _empty(self, attempts: Attempts, batches: Sequence[Item], asked: Moment) -> Op[None]:
-        left = [
-            Update(
-                self._layout.log,
-                Key(str(batch["pk"]), int(batch["sk"])),
-                set={},
-                add={},
-                remove=("Events",),
-            )
-            for batch in batches
-        ]
+        left = [emptied(self._layout, batch) for batch in batches]
         while left:
             some, left = left[:MAX_STATEMENTS], left[MAX_STATEMENTS:]
             codes = yield from attempts.call_unbroken(

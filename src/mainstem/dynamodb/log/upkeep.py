@@ -13,7 +13,7 @@ from typing import Final
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.holds import Hold, OfHome, Turn
 from mainstem.dynamodb.client.requests import Aside
-from mainstem.dynamodb.items.log_items import Head
+from mainstem.dynamodb.items.block_items import Head
 from mainstem.dynamodb.log.segments import Segmenter
 from mainstem.dynamodb.log.sequencer import Sequencer
 from mainstem.errors import StoreClosed, StoreError

@@ -1,6 +1,6 @@
-"""What a sequencer knows of one partition's log, and what is due of the streams it has hints of.
+"""What a sequencer knows of one partition's log. No I/O.
 
-No I/O. A view is exact up to its own head: the next id due of a stream is its cursor's, raised by
+A view is exact up to its own head: the next id due of a stream is its cursor's, raised by
 every batch that was put since. Where others have moved the real head on, the view is behind, and a
 batch that is put at its head is refused; so nothing that follows from an old view is ever written.
 """
@@ -8,13 +8,13 @@ batch that is put at its head is refused; so nothing that follows from an old vi
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from mainstem.dynamodb.client.requests import Item, Key
 from mainstem.dynamodb.client.trust import Moment
-from mainstem.dynamodb.items.event_items import Entry, EventItems
-from mainstem.dynamodb.items.log_items import Head
+from mainstem.dynamodb.items.block_items import Head, packed_in
+from mainstem.dynamodb.items.layout import key_of
 
 
 class Window(NamedTuple):
@@ -54,30 +54,7 @@ class Seen(NamedTuple):
     @classmethod
     def of(cls, batch: Item) -> Seen:
         """Commit ids, times and all: another batch at its place has another digest."""
-        return cls(Key(str(batch["pk"]), int(batch["sk"])), hash(batch.get("Events")))
-
-
-class Hint(NamedTuple):
-    """Stream s has events up to an id."""
-
-    stream_id: str
-    last_id: int
-    """That of its commit's last event, so that a commit stays together."""
-    entry: Entry | None = None
-    """The event that told so, if it was told whole."""
-
-
-def hint_of(items: EventItems, item: Item) -> Hint | None:
-    """What an event item tells; None where it says that it is in the log already. Raises `StoreDamaged`
-    where it is not understood.
-    """
-    return None if items.is_in_log(item) else any_hint_of(items, item)
-
-
-def any_hint_of(items: EventItems, item: Item) -> Hint:
-    """What an event item tells, whatever it says of the log. Raises `StoreDamaged`."""
-    entry = items.entry(item)
-    return Hint(entry.event.stream_id, entry.commit_last, entry)
+        return cls(key_of(batch), hash(packed_in(batch)))
 
 
 class View:
@@ -214,55 +191,3 @@ class View:
         """Remember no more streams than allowed."""
         while len(self._known) > self._limits.streams:
             self._known.popitem(last=False)
-
-
-class Wanted:
-    """What hints say of one stream: up to which id, and the events that came with them."""
-
-    __slots__ = ("_entries", "last_id")
-
-    def __init__(self) -> None:
-        self.last_id = -1
-        self._entries: dict[int, Entry] = {}
-
-    def add(self, hint: Hint) -> None:
-        self.last_id = max(self.last_id, hint.last_id)
-        if hint.entry is not None:
-            self._entries[hint.entry.event.event_id] = hint.entry
-
-    def commits(self, due: int) -> list[list[Entry]]:
-        """The commits that follow each other from the id due on, as far as all of their events are
-        known here.
-        """
-        found: list[list[Entry]] = []
-        while (first := self._entries.get(due)) is not None:
-            commit = [self._entries.get(n) for n in range(due, first.commit_last + 1)]
-            whole = [entry for entry in commit if entry is not None]
-            if len(whole) < len(commit):
-                break
-            found.append(whole)
-            due = first.commit_last + 1
-        return found
-
-    def missing(self, due: int) -> int:
-        """The first id, from the one due on, whose event is not known here."""
-        while due in self._entries:
-            due += 1
-        return due
-
-    def forget_entries(self) -> None:
-        """They are to be read again."""
-        self._entries.clear()
-
-    def forget_below(self, due: int) -> None:
-        """Those events are in the log."""
-        for event_id in [each for each in self._entries if each < due]:
-            del self._entries[event_id]
-
-
-def by_stream(hints: Sequence[Hint]) -> dict[str, Wanted]:
-    """The hints of each stream together."""
-    wanted: dict[str, Wanted] = {}
-    for hint in hints:
-        wanted.setdefault(hint.stream_id, Wanted()).add(hint)
-    return wanted

@@ -7,13 +7,18 @@ and with commits that another program has written.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import blake2b
 
 from mainstem.dynamodb.client.attempts import Attempts
-from mainstem.dynamodb.client.requests import TAKEN, AtMost, Item, Key, Put, PutNew, Refused
+from mainstem.dynamodb.client.requests import TAKEN, Item, Key, PutNew, Refused
 from mainstem.dynamodb.items.event_items import Placed
-from mainstem.dynamodb.items.layout import MARKER, Layout
-from mainstem.dynamodb.items.markers import is_marked, marker_item
+from mainstem.dynamodb.items.layout import Layout
+from mainstem.dynamodb.items.marker_item import (
+    digest_of,
+    is_marked,
+    is_marker,
+    marker_item,
+    replaced_marker,
+)
 from mainstem.dynamodb.repair.books import Books
 from mainstem.dynamodb.streams.stream_end import portions
 from mainstem.port import Op
@@ -28,7 +33,7 @@ class MissingMarkers:
 
     def note(self, items: Sequence[Item]) -> None:
         """Items of the log table, of which some are markers."""
-        self._books.add_markers([_mark(item) for item in items if _is_marker(item)])
+        self._books.add_markers([digest_of(item) for item in items if is_marker(item)])
 
     def put(self, attempts: Attempts, found: Sequence[tuple[str, Placed]]) -> Op[int]:
         """Events by stream: those that are the first of their commits get a marker, unless there is one that
@@ -39,10 +44,10 @@ class MissingMarkers:
             for stream_id, placed in found
             if placed.event_id == placed.commit_first and is_marked(placed.commit_id)
         ]
-        known = self._books.known_markers([_mark(item) for item in items])
+        known = self._books.known_markers([digest_of(item) for item in items])
         # Two commits of one id in a stream have one key: the later one is to have it.
         lacking = {
-            Key.of(self._layout.log, item): item for item in items if _mark(item) not in known
+            Key.of(self._layout.log, item): item for item in items if digest_of(item) not in known
         }
         return (yield from _put(self._layout, attempts, list(lacking.values())))
 
@@ -59,8 +64,7 @@ def _put(layout: Layout, attempts: Attempts, items: Sequence[Item]) -> Op[int]:
             again = []
             for item, code in zip(left, codes, strict=True):
                 if code == TAKEN:
-                    condition = AtMost("First", int(item["First"]) - 1)
-                    refused = yield from attempts.call(Put(layout.log, item, condition))
+                    refused = yield from attempts.call(replaced_marker(layout, item))
                     written += not isinstance(refused, Refused)
                 elif code is None:
                     written += 1
@@ -70,13 +74,3 @@ def _put(layout: Layout, attempts: Attempts, items: Sequence[Item]) -> Op[int]:
             if left:
                 yield from attempts.pause(f"{len(left)} markers were refused", "Throttled")
     return written
-
-
-def _is_marker(item: Item) -> bool:
-    return str(item["pk"]).startswith(f"{MARKER}#")
-
-
-def _mark(item: Item) -> int:
-    """64 bits of what a marker says, as SQLite has whole numbers."""
-    said = repr((item["pk"], item.get("CommitId"), item.get("First")))
-    return int.from_bytes(blake2b(said.encode(), digest_size=8).digest(), signed=True)

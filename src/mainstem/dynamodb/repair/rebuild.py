@@ -16,9 +16,6 @@ from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.paced import Paced, waits
 from mainstem.dynamodb.client.requests import (
     Acquire,
-    AtMost,
-    Condition,
-    Equals,
     Get,
     Got,
     Item,
@@ -26,26 +23,20 @@ from mainstem.dynamodb.client.requests import (
     Put,
     Refused,
     Scan,
-    Update,
 )
+from mainstem.dynamodb.items.block_items import Head, columns_of, first_of, head_after, is_emptied
+from mainstem.dynamodb.items.cursor_item import cursor_count, cursor_item, lowered_cursor
 from mainstem.dynamodb.items.layout import (
     CURSOR,
-    LISTING,
     LOG,
     SEGMENT,
     Layout,
     cursor_key,
+    kind_of,
+    name_of,
     partition_key,
 )
-from mainstem.dynamodb.items.log_items import (
-    Head,
-    columns_of,
-    cursor_count,
-    cursor_item,
-    head_behind,
-    is_emptied,
-    marks_in,
-)
+from mainstem.dynamodb.items.partition_item import Marks, marks_in, replaced
 from mainstem.dynamodb.log.blocks import end_of_segments
 from mainstem.dynamodb.log.cursors import Cursors
 from mainstem.dynamodb.log.heads import Heads
@@ -118,15 +109,15 @@ class Rebuilder:
             after = Key.of(table, page.last)
 
     def _look_at(self, item: Item, cursors: list[tuple[str, int]]) -> None:
-        kind, _, rest = str(item["pk"]).partition("#")
+        kind = kind_of(item)
         try:
             if kind == CURSOR:
-                cursors.append((rest, cursor_count(item)))
+                cursors.append((name_of(item), cursor_count(item)))
             elif kind in (LOG, SEGMENT):
                 self._read_block(kind, item)
         except StoreDamaged as error:
             if kind == CURSOR:
-                cursors.append((rest, UNREADABLE))
+                cursors.append((name_of(item), UNREADABLE))
             else:
                 _log.error("A block of the log is left out: %s", error)
 
@@ -134,7 +125,7 @@ class Rebuilder:
         partition = self._layout.partition_of_block(item)
         if partition is None:
             return  # nobody reads it; a verification tells
-        first, end = int(item["sk"]), head_behind(item).position
+        first, end = first_of(item), head_after(item).position
         emptied = is_emptied(item)
         if not emptied:
             ids = list(columns_of(item).ids())
@@ -224,22 +215,9 @@ class Rebuilder:
             yield pause
         there = got.item
         assert there is not None
-        condition = Equals("Count", there["Count"]) if "Count" in there else None
-        if now.in_log:
-            item = cursor_item(stream_id, now.in_log, now.last)
-            refused = yield from self._paced.attempts().call(Put(self._layout.log, item, condition))
-        else:
-            # An append takes a count of 0 for no cursor, and no list has it.
-            refused = yield from self._paced.attempts().call(
-                Update(
-                    self._layout.log,
-                    cursor_key(stream_id),
-                    set={"Count": 0, "Last": 0},
-                    add={},
-                    remove=(LISTING.hash_key, LISTING.sort_key),
-                    condition=condition,
-                )
-            )
+        refused = yield from self._paced.attempts().call(
+            lowered_cursor(self._layout, stream_id, there, now.in_log, now.last)
+        )
         if not isinstance(refused, Refused):
             _log.warning(
                 "The cursor of stream %r was put right: the log has %d events of it.",
@@ -254,19 +232,16 @@ class Rebuilder:
         attempts = self._paced.attempts()
         while True:
             got: Got = yield from attempts.call(Get(self._layout.log, partition_key(partition)))
-            item = got.item or {}
+            item: Item | None = got.item or {}
             yield from self.read_on()
             copied = yield from end_of_segments(
                 self._layout, attempts, partition, self._copied(partition)
             )
-            condition: Condition | None = AtMost("Settled", -1)  # there is none
-            if "Settled" in item:
-                condition = Equals("Settled", item["Settled"])
             reclaimed = 0
             try:
                 settled, segmented, reclaimed = marks_in(item)
             except StoreDamaged:
-                condition = None
+                item = None  # whatever it says
             else:
                 end = self._walks[partition].head.position
                 if max(segmented, reclaimed) <= copied and settled.position <= end:
@@ -275,20 +250,8 @@ class Rebuilder:
                             attempts, partition, head, attempts.sent
                         )
                     return False
-            refused = yield from attempts.call(
-                Update(
-                    self._layout.log,
-                    partition_key(partition),
-                    set={
-                        "Settled": head.position,
-                        "Latest": head.latest_us,
-                        "Segmented": copied,
-                        "Reclaimed": min(reclaimed, copied),
-                    },
-                    add={},
-                    condition=condition,
-                )
-            )
+            marks = Marks(head, copied, min(reclaimed, copied))
+            refused = yield from attempts.call(replaced(self._layout, partition, item, marks))
             if not isinstance(refused, Refused):
                 _log.warning("The marks of partition %d were put right.", partition)
                 return True

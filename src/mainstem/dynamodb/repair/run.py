@@ -20,9 +20,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from mainstem.drive import BrokenOff, forward
 from mainstem.dynamodb.adapter import DynamoAdapter
@@ -32,85 +30,17 @@ from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.paced import Paced, Stopped
 from mainstem.dynamodb.client.requests import BatchGot, Got, Page
 from mainstem.dynamodb.items.layout import Layout
+from mainstem.dynamodb.items.repair_items import Run, Scanned
 from mainstem.dynamodb.items.tables import note_marked
-from mainstem.dynamodb.repair.progress import Kept, Run, Scanned
+from mainstem.dynamodb.repair.options import RepairOptions
+from mainstem.dynamodb.repair.progress import Kept, RepairProgress
 from mainstem.dynamodb.repair.put_back import PutBack, at_once
 from mainstem.dynamodb.repair.rebuild import Rebuilder
 from mainstem.dynamodb.repair.scanning import Repaired, Repairer
-from mainstem.errors import InvalidInput
 from mainstem.port import Op, Result, Sleep
-from mainstem.text.printable import quoted
 
-MAX_SEGMENTS: Final = 1_000
 _LONGEST_SLEEP: Final = 0.5
 """Seconds after which a hand that waits for the budget looks whether it is to stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class RepairOptions:
-    """How a run goes about it. Raises `InvalidInput`."""
-
-    segments: int = 4
-    """Into so many parts the scan is split, which can be read at the same time."""
-    read_units: float | None = None
-    """So many a second, of both tables together; None: no limit."""
-    restart: bool = False
-    """Begin anew, also where a run was broken off."""
-    name: str = "command"
-    """Runs of different names have nothing to do with each other."""
-    reason: str = ""
-    """A run goes on only from one that had the same reason."""
-    page_items: int | None = None
-    """A page has at most so many items; None: 1 MB of them."""
-    rebuild: bool = False
-    """Believe only the log: cursors and marks are made again from it, and positions that items say are
-    held against it; events that only the log has are put back into the events table, and commits get the
-    markers that they lack. Otherwise cursors, marks and positions are believed, and the log is not read.
-
-    Needs `RepairRun.read_log` and `RepairRun.rebuild` between `begin` and `work`."""
-
-    def __post_init__(self) -> None:
-        if type(self.segments) is not int or not 1 <= self.segments <= MAX_SEGMENTS:
-            raise InvalidInput(
-                f"segments={quoted(self.segments)}: give a whole number from 1 to {MAX_SEGMENTS:,}."
-            )
-        if self.read_units is not None and not 0 < self.read_units < float("inf"):
-            raise InvalidInput(
-                f"read_units={quoted(self.read_units)}: give a number above 0, or None."
-            )
-
-
-class RepairProgress(NamedTuple):
-    """What a run has done so far, also before it was broken off."""
-
-    items: int
-    """Event items that were looked at."""
-    events: int
-    """So many were missing from the log, and are in it now."""
-    holes: Mapping[str, int]
-    """Streams that lack an event although they have later ones, by its id: the table is damaged. Of
-    those found before the run was broken off, at most 100 for each segment."""
-    read_units: float
-    """Of both tables."""
-    began_us: int
-    """When the run began, in microseconds since 1970-01-01 UTC: also before it was broken off. What
-    was written before is in the log when it has ended, except of streams with a hole."""
-    resumed: bool
-    """Whether it went on from where it had been broken off."""
-    ended: bool
-    """Whether the run is done."""
-    wait_s: float
-    """Seconds until the budget allows another page."""
-    unreadable: Mapping[str, str] = {}
-    """Of the streams with holes, those with an item that is not understood, and what is to be said of it."""
-    rebuilt: int = 0
-    """So many cursors, marks and positions said what is not so, and were put right."""
-    put_back: int = 0
-    """So many events were only in the log, and are in the events table again."""
-    problems: tuple[str, ...] = ()
-    """What can't be put right."""
-    markers: int = 0
-    """So many commits lacked the marker by which a repeat of them is recognised, and have it now."""
 
 
 class RepairRun:

@@ -10,7 +10,9 @@ from typing import Any, Final, NamedTuple
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.requests import Control
 from mainstem.dynamodb.maintenance import Maintenance
-from mainstem.dynamodb.repair.run import RepairOptions, RepairProgress, RepairRun
+from mainstem.dynamodb.repair.options import RepairOptions
+from mainstem.dynamodb.repair.progress import RepairProgress
+from mainstem.dynamodb.repair.run import RepairRun
 from mainstem.errors import InvalidInput
 from mainstem.port import Op
 from mainstem.text.printable import quoted
@@ -81,6 +83,10 @@ def repair_log(
     Raises `InvalidInput`, `StoreBusy` and whatever `mainstem.connect` raises. Holes and problems raise
     nothing.
     """
+    if type(workers) is not int or not 1 <= workers <= MAX_WORKERS:
+        raise InvalidInput(
+            f"workers={quoted(workers)}: give a whole number from 1 to {MAX_WORKERS}."
+        )
     options = RepairOptions(segments, read_units, restart, rebuild=True)
     with Maintenance(url, client=client) as place:
         return repair_in_threads(place, options, workers, progress)
@@ -93,10 +99,6 @@ def repair_in_threads(
     progress: Callable[[RepairProgress], None] | None = None,
 ) -> RepairResult:
     """`repair_log` of a store that is open."""
-    if type(workers) is not int or not 1 <= workers <= MAX_WORKERS:
-        raise InvalidInput(
-            f"workers={quoted(workers)}: give a whole number from 1 to {MAX_WORKERS}."
-        )
     started = place.context.monotonic()
     run = RepairRun(place.adapter, place.layout, place.context, options)
     hands = min(workers, options.segments)

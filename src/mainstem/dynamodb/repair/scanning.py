@@ -18,7 +18,7 @@ from mainstem.dynamodb.client.paced import waits
 from mainstem.dynamodb.client.requests import Equals, Item, Key, Page, Scan, Update
 from mainstem.dynamodb.items.border import LARGEST_ID
 from mainstem.dynamodb.items.event_items import Placed
-from mainstem.dynamodb.log.view import Hint, any_hint_of
+from mainstem.dynamodb.log.hints import Hint, any_hint_of
 from mainstem.dynamodb.repair.rebuild import Rebuilder
 from mainstem.errors import StoreDamaged
 from mainstem.port import Op

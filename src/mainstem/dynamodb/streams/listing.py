@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
-from mainstem.dynamodb.client.requests import BatchGet, Item, Page, QueryIndex
+from mainstem.dynamodb.client.requests import Item, Page, QueryIndex
 from mainstem.dynamodb.items.layout import (
     LISTING,
     Layout,
@@ -16,7 +15,7 @@ from mainstem.dynamodb.items.layout import (
     stream_listing,
     stream_listings,
 )
-from mainstem.dynamodb.items.log_items import cursor_count
+from mainstem.dynamodb.log.cursors import Cursors
 from mainstem.port import Op
 from mainstem.values.events import StreamInfo
 from mainstem.values.filters import LogFilter
@@ -40,8 +39,8 @@ def streams(
     """As `mainstem.port.Adapter.streams`: by the index's keys, then by id."""
     attempts = Attempts(context, long=True)
     found = yield from names(layout, attempts, log_filter, after, max_count)
-    versions = yield from _versions(layout, attempts, found)
-    return [StreamInfo(stream_id, versions[stream_id]) for stream_id in found]
+    counts = yield from Cursors(layout).counts(attempts, found)
+    return [StreamInfo(stream_id, Version(counts[stream_id])) for stream_id in found]
 
 
 def names(
@@ -99,16 +98,6 @@ def count(layout: Layout, attempts: Attempts) -> Op[int]:
             if start is None:
                 break
     return total
-
-
-def _versions(
-    layout: Layout, attempts: Attempts, stream_ids: Sequence[str]
-) -> Op[dict[str, Version]]:
-    keys = {cursor_key(stream_id): stream_id for stream_id in stream_ids}
-    cursors = yield from attempts.batch_get(
-        BatchGet(layout.log, tuple(keys), attributes=("Count",))
-    )
-    return {stream_id: Version(cursor_count(cursors.get(key))) for key, stream_id in keys.items()}
 
 
 def _ranges(log_filter: LogFilter) -> list[_Range]:

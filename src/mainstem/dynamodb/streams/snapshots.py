@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
-from mainstem.dynamodb.client.requests import AtMost, Equals, Get, Got, Put, Update, Value
+from mainstem.dynamodb.client.requests import Get, Got
 from mainstem.dynamodb.client.sizes import MAX_ITEM_BYTES, item_bytes
 from mainstem.dynamodb.items.layout import Layout, snapshot_key
+from mainstem.dynamodb.items.snapshot_item import deleted_snapshot, saved_snapshot, snapshot_in
 from mainstem.errors import TooLarge
 from mainstem.port import Op, StoredSnapshot
-from mainstem.values.positions import Version
 
 
 def save(layout: Layout, context: Context, snapshot: StoredSnapshot) -> Op[None]:
     """Keep it, unless one of a later version is there. Raises `TooLarge`."""
-    key = snapshot_key(snapshot.stream_id, snapshot.schema)
-    item: dict[str, Value] = {
-        "pk": key.hash,
-        "sk": key.sort,
-        "Version": snapshot.version,
-        "State": snapshot.data,
-    }
-    size = item_bytes(item)
+    put = saved_snapshot(layout, snapshot)
+    size = item_bytes(put.item)
     if size > MAX_ITEM_BYTES:
         raise TooLarge(
             f"The snapshot of stream {snapshot.stream_id!r}",
@@ -30,7 +24,7 @@ def save(layout: Layout, context: Context, snapshot: StoredSnapshot) -> Op[None]
             "bytes",
             "Keep less in the state, or fold the stream without snapshots.",
         )
-    yield from Attempts(context).call(Put(layout.log, item, AtMost("Version", snapshot.version)))
+    yield from Attempts(context).call(put)
 
 
 def load(
@@ -38,24 +32,9 @@ def load(
 ) -> Op[StoredSnapshot | None]:
     """The newest one; None where there is none."""
     got: Got = yield from Attempts(context).call(Get(layout.log, snapshot_key(stream_id, schema)))
-    if got.item is None or "State" not in got.item:
-        return None
-    state = got.item["State"]
-    assert not isinstance(state, int)
-    return StoredSnapshot(stream_id, schema, Version(int(got.item["Version"])), state)
+    return snapshot_in(got.item, stream_id, schema)
 
 
 def delete(layout: Layout, context: Context, stream_id: str, schema: str, version: int) -> Op[None]:
-    """Remove it, if it is still of that version. Its key stays: whoever may write items need not be
-    allowed to delete any.
-    """
-    yield from Attempts(context).call(
-        Update(
-            layout.log,
-            snapshot_key(stream_id, schema),
-            set={},
-            add={},
-            remove=("Version", "State"),
-            condition=Equals("Version", version),
-        )
-    )
+    """Remove it, if it is still of that version."""
+    yield from Attempts(context).call(deleted_snapshot(layout, stream_id, schema, version))

@@ -7,18 +7,19 @@ from typing import Final, NamedTuple
 
 from mainstem.dynamodb.client.paced import Paced
 from mainstem.dynamodb.client.requests import Get, Got, Item, Query
-from mainstem.dynamodb.items.layout import Layout, log_hash, partition_key
-from mainstem.dynamodb.items.log_items import (
+from mainstem.dynamodb.items.block_items import (
     EMPTY,
     Head,
-    Marks,
     columns_of,
-    head_behind,
+    count_of,
+    first_of,
+    head_after,
     is_emptied,
     is_sequenced,
-    marks_in,
 )
+from mainstem.dynamodb.items.layout import Layout, log_hash, partition_key
 from mainstem.dynamodb.items.packing import Packed
+from mainstem.dynamodb.items.partition_item import Marks, marks_in
 from mainstem.dynamodb.log.blocks import missing, segment_at
 from mainstem.dynamodb.verify.findings import Findings
 from mainstem.errors import StoreDamaged
@@ -83,10 +84,10 @@ class LogWalk:
             )
             found = []
             for batch in page.items:
-                if int(batch["sk"]) > self.head.position:
+                if first_of(batch) > self.head.position:
                     break
-                if int(batch["sk"]) < self.head.position:
-                    self._damaged("has a batch that begins within another", int(batch["sk"]))
+                if first_of(batch) < self.head.position:
+                    self._damaged("has a batch that begins within another", first_of(batch))
                     continue
                 found.append((yield from self._batch(batch)))
             if found:
@@ -98,7 +99,7 @@ class LogWalk:
             if looks <= _LOOKS:
                 yield from self._paced.attempts().pause(missing(self.partition, start))
                 continue
-            there = int(behind[0]["sk"])
+            there = first_of(behind[0])
             self._damaged(f"has no batch for positions {start} to {there - 1}", start)
             self.head = Head(there, self.head.latest_us)
 
@@ -110,10 +111,10 @@ class LogWalk:
 
     def _batch(self, batch: Item) -> Op[Stretch]:
         """One batch, which is the next."""
-        first = int(batch["sk"])
+        first = first_of(batch)
         self.batches += 1
         try:
-            end = head_behind(batch)
+            end = head_after(batch)
         except StoreDamaged as error:
             self._tell(error, batch)
             self.head = Head(first + 1, self.head.latest_us)
@@ -130,7 +131,7 @@ class LogWalk:
             rows = copied if rows is None else rows
         self._check_times(end, rows or ())
         if end.position > self._layout.epoch_end(first):
-            self._damaged(f"has a batch of {batch['Count']!s} events, which can't be", first)
+            self._damaged(f"has a batch of {count_of(batch)} events, which can't be", first)
             end = Head(first + 1, end.latest_us)
         self.head = end
         return Stretch(first, rows or (), is_sequenced(batch))
@@ -150,7 +151,7 @@ class LogWalk:
                 self._segments_end = True
                 return None
             self.segments += 1
-            begins, end_of_segment = int(item["sk"]), head_behind(item).position
+            begins, end_of_segment = first_of(item), head_after(item).position
             self._segment = _Segment(begins, end_of_segment, self._rows(item) or ())
             if before is not None and begins != before.end:
                 self._damaged(f"has a segment that begins within another, at {begins}", begins)
@@ -173,7 +174,7 @@ class LogWalk:
             self._damaged("has a batch whose latest time is wrong", self.head.position)
 
     def _tell(self, error: StoreDamaged, block: Item) -> None:
-        self._findings.damaged(str(error), partition=self.partition, position=int(block["sk"]))
+        self._findings.damaged(str(error), partition=self.partition, position=first_of(block))
 
     def _damaged(self, what: str, position: int) -> None:
         self._findings.damaged(

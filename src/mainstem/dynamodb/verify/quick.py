@@ -15,9 +15,9 @@ from typing import Any, Final, NamedTuple
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.paced import Paced, waits
 from mainstem.dynamodb.client.requests import Control, Query, Scan
+from mainstem.dynamodb.items.block_items import EMPTY
 from mainstem.dynamodb.items.event_items import EventItems, Placed
 from mainstem.dynamodb.items.layout import Layout
-from mainstem.dynamodb.items.log_items import EMPTY
 from mainstem.dynamodb.log.cursors import Cursors
 from mainstem.dynamodb.log.heads import Heads
 from mainstem.dynamodb.verify.findings import Finding, Findings, Verdict

@@ -182,9 +182,13 @@ class _Verifying:
             self._all(pool, "log table", scans, segments)
             self._all(pool, "what came meanwhile", [check.wait(self.grace_s)], 1)
             self._all(pool, "end of the log", map(check.check_end, partitions), len(partitions))
-            self._all(pool, "differences", map(check.judge, check.tally.differing()), None)
-            if check.altered():
-                self._all(pool, "changes", map(check.compare, partitions), len(partitions))
+            self._all(
+                pool, "differences", map(check.differences.look, check.tally.differing()), None
+            )
+            if check.differences.altered():
+                self._all(
+                    pool, "changes", map(check.differences.compare, partitions), len(partitions)
+                )
             streams, events = check.tally.totals()
             return streams, events, check.blocks
         finally:

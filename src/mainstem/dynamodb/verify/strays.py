@@ -11,15 +11,26 @@ from typing import Final
 
 from mainstem.dynamodb.client.paced import Paced
 from mainstem.dynamodb.client.requests import Item, Key, Query, Scan
-from mainstem.dynamodb.items.layout import CURSOR, LOG, SEGMENT, Layout, segment_hash
-from mainstem.dynamodb.items.log_items import BATCH_PLACE, cursor_count, head_behind
+from mainstem.dynamodb.items.block_items import BLOCK_PLACE, first_of, head_after
+from mainstem.dynamodb.items.cursor_item import CURSOR_COUNT, cursor_count
+from mainstem.dynamodb.items.layout import (
+    CURSOR,
+    HASH,
+    LOG,
+    SEGMENT,
+    Layout,
+    key_of,
+    kind_of,
+    name_of,
+    segment_hash,
+)
 from mainstem.dynamodb.verify.findings import Findings
 from mainstem.dynamodb.verify.tally import Tally
 from mainstem.errors import StoreDamaged
 from mainstem.port import Op
 from mainstem.text.printable import quoted
 
-_LOOKED_AT: Final = ("Count", "Latest")
+_LOOKED_AT: Final = dict.fromkeys((HASH, *BLOCK_PLACE, *CURSOR_COUNT))
 
 
 class Strays:
@@ -37,7 +48,7 @@ class Strays:
     def scan(self, segment: int, segments: int) -> Op[None]:
         """A part of the table. Cursors and segments go into the tally."""
         table = self._layout.log
-        wanted = (table.hash_key, table.sort_key, *_LOOKED_AT)
+        wanted = tuple(_LOOKED_AT)
         after: Key | None = None
         while True:
             page = yield from self._paced.page(
@@ -55,19 +66,20 @@ class Strays:
             after = Key.of(table, page.last)
 
     def _look_at(self, item: Item, cursors: dict[str, int]) -> None:
-        kind, _, rest = str(item["pk"]).partition("#")
+        kind = kind_of(item)
         if kind == CURSOR:
-            cursors[rest] = cursor_count(item)
+            cursors[name_of(item)] = cursor_count(item)
         elif kind in (LOG, SEGMENT):
             partition = self._layout.partition_of_block(item)
             if partition is None:
+                key = key_of(item)
                 raise StoreDamaged(
-                    f"Item {quoted(item['pk'])} {item['sk']!s} of table {self._layout.log.name!r} lies where "
+                    f"Item {quoted(key.hash)} {key.sort!s} of table {self._layout.log.name!r} lies where "
                     "no batch or segment can be. Nobody reads it; delete it."
                 )
-            first = int(item["sk"])
+            first = first_of(item)
             if kind == SEGMENT:
-                self._tally.add_segment(partition, first, head_behind(item).position - first)
+                self._tally.add_segment(partition, first, head_after(item).position - first)
             else:
                 with self._lock:
                     self._furthest[partition] = max(first, self._furthest.get(partition, 0))
@@ -113,10 +125,10 @@ class Strays:
                     segment_hash(partition, self._layout.epoch_of(end)),
                     first=end,
                     limit=1,
-                    attributes=BATCH_PLACE,
+                    attributes=BLOCK_PLACE,
                 )
             )
-            if not page.items or page.items[0]["sk"] != end:
+            if not page.items or first_of(page.items[0]) != end:
                 return end
-            end = head_behind(page.items[0]).position
+            end = head_after(page.items[0]).position
         return end

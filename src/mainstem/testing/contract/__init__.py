@@ -67,7 +67,7 @@ from mainstem.testing.contract.log import FilterContract, LogContract, TimeContr
 from mainstem.testing.contract.machine import MachineContract  # noqa: E402
 from mainstem.testing.contract.payloads import PayloadContract  # noqa: E402
 from mainstem.testing.contract.racing import ProcessContract, RacingContract  # noqa: E402
-from mainstem.testing.contract.reads import ReadContract  # noqa: E402
+from mainstem.testing.contract.reads import LongStreamContract, ReadContract  # noqa: E402
 from mainstem.testing.contract.snapshots import SnapshotContract  # noqa: E402
 from mainstem.testing.contract.subscriptions import SubscriptionContract  # noqa: E402
 
@@ -98,6 +98,7 @@ class Contract(
     AppendContract,
     CommitContract,
     ReadContract,
+    LongStreamContract,
     PayloadContract,
     SnapshotContract,
     ImportedCommitContract,

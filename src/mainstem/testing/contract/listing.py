@@ -7,19 +7,23 @@ from typing import Any
 import pytest
 
 from mainstem.blocking.store import Store
-from mainstem.testing.contract.base import Base, fill, new
+from mainstem.testing.contract.backend import MakeBackend
+from mainstem.testing.contract.base import Base, fill, kept, new
 from mainstem.testing.contract.log import NASTY_IDS, PREFIXES
 from mainstem.values.events import Append
 from mainstem.values.expected import ANY
 from mainstem.values.stream_ids import category
 
 
+def _fill_nasty(store: Store) -> None:
+    for number, stream_id in enumerate(NASTY_IDS):
+        fill(store, stream_id, number % 3 + 1)
+
+
 class ListingContract(Base):
     @pytest.fixture
-    def listed(self, store: Store) -> Store:
-        for number, stream_id in enumerate(NASTY_IDS):
-            fill(store, stream_id, number % 3 + 1)
-        return store
+    def listed(self, request: pytest.FixtureRequest, make_backend: MakeBackend) -> Store:
+        return kept(request, make_backend, _fill_nasty)
 
     def test_an_empty_store_has_no_streams(self, store: Store) -> None:
         assert list(store.streams()) == []
@@ -31,11 +35,12 @@ class ListingContract(Base):
             stream_id: number % 3 + 1 for number, stream_id in enumerate(NASTY_IDS)
         }
 
-    def test_the_order_of_streams_stays_when_others_are_born(self, listed: Store) -> None:
-        before = [info.stream_id for info in listed.streams()]
+    def test_the_order_of_streams_stays_when_others_are_born(self, store: Store) -> None:
+        _fill_nasty(store)
+        before = [info.stream_id for info in store.streams()]
         for stream_id in ("order-2", "zzz", "0", "order-\U0010fffe", *NASTY_IDS[:4]):
-            listed.append(stream_id, new("more"), expected=ANY)
-        after = [info.stream_id for info in listed.streams()]
+            store.append(stream_id, new("more"), expected=ANY)
+        after = [info.stream_id for info in store.streams()]
         assert [stream_id for stream_id in after if stream_id in before] == before
 
     @pytest.mark.parametrize("prefix", PREFIXES)

@@ -55,34 +55,6 @@ class ReadContract(Base):
             assert keys(stream) == [("order-1", number) for number in wanted]
             assert stream.version == 8
 
-    @pytest.mark.parametrize("count", [999, 1000, 1001, 2000, 2001])
-    def test_pages_join_without_a_seam(self, store: Store, count: int) -> None:
-        fill(store, "long-1", count)
-        for backwards in (False, True):
-            ids = expect_range(count, 0, None, backwards, None)
-            lazily = store.read_lazily("long-1", backwards=backwards)
-            assert [event.event_id for event in lazily] == ids
-            for max_count in (999, 1000, 1001, 2000, None):
-                stream = store.read("long-1", backwards=backwards, max_count=max_count)
-                assert [event.event_id for event in stream] == ids[:max_count]
-                assert stream.version == count
-
-    @pytest.mark.parametrize("backwards", [False, True])
-    def test_a_range_over_several_pages(self, store: Store, backwards: bool) -> None:
-        fill(store, "long-1", 2_500)
-        lazily = store.read_lazily(
-            "long-1", from_version=300, to_version=2_400, backwards=backwards
-        )
-        wanted = expect_range(2_500, 300, 2_400, backwards, None)
-        assert [event.event_id for event in lazily] == wanted
-
-    def test_lazily_the_rest_is_read_when_it_is_asked_for(self, store: Store) -> None:
-        fill(store, "long-1", 1_500)
-        events = store.read_lazily("long-1")
-        begun = list(islice(events, 10))
-        fill(store, "long-1", 100)
-        assert [event.event_id for event in [*begun, *events]] == list(range(1_600))
-
     def test_lazily_nothing_is_read_before_it_is_asked_for(self, store: Store) -> None:
         events = store.read_lazily("order-1")
         fill(store, "order-1", 2)
@@ -156,3 +128,35 @@ class ReadContract(Base):
         positions = {event.event_id: event.position for event in store.read_all()}
         for event in store.read("order-1"):
             assert event.position in (None, positions[event.event_id])
+
+
+class LongStreamContract(Base):
+    """A stream of several pages."""
+
+    @pytest.mark.parametrize("count", [999, 1000, 1001, 2000, 2001])
+    def test_pages_join_without_a_seam(self, store: Store, count: int) -> None:
+        fill(store, "long-1", count)
+        for backwards in (False, True):
+            ids = expect_range(count, 0, None, backwards, None)
+            lazily = store.read_lazily("long-1", backwards=backwards)
+            assert [event.event_id for event in lazily] == ids
+            for max_count in (999, 1000, 1001, 2000, None):
+                stream = store.read("long-1", backwards=backwards, max_count=max_count)
+                assert [event.event_id for event in stream] == ids[:max_count]
+                assert stream.version == count
+
+    @pytest.mark.parametrize("backwards", [False, True])
+    def test_a_range_over_several_pages(self, store: Store, backwards: bool) -> None:
+        fill(store, "long-1", 2_500)
+        lazily = store.read_lazily(
+            "long-1", from_version=300, to_version=2_400, backwards=backwards
+        )
+        wanted = expect_range(2_500, 300, 2_400, backwards, None)
+        assert [event.event_id for event in lazily] == wanted
+
+    def test_lazily_the_rest_is_read_when_it_is_asked_for(self, store: Store) -> None:
+        fill(store, "long-1", 1_500)
+        events = store.read_lazily("long-1")
+        begun = list(islice(events, 10))
+        fill(store, "long-1", 100)
+        assert [event.event_id for event in [*begun, *events]] == list(range(1_600))

@@ -17,6 +17,9 @@ class Case(NamedTuple):
     error: type[InvalidInput]
     says: str
     """Something that the message has to say."""
+    asks: bool = False
+    """Whether the adapter is asked for something before the call is refused. What is refused before is
+    refused alike on every adapter."""
 
 
 def call_of(verb: str, *arguments: Any, **options: Any) -> Callable[[Store], object]:

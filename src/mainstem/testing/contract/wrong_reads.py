@@ -169,8 +169,8 @@ def _subscription_cases() -> list[Case]:
             "checkpoint mode", call_of("subscribe", "s", checkpoint="often"), InvalidInput, "manual"
         ),
         Case("checkpoint none", call_of("subscribe", "s", checkpoint=None), InvalidInput, "manual"),
-        Case("save a number", _save_of(7), InvalidInput, "not an event"),
-        Case("save text", _save_of("1"), InvalidInput, "not an event"),
+        Case("save a number", _save_of(7), InvalidInput, "not an event", asks=True),
+        Case("save text", _save_of("1"), InvalidInput, "not an event", asks=True),
     ]
     return cases
 

@@ -8,11 +8,12 @@ hardly ever come back.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hashlib import blake2b
 from typing import Final
 
-from mainstem.dynamodb.client.requests import Item, Value
+from mainstem.dynamodb.client.requests import AtMost, Item, Key, Put, Value
 from mainstem.dynamodb.items.event_items import Entry
-from mainstem.dynamodb.items.layout import marker_key
+from mainstem.dynamodb.items.layout import MARKER, Layout, key_of, keyed, kind_of, marker_key
 from mainstem.values.events import is_made
 
 _LARGEST: Final = 2**63
@@ -26,20 +27,35 @@ def is_marked(commit_id: str) -> bool:
 
 def marker_item(stream_id: str, commit_id: str, first: int) -> dict[str, Value]:
     """Says that the commit's first event in the stream has that id."""
-    key = marker_key(stream_id, commit_id)
-    return {"pk": key.hash, "sk": key.sort, "CommitId": commit_id, "First": first}
+    return {**keyed(marker_key(stream_id, commit_id)), "CommitId": commit_id, "First": first}
 
 
 def markers_of(entries: Iterable[Entry]) -> list[tuple[str, dict[str, Value]]]:
     """The markers of what is written together, each with its stream. Where an id comes again in a stream,
     as it may in a restore, the later commit has the marker.
     """
-    found: dict[tuple[str, Value], tuple[str, dict[str, Value]]] = {}
+    found: dict[Key, tuple[str, dict[str, Value]]] = {}
     for (stream_id, event_id, *_, commit_id), commit_first, _ in entries:
         if event_id == commit_first and is_marked(commit_id):
             item = marker_item(stream_id, commit_id, event_id)
-            found[stream_id, item["sk"]] = stream_id, item
+            found[key_of(item)] = stream_id, item
     return list(found.values())
+
+
+def replaced_marker(layout: Layout, marker: Item) -> Put:
+    """Puts a marker over one that is there, unless that names the same event of its stream or a later one."""
+    return Put(layout.log, marker, AtMost("First", int(marker["First"]) - 1))
+
+
+def is_marker(item: Item) -> bool:
+    """Whether an item of the log table is a marker."""
+    return kind_of(item) == MARKER
+
+
+def digest_of(marker: Item) -> int:
+    """64 bits of what a marker says, as SQLite has whole numbers."""
+    said = repr((key_of(marker).hash, marker.get("CommitId"), marker.get("First")))
+    return int.from_bytes(blake2b(said.encode(), digest_size=8).digest(), signed=True)
 
 
 def first_in(marker: Item, commit_id: str) -> int | None:
