@@ -11,32 +11,27 @@ from mainstem.dynamodb.client.drivers import connect_blocking
 from mainstem.dynamodb.client.requests import Value
 from mainstem.dynamodb.items import migrations
 from mainstem.dynamodb.items.layout import Layout
-from mainstem.dynamodb.items.table_item import (
-    FORMAT_VERSION,
-    check_format,
-    format_changed,
-    format_of,
-)
+from mainstem.dynamodb.items.table_item import FORMAT_VERSION, check_format, format_of, other_format
 from mainstem.dynamodb.items.tables import check, look_at_log
-from mainstem.dynamodb.open import parse
+from mainstem.dynamodb.url import parse
 from mainstem.port import Op
 from mainstem.verbs.formats import Upgraded, can_upgrade
 
 
 def upgrade(url: str, *, client: Any = None) -> Upgraded:
     """As `mainstem.upgrade`, for a ``dynamodb:`` URL."""
-    place = parse(url)
-    driver = connect_blocking(place.settings, client)
+    wanted = parse(url)
+    driver = connect_blocking(wanted.settings, client)
     try:
-        context = Context(threading.Lock, timeout=place.timeout, most_tries=driver.most_tries)
-        return driver.run(upgrading(place.name, context))
+        context = Context(threading.Lock, timeout=wanted.timeout, most_tries=driver.most_tries)
+        return driver.run(upgrading(wanted.name, context))
     finally:
         driver.close()
 
 
 def upgrading(name: str, context: Context) -> Op[Upgraded]:
-    """The steps, one after the other. It goes on where an earlier call was broken off, and may run beside
-    another: whoever comes second finds that the store says something else, and looks again.
+    """The steps, one after the other. It continues where an earlier call broke off. Several may run at the
+    same time: the second one finds that the format has changed, and looks again.
     """
     layout = Layout(name)
     found = begun = yield from _format(name, context)
@@ -55,11 +50,10 @@ def upgrading(name: str, context: Context) -> Op[Upgraded]:
 
 def _format(name: str, context: Context) -> Op[Value]:
     """What the store says of its format. Raises `StoreFormatError` unless it can be upgraded, or is."""
-    _, item = yield from look_at_log(Attempts(context), name)
-    found = format_of(item)
-    if found is None or not can_upgrade(_number(found), FORMAT_VERSION, migrations.STEPS):
-        check_format(name, item)
-    assert found is not None
+    _, settings = yield from look_at_log(Attempts(context), name)
+    found = format_of(settings)
+    if not can_upgrade(_number(found), FORMAT_VERSION, migrations.STEPS):
+        check_format(name, settings)
     return found
 
 
@@ -73,4 +67,4 @@ def _number(found: Value) -> int:
 
 def _say(layout: Layout, context: Context, found: Value, now: Value) -> Op[None]:
     """Unless another process was faster."""
-    yield from Attempts(context).call(format_changed(layout, found, now))
+    yield from Attempts(context).call(other_format(layout, found, now))

@@ -37,23 +37,24 @@ def table_item(layout: Layout, made_us: int, *, stream: bool, marked: bool) -> d
     return item
 
 
-def format_of(item: Item) -> Value | None:
-    """What the item says of the store's format: a number, or which step is under way (`migrations`)."""
-    return item.get("Format")
+def format_of(item: Item) -> Value:
+    """The number of the store's format, or what `migrations.under_way` puts there."""
+    found: Value = item.get("Format", 0)
+    return found
 
 
 def check_format(name: str, item: Item) -> None:
     """Raise `StoreFormatError` unless the store has the format that this release reads and writes."""
-    found = format_of(item)
-    if found != FORMAT_VERSION:
+    version = item.get("Format")
+    if version != FORMAT_VERSION:
         raise StoreFormatError(
-            f"The tables of {name!r} are of format version {quoted(found)}; this release of Mainstem reads "
-            f"and writes version {FORMAT_VERSION}. {migrations.advice(found, FORMAT_VERSION)}"
+            f"The tables of {name!r} are of format version {quoted(version)}; this release of Mainstem reads "
+            f"and writes version {FORMAT_VERSION}. {migrations.advice(version, FORMAT_VERSION)}"
         )
 
 
-def format_changed(layout: Layout, found: Value, now: Value) -> Update:
-    """Says that the store has another format, unless it has another one already."""
+def other_format(layout: Layout, found: Value, now: Value) -> Update:
+    """Puts another format in the place of the one that was found, unless it is yet another by now."""
     return Update(
         layout.log, TABLE_KEY, set={"Format": now}, add={}, condition=Equals("Format", found)
     )
