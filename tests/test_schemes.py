@@ -279,5 +279,5 @@ def of_no_template(tree: ast.AST) -> Iterator[ast.AST]:
 def test_commands_about_aws_ask_first_whether_the_store_needs_them() -> None:
     for name in AWS_COMMANDS:
         source = (PACKAGE / "cli" / f"{name}.py").read_text()
-        commands = source.count("@pass_place")
-        assert commands == source.count("place.check_needs("), name
+        commands = source.count("@pass_chosen")
+        assert commands == source.count("chosen.check_needs("), name
