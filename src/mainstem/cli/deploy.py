@@ -66,7 +66,7 @@ def template(output: Path | None, renamed: Sequence[str]) -> None:
     show_default=True,
     help="The zip file.",
 )
-@click.option("--python", default="3.14", show_default=True, help="The functions' Python.")
+@click.option("--python", default="3.13", show_default=True, help="The functions' Python.")
 @click.option(
     "--architecture",
     type=click.Choice(["arm64", "x86_64"]),
