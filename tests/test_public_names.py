@@ -33,6 +33,19 @@ def test_all_lists_what_is_exported() -> None:
     assert len(mainstem.__all__) == len(exported)
 
 
+def test_packages_that_are_not_public_export_nothing() -> None:
+    packages = {
+        name for name in modules() if (PACKAGE.parent / name.replace(".", "/")).is_dir()
+    } - set(AREAS)
+    exporting = {
+        name
+        for name in packages
+        for node in modules()[name].body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    }
+    assert exporting == set()
+
+
 @pytest.mark.parametrize("area", AREAS)
 def test_every_name_of_an_area_is_there_once(area: str) -> None:
     module = import_module(area)

@@ -20,11 +20,11 @@ from mainstem.verbs.formats import Upgraded, can_upgrade
 
 def upgrade(url: str, *, client: Any = None) -> Upgraded:
     """As `mainstem.upgrade`, for a ``dynamodb:`` URL."""
-    place = parse(url)
-    driver = connect_blocking(place.settings, client)
+    wanted = parse(url)
+    driver = connect_blocking(wanted.settings, client)
     try:
-        context = Context(threading.Lock, timeout=place.timeout, most_tries=driver.most_tries)
-        return driver.run(upgrading(place.name, context))
+        context = Context(threading.Lock, timeout=wanted.timeout, most_tries=driver.most_tries)
+        return driver.run(upgrading(wanted.name, context))
     finally:
         driver.close()
 
