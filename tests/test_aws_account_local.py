@@ -375,14 +375,14 @@ def refusal(code: str) -> botocore.exceptions.ClientError:
         (
             botocore.exceptions.PartialCredentialsError(provider="env", cred_var="x"),
             StoreDenied,
-            "can't be had",
+            "can't get AWS credentials",
         ),
         (
             botocore.exceptions.CredentialRetrievalError(provider="sso", error_msg="x"),
             StoreDenied,
-            "can't be had",
+            "can't get AWS credentials",
         ),
-        (botocore.exceptions.UnauthorizedSSOTokenError(), StoreDenied, "can't be had"),
+        (botocore.exceptions.UnauthorizedSSOTokenError(), StoreDenied, "can't get AWS credentials"),
         (
             botocore.exceptions.EndpointConnectionError(endpoint_url="http://x"),
             StoreBusy,
