@@ -176,7 +176,7 @@ def test_tables_without_the_item_that_describes_them_are_told_to_be_finished(
         TableName=account.layout.log.name,
         Key={"pk": {"S": TABLE_KEY.hash}, "sk": {"N": str(TABLE_KEY.sort)}},
     )
-    with pytest.raises(StoreFormatError, match="create-tables to finish"):
+    with pytest.raises(StoreFormatError, match="create-tables` to finish"):
         mainstem.connect(account.url)
     assert create_tables(account.url, stream=False) is True
     mainstem.connect(account.url).close()

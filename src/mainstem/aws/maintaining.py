@@ -78,8 +78,8 @@ class Maintaining:
         """
         if received(event):
             raise InvalidInput(
-                "This function looks after the log, and was woken by records. Attach no stream and no queue "
-                "to it, but a schedule. Nothing was done."
+                "This function maintains the log, but records woke it. Attach a schedule to it, not a stream "
+                "or a queue. Nothing was done."
             )
         task = event.get("task", "segment") if isinstance(event, Mapping) else "segment"
         deadline = Deadline(context, self._tables.context.monotonic)

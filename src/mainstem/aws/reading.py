@@ -6,9 +6,9 @@ which order change records come. The checkpoint moves when a batch is handled, a
 that claimed it last; so a batch is handled at least once, in order, and never skipped.
 
 Lambda keeps execution environments warm, and sends an invocation to any of them. One that was asleep may
-believe in an old checkpoint, so the claim is looked at before each batch is handed out, and not only when the
-checkpoint is saved: whoever has lost it hands out nothing, and goes on at the newest checkpoint when it is
-woken again.
+rely on an old checkpoint. So the claim is checked before each batch is handed out, and not only when the
+checkpoint is saved. An environment that has lost it hands out nothing, and continues at the newest checkpoint
+when it is woken again.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class Reading:
         try:
             self._read(partition, deadline)
         except CheckpointLost as error:
-            _log.warning("Partition %d: %s It is claimed anew.", partition, error)
+            _log.warning("Partition %d: %s It is claimed again.", partition, error)
             self._read(partition, deadline)
 
     def _read(self, partition: Partition, deadline: Deadline) -> bool:

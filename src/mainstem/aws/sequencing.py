@@ -2,7 +2,7 @@
 
 A record is a hint. What it tells of is put into the log unless it is there, so records may come
 doubled, in any order, in part, or again from the middle of a batch. What did not get done, of
-whatever partition, is answered as failed; what is behind it and got done is discarded when it comes
+whatever partition, is reported as failed; later records that are done are discarded when they come
 again. A record that no retry could help is kept as a dead letter and holds nobody up.
 """
 
@@ -136,7 +136,7 @@ class _Invocation:
             self._settle(partition)
 
     def _settle(self, partition: int) -> None:
-        """Nothing depends on it: whoever sequences next can do it."""
+        """Nothing depends on it: the next function that sequences can do it."""
         settling = self._tables.adapter.sequencer.settle_if_full(partition)
         try:
             self._tables.run("settle", within(settling, self._deadline))

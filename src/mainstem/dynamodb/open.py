@@ -174,18 +174,18 @@ def create_tables(
     stream: bool = True,
     client: Any = None,
 ) -> bool:
-    """Make the two tables of the store at a ``dynamodb:`` URL, and wait until they can be used.
+    """Create the two tables of the store at a ``dynamodb:`` URL, and wait until they can be used.
 
-    Its option ``partitions`` (1 by default, at most 1,024) is fixed from then on. ``attributes``
+    Its option ``partitions`` (1 by default, at most 1,024) can't be changed later. ``attributes``
     renames attributes of the events table: ``{"stream_id": "AggregateId"}``; the names are those
     of `mainstem.dynamodb.AttributeNames`. The tables are on-demand. ``stream=False`` leaves out the
-    events table's change stream, which only those who publish by it need; DynamoDB Local gets slower
+    events table's change stream, which ``sequencing=stream`` needs; DynamoDB Local gets slower
     with every event that it keeps in one.
 
-    Answers whether anything was made: to repeat the call is safe, also from several processes at the
-    same time, and what is there is left as it is. Raises `InvalidInput`, `StoreFormatError` where there
-    are tables that do not fit (a global table never does), `StoreDenied`, and `StoreBusy` where they are
-    not ready after the URL's ``timeout``, or 300 seconds where it has none; they go on being made.
+    Returns whether anything was created. Repeating the call is safe, also from several processes at the
+    same time: tables that exist are not changed. Raises `InvalidInput`, `StoreFormatError` if there
+    are tables that do not fit (a global table never does), `StoreDenied`, and `StoreBusy` if they are
+    not ready after the URL's ``timeout``, or 300 seconds if it has none; AWS still finishes creating them.
     """
     wanted = parse(url)
     layout = Layout(

@@ -30,8 +30,8 @@ def upgrade(url: str, *, client: Any = None) -> Upgraded:
 
 
 def upgrading(name: str, context: Context) -> Op[Upgraded]:
-    """The steps, one after the other. It goes on where an earlier call was broken off, and may run beside
-    another: whoever comes second finds that the store says something else, and looks again.
+    """The steps, one after the other. It continues where an earlier call broke off. Several may run at the
+    same time: the second one finds that the format has changed, and looks again.
     """
     layout = Layout(name)
     found = begun = yield from _format(name, context)

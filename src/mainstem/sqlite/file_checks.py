@@ -145,7 +145,7 @@ def _problem(row: Whole) -> str | None:
         if not isinstance(number, int) or number < 0:
             return "has an id that is not a whole number of 0 or more"
     if commit_first > row.event_id:
-        return "says that its commit began behind it"
+        return "says that its commit began after it"
     for moment in (row.recorded_us, row.recorded_us if row.latest_us is None else row.latest_us):
         if not isinstance(moment, int) or not EARLIEST_US <= moment <= LATEST_US:
             return "has a time that is none"

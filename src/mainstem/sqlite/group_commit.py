@@ -104,7 +104,7 @@ class GroupCommit:
         return ticket.outcome.answer()
 
     def submit(self, ticket: Ticket) -> None:
-        """Put it into the queue. Whoever does not `wait` for it calls `overdue` at its deadline."""
+        """Put it into the queue. A caller that does not `wait` for it calls `overdue` at its deadline."""
         if self.refusal is not None:
             raise self.refusal()
         if sys.is_finalizing():
@@ -140,7 +140,7 @@ class GroupCommit:
         return None
 
     def _outwait(self, ticket: Ticket) -> None:
-        """Wait for what is told at the deadline or, of a work that has begun, behind it."""
+        """Wait for the answer until the deadline or, for work that has begun, a little longer."""
         while not ticket.wait(max(_LOOK, ticket.deadline - time.monotonic())):
             outcome = self.overdue(ticket)
             if outcome is not None:
@@ -170,7 +170,7 @@ class GroupCommit:
         if not self._end(self._settings.timeout + GRACE):
             raise StoreBusy(
                 f"{self._settings.place} is closed, but a transaction is still under way after "
-                f"{self._settings.timeout:g} seconds. Its own call tells what became of it."
+                f"{self._settings.timeout:g} seconds. Its own call reports what became of it."
             )
 
     def finish(self) -> None:
@@ -194,8 +194,8 @@ class GroupCommit:
             self._start()
 
     def leave_parent(self, refusal: Callable[[], StoreError] | None) -> None:
-        """Begin anew in a forked child: locks may be held by threads that are not there, and what waits
-        is the parent's to do. With a ``refusal`` the store can't be used here.
+        """Begin again in a forked child: threads that do not exist here may hold locks, and waiting work
+        belongs to the parent. With a ``refusal`` the store can't be used here.
         """
         self.refusal = self.refusal or refusal
         waiting = self._waiting
@@ -214,7 +214,7 @@ class GroupCommit:
         """Have the thread end, and wait for that."""
         if get_ident() == self._thread or sys.is_finalizing():
             self._bell.put(None)
-            return True  # it ends behind the transaction that it is in
+            return True  # it ends after the transaction that it is in
         farewell = allocate_lock()
         farewell.acquire()
         self._farewells.append(farewell)
@@ -230,8 +230,8 @@ class GroupCommit:
     # The thread
 
     def _start(self) -> None:
-        # As many as want to: all but one end at once. Whoever is interrupted here leaves nothing behind.
-        # Not one of threading's: their locks are not for signal handlers.
+        # Several may start one: all but one end at once. An interrupt here leaves nothing unfinished.
+        # Not one of threading's: their locks are not safe in signal handlers.
         try:
             start_new_thread(self._work, ())
         except RuntimeError as error:
@@ -302,7 +302,7 @@ class GroupCommit:
             self._answer([(each, Outcome(None, copy.copy(error))) for each in self._next()])
 
     def _begin(self) -> bool:
-        """Get the write lock. False: there is no one left who waits for it, or the thread shall end."""
+        """Get the write lock. False: no caller waits for it any more, or the thread must end."""
         wait = _SHORTEST_WAIT
         while not self.writing.begin():
             self._drop_overdue()

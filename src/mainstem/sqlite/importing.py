@@ -60,7 +60,7 @@ def _streams(connection: sqlite3.Connection, stream_ids: Iterable[str]) -> dict[
 
 
 class _Stream:
-    """One stream as it will be: the events that the table has, and behind them those to be written."""
+    """One stream as it will be: the events that the table has, and after them those to be written."""
 
     __slots__ = (
         "_added",
@@ -96,7 +96,7 @@ class _Stream:
         return imported(self._stream_id, event_id, found)
 
     def add(self, event: ImportedEvent) -> int | None:
-        """Put it behind the last one. Answers with its commit's first event id, or None where it is
+        """Put it after the last one. Returns its commit's first event id, or None if it is
         itself the first: events of one commit follow each other, though perhaps not in one call.
         """
         check_due(event, self.version)

@@ -1,6 +1,6 @@
 """From an older format of the file to the next one: a step for each.
 
-There is only one format yet, so there are no steps. Whoever raises `schema.FORMAT_VERSION` adds the step from
+There is only one format yet, so there are no steps. If you raise `schema.FORMAT_VERSION`, add the step from
 the format before, and a file of that format to the tests.
 """
 

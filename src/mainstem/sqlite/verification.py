@@ -1,6 +1,6 @@
-"""A check of the whole file: SQLite's own, and what must hold of a store besides.
+"""A check of the whole file: SQLite's own check, and what must be true of a store.
 
-Everything is seen as it was at one moment, by one read transaction; others may write meanwhile.
+One read transaction sees everything as it was at one moment; others may write meanwhile.
 """
 
 from __future__ import annotations

@@ -190,7 +190,7 @@ class Appender:
             if not pending.whole:
                 yield from self._roll_forward(attempts, pending)
         except Exception as error:
-            # The commit is in the log, whole; its other items are written by whoever meets it.
+            # The whole commit is in the log; the next reader or writer writes its other items.
             _log.warning("A large commit was written, but not all of its items: %s", error)
             return
         if pending.sent is None:

@@ -219,7 +219,7 @@ class Importer:
 
 
 class _Stream:
-    """One stream as it will be: the events that the table has, and behind them those to be written."""
+    """One stream as it will be: the events that the table has, and after them those to be written."""
 
     __slots__ = ("_commit", "_commit_first", "added", "stored")
 
@@ -234,7 +234,7 @@ class _Stream:
         return self.stored + len(self.added)
 
     def add(self, imported: ImportedEvent) -> int:
-        """Put it behind the last one. Answers with the id of its commit's first event: events of one
+        """Put it after the last one. Returns the id of its commit's first event: events of one
         commit follow each other, though perhaps not in one call.
         """
         if imported.commit_id != self._commit:

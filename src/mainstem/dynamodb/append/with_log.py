@@ -60,8 +60,8 @@ class WithLog:
     def settle(self, attempts: Attempts, pending: Pending) -> Op[None]:
         """Have it written or refused.
 
-        Raises `StoreError` where it was neither, `Outdated` where its versions have to be asked for
-        anew; `Pending.in_air` tells whether it may be written all the same.
+        Raises `StoreError` if it was neither, and `Outdated` if its versions must be asked for
+        again; `Pending.in_air` says whether it may be written all the same.
         """
         if self._is_beneath():
             yield from self._write(attempts, [pending])
@@ -71,8 +71,8 @@ class WithLog:
             yield from self._go_alone(attempts, pending)
 
     def _is_beneath(self) -> bool:
-        """Whether this thread has a turn already, which it was called away from by a signal: whoever
-        it would wait for might be waiting for that.
+        """Whether this thread has a turn already and a signal handler has interrupted it: an operation that
+        it would wait for might be waiting for that turn.
         """
         holders = (queue.turn.holder for queue in list(self._queues.here().values()))
         return any(holder is not None and holder.is_beneath for holder in holders)
@@ -101,7 +101,7 @@ class WithLog:
         try:
             yield from self._write(attempts, group)
         finally:
-            # Whoever waits shall not share what befell this one: what is not settled queues up again.
+            # Others must not get this one's error: those that are not settled queue up again.
             for other in group:
                 other.leader = None
                 if other is not pending:
@@ -137,7 +137,7 @@ class WithLog:
             token = f"{self._context.random.getrandbits(128):032x}"
             for pending in group:
                 pending.in_air.note(token)
-            # Noted first: who abandons one looks at what is noted behind that.
+            # Noted first: a caller that abandons one looks afterwards at what is noted.
             left = [each for each in group if each is leading or not each.abandoned]
             if len(left) < len(group):
                 _ruled_out(group, token, lost=False)

@@ -1,11 +1,13 @@
 """How old the oldest event is that is not in the log, seen from the change stream's own records.
 
-Whoever sequences can't tell that it does not run. So somebody else follows the change stream beside it, and
-looks for each record whether its event is in the log. In each shard it stays at the first one that is not:
-that is the oldest there, and it is looked at again until it is in the log, or DynamoDB has forgotten it.
+A sequencer that does not run can't report it. So another process follows the change stream too, and checks
+for each record whether its event is in the log. In each shard it stays at the first record whose event is
+not: that is the oldest there. It checks this record again until the event is in the log, or DynamoDB has
+deleted the record.
 
-Its place in each shard is kept in the log table, so that a new process does not begin anew. Two at once do
-each other no harm: what is saved only says where a reader may begin, and one that lies behind costs reading.
+The place in each shard is saved in the log table, so that a new process can continue there. Two such
+processes do not harm each other: the saved place only says where to begin, and an old place only costs
+reading.
 """
 
 from __future__ import annotations
@@ -77,12 +79,12 @@ class _Followed:
         self.after = after
         """The last record that is in the log, as are those before it; None: no record was looked at."""
         self.read: list[_Told] = []
-        """Records behind it. The first of them is not in the log, or was not looked at yet."""
+        """Records after it. The event of the first is not in the log, or was not looked for yet."""
         self.ended = after == _ENDED
         self.newest_s: int | None = None
         """When the last record was written that is known to be in the log."""
         self.seen_s = seen_s
-        """When it was read to its very end, or was not there yet: what is behind the records that were read
+        """When it was read to its very end, or was not there yet: what is after the records that were read
         came later. None: it never was."""
         self.at_end = False
         """It was looked at as far as it goes, or to the first event that is not in the log."""
@@ -102,7 +104,7 @@ class _Followed:
 
     def moved(self, arn: str, after: str) -> _Followed:
         """The same shard, where somebody else has got farther."""
-        # Of what was read and waited, some may wait behind that place, too.
+        # Some of the records that were read and wait may be after that place, too.
         seen_s = self.read[0].created_s if self.read else self.seen_s
         place = _Followed(arn, self.shard_id, after, seen_s)
         place.newest_s = self.newest_s
@@ -214,7 +216,7 @@ class Lateness:
             if place.read:
                 place.at_end = True
                 if place.seen_s is None:
-                    place.seen_s = place.read[0].created_s  # what is behind it came later
+                    place.seen_s = place.read[0].created_s  # later records came later
         return count
 
     def _told(self, record: ChangeRecord) -> _Told:
@@ -224,7 +226,7 @@ class Lateness:
                 hint = hint_of(self._items, record.new_image or record.keys)
             except StoreDamaged as error:
                 # It is never in the log: the verification finds it.
-                _log.warning("A change record is passed over: %s", error)
+                _log.warning("A change record is skipped: %s", error)
                 hint = None
             if hint is not None:
                 stream_id, last_id = hint.stream_id, hint.last_id
@@ -258,7 +260,7 @@ class Lateness:
 
 
 def _is_farther(after: str, place: _Followed) -> bool:
-    """Whether what somebody else has saved lies behind the place."""
+    """Whether another process has saved a later place than this one."""
     if place.ended:
         return False
     return after == _ENDED or is_after(after, place.after)

@@ -20,8 +20,8 @@ from mainstem.verbs import formats
 Step: TypeAlias = Callable[[Layout, Context], Op[None]]
 """Changes the items to the next format. Of the layout only the names of the tables are known.
 
-It may be broken off at any request, and begun anew: so it passes over what it has done. It may also run in
-two processes, one of which is late, when the store is open again and written in the next format: so each of
+It may be interrupted at any request, and begun again, so it skips what it has done. It may also run in
+two processes, one of which is late: then the store is open again and written in the next format. So each of
 its writes has a condition that only an item of the older format meets. What it says of items stands in the
 step itself: the modules that know the newest format change, and a step must not.
 """

@@ -33,7 +33,7 @@ CREATION_SECONDS: Final = 300.0
 
 @dataclass(frozen=True, slots=True)
 class TableOptions:
-    """What the tables have besides their keys."""
+    """What the tables have in addition to their keys."""
 
     deletion_protection: bool = False
     point_in_time_recovery: bool = False
@@ -166,8 +166,8 @@ def look_at_log(attempts: Attempts, name: str) -> Op[tuple[Mapping[str, Any], It
     got: Got = yield from attempts.call(Get(basis.log, TABLE_KEY))
     if got.item is None:
         raise StoreFormatError(
-            f"Table {basis.log.name!r} says nothing about its store: it was made by something else, or "
-            "by a run that was broken off. Run mainstem create-tables to finish it."
+            f"Table {basis.log.name!r} lacks the item about its store: another program created the table, or "
+            "its creation broke off. Run `mainstem create-tables` to finish it."
         )
     return log, got.item
 

@@ -47,11 +47,11 @@ class RepairResult(NamedTuple):
     unreadable: Mapping[str, str] = {}
     """Of the streams with holes, those with an item that is not understood, and what is to be said of it."""
     rebuilt: int = 0
-    """So many cursors, marks and positions of items said what the log does not, and were put right."""
+    """How many cursors, marks and positions of items differed from the log and were corrected."""
     put_back: int = 0
     """So many events were only in the log, and are in the events table again."""
     problems: tuple[str, ...] = ()
-    """What can't be put right: the log can't be read, or a stream is another in the table than in the log."""
+    """What can't be repaired: the log can't be read, or a stream differs between the table and the log."""
     markers: int = 0
     """So many commits lacked the marker by which a repeat of them is recognised, and have it now."""
 
@@ -66,7 +66,7 @@ def repair_log(
     client: Any = None,
     progress: Callable[[RepairProgress], None] | None = None,
 ) -> RepairResult:
-    """Put right whatever the tables can tell: afterwards the log has all that the events table has.
+    """Repair what can be repaired from the tables: afterwards the log has every event of the events table.
 
     It believes only what it reads. First it reads the log, all of it, and makes cursors and marks again
     from it where they say otherwise. Then it scans the events table, appends to the log what that lacks,

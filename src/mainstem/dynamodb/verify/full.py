@@ -117,7 +117,7 @@ class FullCheck:
         if walk.segmented > marks.settled.position:
             self._findings.damaged(
                 f"Partition {partition} has segments up to position {walk.segmented}, and is settled only "
-                f"up to {marks.settled.position}. `mainstem repair` puts that right.",
+                f"up to {marks.settled.position}. `mainstem repair` corrects that.",
                 partition=partition,
                 position=marks.settled.position,
             )
@@ -194,7 +194,7 @@ class FullCheck:
     def _misplaced(self, stream_id: str, event_id: int, position: int) -> None:
         self._findings.damaged(
             f"Event {event_id} of stream {stream_id!r} says that the log has it at position {position}, "
-            "and it is not there. `mainstem repair` puts that right.",
+            "but it is not there. `mainstem repair` corrects that.",
             stream_id=stream_id,
             event_id=event_id,
         )
@@ -202,7 +202,7 @@ class FullCheck:
     def _mark_is_wrong(self, partition: int, what: str, mark: int, end: int) -> None:
         self._findings.damaged(
             f"Partition {partition} is marked as {what} up to position {mark}, and its log ends at {end}. "
-            "`mainstem repair` puts the mark right; if the log has lost events, it appends them again.",
+            "`mainstem repair` corrects the mark; if the log has lost events, it appends them again.",
             partition=partition,
             position=end,
         )

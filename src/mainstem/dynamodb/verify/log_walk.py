@@ -131,7 +131,7 @@ class LogWalk:
             rows = copied if rows is None else rows
         self._check_times(end, rows or ())
         if end.position > self._layout.epoch_end(first):
-            self._damaged(f"has a batch of {count_of(batch)} events, which can't be", first)
+            self._damaged(f"has a batch of {count_of(batch)} events, which is impossible", first)
             end = Head(first + 1, end.latest_us)
         self.head = end
         return Stretch(first, rows or (), is_sequenced(batch))

@@ -53,21 +53,22 @@ def verify_log(
 ) -> Verification:
     """Compare the log with the events table, stream by stream.
 
-    The quick form compares what the cursors say with the last event of each stream that is listed. It
-    can't see events that were changed, nor which streams have no event in the log; where DynamoDB, which
-    counts items every six hours, has counted more than the log has events, it says so. The ``full`` form
-    reads all of both tables, and the log once more in its order, and proves that they have the same
-    events: it takes about as many read units as both have 4 KB and the log again, and disk for some 100
-    bytes for each stream and 8 for each event.
+    The quick form compares the cursors with the last event of each listed stream. It
+    can't see events that were changed, nor which streams have no event in the log. If DynamoDB, which
+    counts items every six hours, has counted more items than the log has events, it says so. The ``full``
+    form reads both tables completely, and the log once more in its order, and proves that they have the same
+    events. It takes one read unit for each 4 KB of both tables, and for each 4 KB of the log again, and some
+    100 bytes of disk for each stream and 8 for each event.
 
-    What is missing from the log is looked for again until it has come, or ``grace_seconds`` have passed:
-    so a log that is being sequenced is not behind, and no clock decides what is. Where nothing is
+    If the log lacks events, they are looked for again until they come, or until ``grace_seconds`` have
+    passed: so a log that is being sequenced is not behind, and no clock decides that. If nothing is
     missing, it does not wait. ``workers`` threads read at the same time, and use at most ``read_units`` a
-    second. ``progress`` is told how far it has got. Nothing is written. Others may write, sequence and
-    repair meanwhile: what they do makes neither form find damage, and what is written after it began need
-    not be in the log.
+    second. ``progress`` gets how far the verification is. Nothing is written. Others may write, sequence
+    and repair meanwhile: this never makes the verification find damage, and events written after it began
+    need not be in the log.
 
-    Raises `InvalidInput`, `StoreBusy` and whatever `mainstem.connect` raises. Findings raise nothing.
+    Raises `InvalidInput`, `StoreBusy` and whatever `mainstem.connect` raises. Findings are returned, not
+    raised.
     """
     if type(workers) is not int or not 1 <= workers <= MAX_WORKERS:
         raise InvalidInput(
@@ -84,11 +85,11 @@ def verify_log(
 
 
 class Part(NamedTuple):
-    """A quick verification that was to end in time."""
+    """A quick verification that had to end in time."""
 
     result: Verification
     after: str | None
-    """The last stream that it has looked at, to go on behind it; None: it came to the end."""
+    """The last stream that it has looked at, to go on after it; None: it came to the end."""
 
 
 def verify_part(
@@ -100,7 +101,7 @@ def verify_part(
     read_units: float | None = None,
     grace_s: float = GRACE_SECONDS,
 ) -> Part:
-    """The quick verification of the streams behind ``after`` in the order of the list, as many as there
+    """The quick verification of the streams after ``after`` in the order of the list, as many as there
     is time for. ``out_of_time`` is asked now and then whether to stop listing. What is missing is looked
     for again for ``grace_s`` seconds after that.
     """
@@ -120,7 +121,7 @@ class _Verifying:
         progress: Callable[[VerificationStage], None] | None,
     ) -> None:
         self.after: str | None = None
-        """Where the list of streams is begun, and then how far it was gone through."""
+        """The stream after which the list begins, and then how far it was read."""
         self.out_of_time: Callable[[], bool] = lambda: False
         self.grace_s = GRACE_SECONDS
         self._tables = tables
