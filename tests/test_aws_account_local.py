@@ -389,7 +389,7 @@ def refusal(code: str) -> botocore.exceptions.ClientError:
             "can't be reached",
         ),
         (botocore.exceptions.ReadTimeoutError(endpoint_url="http://x"), StoreBusy, "be reached"),
-        (botocore.exceptions.NoRegionError(), StoreError, "can't be used as it is set up"),
+        (botocore.exceptions.NoRegionError(), StoreError, "can't be used with these settings"),
     ],
     ids=lambda each: type(each).__name__ if isinstance(each, Exception) else None,
 )

@@ -143,7 +143,7 @@ def test_of_two_packages_with_one_scheme_neither_wins(install: Install) -> None:
     install("mainstem-odd", SCHEME)
     install("another-odd", SCHEME)
     told = refusal("odd://shop")
-    assert "Several packages are there for 'odd' URLs: " in told
+    assert "Several packages open 'odd' URLs: " in told
     assert "another-odd 1.2" in told
     assert "mainstem-odd 1.2" in told
     assert "Uninstall all but one" in told

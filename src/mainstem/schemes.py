@@ -24,12 +24,14 @@ from mainstem.port import Adapter, AsyncDriver, Driver
 from mainstem.telemetry.adapter import Counted, observed
 from mainstem.telemetry.observer import Observer
 from mainstem.telemetry.port import Telemetry
+from mainstem.verbs.formats import Upgraded
 
 __all__ = [
     "Opened",
     "Scheme",
     "Sequenced",
     "Tool",
+    "Upgrading",
     "Verdict",
     "Verified",
     "VerifyOptions",
@@ -132,6 +134,15 @@ class Sequenced(Protocol):
         """What must run at the same time as the writers, until the event is set, so that events get into the
         log; None if the appends of this URL write the log themselves.
         """
+        ...
+
+
+@runtime_checkable
+class Upgrading(Protocol):
+    """A scheme whose stores may be of an older format, from which there is a way to the newest."""
+
+    def upgrade(self, url: str, *, client: Any) -> Upgraded:
+        """As `mainstem.upgrade`, which says what has to be kept."""
         ...
 
 

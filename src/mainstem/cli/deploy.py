@@ -47,7 +47,7 @@ def template(output: Path | None, renamed: Sequence[str]) -> None:
     _check_installed()
     import json
 
-    from mainstem.aws.stack import template as made
+    from mainstem.aws.stack.template import template as made
     from mainstem.dynamodb import AttributeNames
 
     text = json.dumps(made(AttributeNames(**attributes_of(renamed))), indent=1) + "\n"

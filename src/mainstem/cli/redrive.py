@@ -29,11 +29,11 @@ def redrive(place: Place, bucket: str | None, *, for_programs: bool) -> int | No
     from mainstem.aws.dead_letters import DeadLetters
     from mainstem.aws.redriving import bucket_of
     from mainstem.aws.redriving import redrive as run
-    from mainstem.dynamodb.maintenance import Maintenance
+    from mainstem.dynamodb.open import open_tables
 
     account = Account(place.url)
     letters = DeadLetters(bucket or bucket_of(account), account.s3)
-    with Maintenance(place.url) as maintenance:
+    with open_tables(place.url) as maintenance:
         done = run(maintenance, letters)
     with report_of("The dead letters are redriven as far as they could be."):
         if for_programs:

@@ -25,7 +25,7 @@ from mainstem.cli.store import Place, pass_place
 from mainstem.text.printable import printable
 
 if TYPE_CHECKING:
-    from mainstem.dynamodb.maintenance import Maintenance
+    from mainstem.dynamodb.open import OpenTables
     from mainstem.dynamodb.repair.progress import RepairProgress
     from mainstem.dynamodb.repair.running import RepairResult
 
@@ -76,11 +76,11 @@ def repair(
     lacks an event, or something can't be repaired.
     """
     place.check_needs("maintenance")
-    from mainstem.dynamodb.maintenance import Maintenance
+    from mainstem.dynamodb.open import open_tables
     from mainstem.dynamodb.repair.options import RepairOptions
     from mainstem.dynamodb.repair.running import repair_in_threads
 
-    with Maintenance(place.url) as opened:
+    with open_tables(place.url) as opened:
         options = RepairOptions(segments, read_units, restart, rebuild=True)
         try:
             with _bar(opened) as advance:
@@ -97,7 +97,7 @@ def repair(
 
 
 @contextmanager
-def _bar(opened: Maintenance) -> Iterator[Callable[[RepairProgress], None]]:
+def _bar(opened: OpenTables) -> Iterator[Callable[[RepairProgress], None]]:
     """Shows how many items were looked at, of about how many."""
     console = progress_console()
     with Bars(

@@ -98,9 +98,9 @@ def segment(place: Place, *, partition: int | None, reclaim: bool, for_programs:
     200 KB of a partition stay in their batches. You can run it at any time, any number of times.
     """
     place.check_needs("maintenance")
-    from mainstem.dynamodb.maintenance import Maintenance
+    from mainstem.dynamodb.open import open_tables
 
-    with Maintenance(place.url) as maintenance:
+    with open_tables(place.url) as maintenance:
         adapter, run = maintenance.adapter, maintenance.run
         segments = events = emptied = 0
         for each in maintenance.partitions(partition):

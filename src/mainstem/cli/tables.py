@@ -56,7 +56,7 @@ def create_tables(
     """
     place.check_needs("tables")
     from mainstem.dynamodb import create_tables as create
-    from mainstem.dynamodb.open import parse
+    from mainstem.dynamodb.url import parse
 
     made = create(
         place.url,

@@ -1,6 +1,6 @@
-"""A check of the whole file: SQLite's own, and what must hold of a store besides.
+"""A check of the whole file: SQLite's own check, and what must be true of a store.
 
-Everything is seen as it was at one moment, by one read transaction; others may write meanwhile.
+One read transaction sees everything as it was at one moment; others may write meanwhile.
 """
 
 from __future__ import annotations
@@ -274,7 +274,7 @@ def _problem(row: Whole) -> str | None:
         if not isinstance(number, int) or number < 0:
             return "has an id that is not a whole number of 0 or more"
     if commit_first > row.event_id:
-        return "says that its commit began behind it"
+        return "says that its commit began after it"
     for moment in (row.recorded_us, row.recorded_us if row.latest_us is None else row.latest_us):
         if not isinstance(moment, int) or not EARLIEST_US <= moment <= LATEST_US:
             return "has a time that is none"

@@ -314,7 +314,7 @@ def _moved(claim: Claim, position: Position | None, saved_us: int) -> Fact:
 
 
 class _Added:
-    """Streams as they are, and behind them the events to be imported."""
+    """Streams as they are, and after them the events to be imported."""
 
     def __init__(self, contents: Contents) -> None:
         self.facts: list[Fact] = []
@@ -322,7 +322,7 @@ class _Added:
         self._added: dict[str, list[tuple[ImportedEvent, EventId]]] = {}
 
     def add(self, event: ImportedEvent) -> None:
-        """Behind the last one of its stream, unless it is there; raises `ImportConflict`."""
+        """Put it after the last one of its stream, unless it is there; raises `ImportConflict`."""
         stream_id, event_id, encoded, recorded_us, commit_id = event
         stored = self._streams.get(stream_id, [])
         added = self._added.setdefault(stream_id, [])

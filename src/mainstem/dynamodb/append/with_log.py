@@ -17,7 +17,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from mainstem.dynamodb.append.commits import Plan, plan
+from mainstem.dynamodb.append.commits import PlannedTransaction, plan_transaction
 from mainstem.dynamodb.append.pending import Pending, Refused
 from mainstem.dynamodb.client.attempts import Attempts, Outdated
 from mainstem.dynamodb.client.context import Context
@@ -85,7 +85,7 @@ class _Queue:
         return group
 
 
-class Turns:
+class WithLog:
     """Writes pending commits, each at the head of its partition."""
 
     def __init__(
@@ -109,8 +109,8 @@ class Turns:
     def settle(self, attempts: Attempts, pending: Pending) -> Op[None]:
         """Have it written or refused.
 
-        Raises `StoreError` where it was neither, `Outdated` where its versions have to be asked for
-        anew; `Pending.in_air` tells whether it may be written all the same.
+        Raises `StoreError` if it was neither, and `Outdated` if its versions must be asked for
+        again; `Pending.in_air` says whether it may be written all the same.
         """
         if self._is_beneath():
             yield from self._write(attempts, [pending])
@@ -120,8 +120,8 @@ class Turns:
             yield from self._go_alone(attempts, pending)
 
     def _is_beneath(self) -> bool:
-        """Whether this thread has a turn already, which it was called away from by a signal: whoever
-        it would wait for might be waiting for that.
+        """Whether this thread has a turn already and a signal handler has interrupted it: an operation that
+        it would wait for might be waiting for that turn.
         """
         holders = (queue.turn.holder for queue in list(self._queues.here().values()))
         return any(holder is not None and holder.is_beneath for holder in holders)
@@ -150,7 +150,7 @@ class Turns:
         try:
             yield from self._write(attempts, group)
         finally:
-            # Whoever waits shall not share what befell this one: what is not settled queues up again.
+            # Others must not get this one's error: those that are not settled queue up again.
             for other in group:
                 other.leader = None
                 if other is not pending:
@@ -186,7 +186,7 @@ class Turns:
             token = f"{self._context.random.getrandbits(128):032x}"
             for pending in group:
                 pending.in_air.note(token)
-            # Noted first: who abandons one looks at what is noted behind that.
+            # Noted first: a caller that abandons one looks afterwards at what is noted.
             left = [each for each in group if each is leading or not each.abandoned]
             if len(left) < len(group):
                 _ruled_out(group, token, lost=False)
@@ -222,9 +222,9 @@ class Turns:
                     yield from self._pace(partition).lost(attempts)
             group = left
 
-    def _plan(self, group: Sequence[Pending], heads: Mapping[int, Head]) -> Plan:
+    def _plan(self, group: Sequence[Pending], heads: Mapping[int, Head]) -> PlannedTransaction:
         entries = [entry for pending in group for entry in pending.entries]
-        return plan(
+        return plan_transaction(
             self._layout,
             self._items,
             entries,
@@ -262,7 +262,7 @@ class Turns:
         found = [moment for pending in group for moment in pending.relies_on]
         return found + [self._heads.asked(partition) for partition in heads]
 
-    def _written(self, group: Sequence[Pending], planned: Plan, sent: Moment) -> None:
+    def _written(self, group: Sequence[Pending], planned: PlannedTransaction, sent: Moment) -> None:
         for partition, head in planned.heads.items():
             self._heads.learn(partition, head, sent)
         start = 0
@@ -276,7 +276,7 @@ class Turns:
         self,
         group: list[Pending],
         heads: Mapping[int, Head],
-        planned: Plan,
+        planned: PlannedTransaction,
         answer: Cancelled,
         refused: Refused,
     ) -> list[Pending]:
@@ -304,7 +304,7 @@ def _ruled_out(group: Sequence[Pending], token: str, *, lost: bool) -> None:
         pending.in_air.settle(token, lost=lost)
 
 
-def _holes(planned: Plan, answer: Cancelled) -> str:
+def _holes(planned: PlannedTransaction, answer: Cancelled) -> str:
     return (
         f"A transaction of {len(planned.actions)} items was refused for no reason that can be dealt "
         f"with: {[reason.code for reason in answer.reasons if reason is not None]}. The tables do not "

@@ -181,9 +181,7 @@ def connect_blocking(settings: Settings | None = None, client: Any = None) -> Bl
     """
     found = find_client(settings, client)
     if is_of_aiobotocore(found.client):
-        raise InvalidInput(
-            "A client of aiobotocore's is for connect_async; hand over one of boto3's."
-        )
+        raise InvalidInput("An aiobotocore client is for connect_async; give a boto3 client.")
     if found.is_handed_over or has_hooks_of_others(found.client):
         return BlockingDriver(BotocoreClient(found.client, found.for_changes))
     session = session_of(found)
