@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 import mainstem
-from mainstem.aws.stack import template
 from mainstem.aws.stack.alarms import alarms
 from mainstem.aws.stack.functions import FUNCTIONS
 from mainstem.aws.stack.parameters import GROUPS, PARAMETERS
+from mainstem.aws.stack.template import template
 from mainstem.dynamodb import AttributeNames
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.items.tables import TableOptions, events_table, log_table
