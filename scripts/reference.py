@@ -39,6 +39,7 @@ class Reference(griffe.Extension):  # type: ignore[misc]  # only docs are made w
             thing.docstring.value = self._linked(thing.docstring.value, thing.module, within)
         if isinstance(thing, griffe.Function):
             _show_values(pkg, thing)
+            _show_context(thing)
         if isinstance(thing, griffe.Class):
             within = thing
             _show_types(thing)
@@ -102,6 +103,13 @@ def _targets(pkg: griffe.Module, paths: Any) -> list[tuple[str, str]]:
 
 def _target(thing: griffe.Object | griffe.Alias) -> str:
     return str(thing.target_path if isinstance(thing, griffe.Alias) else thing.path)
+
+
+def _show_context(function: griffe.Function) -> None:
+    """What ``@contextmanager`` makes of a generator."""
+    decorators = {str(each.value) for each in function.decorators}
+    if "contextmanager" in decorators and isinstance(function.returns, griffe.ExprSubscript):
+        function.returns.left = griffe.ExprName("AbstractContextManager")
 
 
 def _show_types(kind: griffe.Class) -> None:

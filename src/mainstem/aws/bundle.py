@@ -28,7 +28,7 @@ import mainstem
 from mainstem.errors import DeploymentFailed, InvalidInput
 from mainstem.text.printable import quoted
 
-PYTHON: Final = "3.14"
+PYTHON: Final = "3.13"
 ARCHITECTURES: Final = {"arm64": "aarch64", "x86_64": "x86_64"}
 
 _LEFT_OUT: Final = ("aws/stack", "aws/cdk.py", "cli", "demo", "testing", "transfer", "__main__.py")

@@ -11,20 +11,19 @@ turn longer than its own deadline, and one that can't be waited for is done with
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Final
 
 from mainstem.dynamodb.append.commits import PlannedTransaction, plan_transaction
+from mainstem.dynamodb.append.partition_queue import PartitionQueue
 from mainstem.dynamodb.append.pending import Pending, Refused
 from mainstem.dynamodb.client.attempts import Attempts, Outdated
 from mainstem.dynamodb.client.context import Context
-from mainstem.dynamodb.client.holds import Hold, OfHome, Turn
+from mainstem.dynamodb.client.holds import Hold, OfHome
 from mainstem.dynamodb.client.requests import Cancelled, Transact
 from mainstem.dynamodb.client.trust import Moment
-from mainstem.dynamodb.items.batches import Bounds, raw_size
+from mainstem.dynamodb.items.batches import Bounds
 from mainstem.dynamodb.items.block_items import Head
 from mainstem.dynamodb.items.event_items import EventItems
 from mainstem.dynamodb.items.layout import Layout
@@ -35,54 +34,6 @@ from mainstem.errors import StoreDamaged, StoreError
 from mainstem.port import Op
 
 _WAITED: Final = "the commits before it in this process were not written in time"
-
-
-class _Queue:
-    """One partition's turn, and the commits that wait for the next transaction."""
-
-    def __init__(self, context: Context) -> None:
-        self.turn = Turn(context)
-        self._waiting: deque[Pending] = deque()
-
-    def join(self, pending: Pending) -> None:
-        if pending not in self._waiting:
-            self._waiting.append(pending)
-
-    def leave(self, pending: Pending) -> None:
-        with suppress(ValueError):
-            self._waiting.remove(pending)
-
-    def wake(self) -> None:
-        """Have those look that are next."""
-        self.turn.wake()
-        with suppress(IndexError):
-            self._waiting[0].wake()
-
-    def group_of(self, leading: Pending, bounds: Bounds) -> list[Pending]:
-        """That commit, and of those that wait as many as fit into one transaction; no stream twice."""
-        self.leave(leading)
-        group = [leading]
-        streams = set(leading.streams)
-        # The batch, and one more where an epoch ends.
-        items = len(leading.entries) + len(streams) + len(leading.markers) + 2
-        size = raw_size(leading.entries)
-        # Another thread may take them at the same time, where one leads without the turn.
-        with suppress(IndexError):
-            while True:
-                following = self._waiting[0]
-                items += len(following.entries) + len(following.streams) + len(following.markers)
-                size += raw_size(following.entries)
-                if (
-                    items > bounds.items
-                    or size > bounds.batch_bytes
-                    or not streams.isdisjoint(following.streams)
-                ):
-                    break
-                self.leave(following)
-                following.leader = leading.hold
-                streams |= following.streams
-                group.append(following)
-        return group
 
 
 class WithLog:
@@ -104,7 +55,7 @@ class WithLog:
         self._context = context
         self._bounds = bounds
         self._paces: dict[int, Pace] = {}
-        self._queues = OfHome(context, lambda: _Queue(context))
+        self._queues = OfHome(context, lambda: PartitionQueue(context))
 
     def settle(self, attempts: Attempts, pending: Pending) -> Op[None]:
         """Have it written or refused.
@@ -143,7 +94,7 @@ class WithLog:
             queue.leave(pending)
             queue.wake()
 
-    def _lead(self, attempts: Attempts, queue: _Queue, pending: Pending) -> Op[None]:
+    def _lead(self, attempts: Attempts, queue: PartitionQueue, pending: Pending) -> Op[None]:
         if pending.is_settled:
             return
         group = queue.group_of(pending, self._bounds)
@@ -158,7 +109,7 @@ class WithLog:
 
     def _go_alone(self, attempts: Attempts, pending: Pending) -> Op[None]:
         """For what shares no transaction. Turns are taken in order, so nobody waits in a circle."""
-        taken: list[tuple[_Queue, Hold]] = []
+        taken: list[tuple[PartitionQueue, Hold]] = []
         alive = threading.Lock()
         try:
             with alive:
