@@ -78,8 +78,8 @@ def upgrade(url: str, *, client: Any = None) -> Upgraded:
 
     First stop everything that uses the store, and make a copy: an older release can't open it afterwards. On
     SQLite the upgrade is one transaction, and no other process may have the file open. On DynamoDB no process
-    can open the store until it is done. If an upgrade broke off, call it again, and it continues; two calls at
-    the same time do no harm. ``client`` is as for `connect`.
+    can open the store until it is done. If an upgrade broke off, call it again, and it continues; two calls
+    at the same time do no harm. ``client`` is as for `connect`.
 
     Raises `StoreFormatError` if no steps lead to the newest format, `StoreBusy` if others have the
     file open for the whole timeout, and what `connect` raises.
