@@ -42,9 +42,12 @@ def pytest_configure() -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
+def pytest_xdist_auto_num_workers() -> int | None:
     """One more than there are processors: tests wait for servers and for processes that they start."""
-    return len(os.sched_getaffinity(0)) + 1
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None  # pytest-xdist's own answer, which obeys that
+    allowed = getattr(os, "sched_getaffinity", None)  # not everywhere
+    return 1 + (len(allowed(0)) if allowed else os.cpu_count() or 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

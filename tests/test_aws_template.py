@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -148,15 +149,16 @@ OF_AWS = {
 DIMENSIONS = {"Store", "Subscription", "Operation", "Reason"}
 
 
-def emitted() -> set[str]:
+@cache
+def emitted() -> frozenset[str]:
     """The metrics that something in the source records."""
     source = Path(mainstem.__file__).parent
     text = "".join(path.read_text() for path in source.rglob("*.py") if path.name != "metrics.py")
-    return {
+    return frozenset(
         _title(metric.name)
         for name, metric in vars(metrics).items()
         if isinstance(metric, Metric) and re.search(rf"\b{name}\b", text)
-    }
+    )
 
 
 def of_functions() -> set[str]:
