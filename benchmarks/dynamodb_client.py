@@ -34,7 +34,8 @@ from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.drivers import BlockingDriver, connect_async, connect_blocking
 from mainstem.dynamodb.client.encoding import encode
-from mainstem.dynamodb.client.requests import Absent, Equals, Item, Put, Table, Transact
+from mainstem.dynamodb.client.items import Item, Table
+from mainstem.dynamodb.client.requests import Absent, Equals, Put, Transact
 from mainstem.dynamodb.client.session import open_session
 from mainstem.dynamodb.client.settings import Settings
 from mainstem.dynamodb.items.block_items import Head

@@ -12,7 +12,7 @@ from typing import Any
 from mainstem.drive import forward
 from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.dynamodb.client.context import Context
-from mainstem.dynamodb.client.requests import Item, Key, Table
+from mainstem.dynamodb.client.items import Item, Key, Table
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.port import Op, Result
 from mainstem.telemetry import Attributes, Metric

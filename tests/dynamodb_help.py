@@ -13,7 +13,7 @@ from mainstem.dynamodb.client.drivers import (
     connect_async,
     connect_blocking,
 )
-from mainstem.dynamodb.client.requests import Table
+from mainstem.dynamodb.client.items import Table
 from mainstem.dynamodb.client.settings import Settings
 from mainstem.port import Op
 

@@ -11,7 +11,8 @@ from mainstem.drive import BrokenOff, forward, in_thread
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
 from mainstem.dynamodb.client import faults
 from mainstem.dynamodb.client.context import Context
-from mainstem.dynamodb.client.requests import Acquire, Key, Page, Scan
+from mainstem.dynamodb.client.items import Key
+from mainstem.dynamodb.client.requests import Acquire, Page, Scan
 from mainstem.dynamodb.items.batches import Bounds
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.repair.options import RepairOptions

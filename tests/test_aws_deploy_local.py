@@ -26,7 +26,7 @@ from mainstem.aws.deployment import Deployment
 from mainstem.aws.destruction import Destruction
 from mainstem.cli.app import run
 from mainstem.dynamodb import create_tables
-from mainstem.dynamodb.client.requests import Table
+from mainstem.dynamodb.client.items import Table
 from mainstem.dynamodb.items.layout import AttributeNames, Layout
 from mainstem.dynamodb.url import parse
 

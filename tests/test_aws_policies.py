@@ -32,7 +32,8 @@ from mainstem.aws.stack.roles import (
 from mainstem.aws.stack.roles import statements as made_statements
 from mainstem.codec import JsonCodec
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
-from mainstem.dynamodb.client.requests import CHANGE_READS, Aside, Update
+from mainstem.dynamodb.client.change_requests import CHANGE_READS
+from mainstem.dynamodb.client.requests import Aside, Update
 from mainstem.dynamodb.items.batches import Bounds
 from mainstem.dynamodb.items.layout import (
     LATENESS_KEY,

@@ -15,7 +15,8 @@ from aws_help import ShopPlace, Time, event, failed
 from mainstem import JsonCodec, StoreDamaged
 from mainstem.aws.sequencing import Sequencing
 from mainstem.dynamodb.client.decoding import decode
-from mainstem.dynamodb.client.requests import Get, Key, NotWhole, PartItem
+from mainstem.dynamodb.client.items import Key, NotWhole, PartItem
+from mainstem.dynamodb.client.requests import Get
 from mainstem.dynamodb.items.border import Border
 from mainstem.dynamodb.items.layout import Layout, cursor_key
 from mainstem.dynamodb.log.hints import Hint

@@ -10,8 +10,9 @@ import pytest
 from mainstem.drive import in_thread
 from mainstem.dynamodb.changes.change_stream import ChangeStream, Pace
 from mainstem.dynamodb.client import faults
+from mainstem.dynamodb.client.change_requests import GetRecords, GetShardIterator
 from mainstem.dynamodb.client.context import Context
-from mainstem.dynamodb.client.requests import Control, GetRecords, GetShardIterator, Put, Update
+from mainstem.dynamodb.client.requests import Control, Put, Update
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.errors import StoreBusy, StoreFormatError
 from mainstem.port import Op, Result, Sleep

@@ -13,11 +13,8 @@ from dynamodb_stores import open_store, parts_of
 from mainstem import NewEvent
 from mainstem.dynamodb import create_tables
 from mainstem.dynamodb.changes.change_stream import ChangeStream, Pace
-from mainstem.dynamodb.client.context import Context
-from mainstem.dynamodb.client.drivers import BlockingDriver
-from mainstem.dynamodb.client.requests import (
+from mainstem.dynamodb.client.change_requests import (
     ChangeRecord,
-    Control,
     DescribeStream,
     GetRecords,
     GetShardIterator,
@@ -25,6 +22,9 @@ from mainstem.dynamodb.client.requests import (
     ShardGone,
     StreamDescription,
 )
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.drivers import BlockingDriver
+from mainstem.dynamodb.client.requests import Control
 from mainstem.dynamodb.client.settings import Settings
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.url import parse

@@ -32,18 +32,16 @@ from mainstem.dynamodb.client.botocore import (
 from mainstem.dynamodb.client.drivers import connect_async, connect_blocking
 from mainstem.dynamodb.client.faults import Conflicted, NoReply, Throttled, Unreachable
 from mainstem.dynamodb.client.http_blocking import BlockingClient
+from mainstem.dynamodb.client.items import Item, Key, Table
 from mainstem.dynamodb.client.requests import (
     Absent,
     Cancelled,
     Control,
     Get,
     Got,
-    Item,
-    Key,
     Put,
     Reason,
     Refused,
-    Table,
     Transact,
 )
 from mainstem.dynamodb.client.settings import Settings

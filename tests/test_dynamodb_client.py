@@ -20,20 +20,12 @@ import dynamodb_local
 import mainstem
 from dynamodb_help import KINDS, Runner, one, runner
 from faulty_server import HANG_UP, Answer, FaultyServer, error, faulty_server
+from mainstem.dynamodb.client.change_requests import DescribeStream, StreamDescription
 from mainstem.dynamodb.client.drivers import connect_async, connect_blocking
 from mainstem.dynamodb.client.failures import THROTTLES
 from mainstem.dynamodb.client.faults import Conflicted, InProgress, NoReply, Throttled, Unreachable
-from mainstem.dynamodb.client.requests import (
-    Acquire,
-    Control,
-    DescribeStream,
-    Get,
-    Got,
-    Key,
-    Put,
-    StreamDescription,
-    Table,
-)
+from mainstem.dynamodb.client.items import Key, Table
+from mainstem.dynamodb.client.requests import Acquire, Control, Get, Got, Put
 from mainstem.dynamodb.client.session import open_session
 from mainstem.dynamodb.client.settings import Settings
 from mainstem.errors import InvalidInput, StoreClosed, StoreDenied, StoreError

@@ -8,6 +8,7 @@ import pytest
 
 from dynamodb_help import KINDS, Runner, new_table_name, runner, table_parameters
 from dynamodb_local import Server
+from mainstem.dynamodb.client.items import Index, Item, Key, Table
 from mainstem.dynamodb.client.requests import (
     TAKEN,
     Absent,
@@ -18,16 +19,12 @@ from mainstem.dynamodb.client.requests import (
     Control,
     Equals,
     Get,
-    Index,
-    Item,
-    Key,
     Put,
     PutNew,
     Query,
     QueryIndex,
     Reason,
     Refused,
-    Table,
     Transact,
     Update,
 )

@@ -14,7 +14,8 @@ import mainstem.dynamodb.items.layout
 import mainstem.dynamodb.items.marker_item
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
 from mainstem.dynamodb.client import faults
-from mainstem.dynamodb.client.requests import Acquire, Get, Item, Key, Put, Query, Transact
+from mainstem.dynamodb.client.items import Item, Key
+from mainstem.dynamodb.client.requests import Acquire, Get, Put, Query, Transact
 from mainstem.dynamodb.items.batches import Bounds
 from mainstem.dynamodb.items.event_items import Entry, EventItems
 from mainstem.dynamodb.items.layout import MARKER, TABLE_KEY, Layout, marker_key

@@ -20,18 +20,17 @@ from mainstem.dynamodb import sequence
 from mainstem.dynamodb.changes.shard_reader import ShardReader
 from mainstem.dynamodb.client import faults
 from mainstem.dynamodb.client.attempts import Attempts
+from mainstem.dynamodb.client.change_requests import (
+    GetShardIterator,
+    IteratorExpired,
+    Records,
+    Trimmed,
+)
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.drivers import connect_blocking
 from mainstem.dynamodb.client.encoding import parameters
-from mainstem.dynamodb.client.requests import (
-    Get,
-    GetShardIterator,
-    IteratorExpired,
-    Key,
-    Records,
-    Table,
-    Trimmed,
-)
+from mainstem.dynamodb.client.items import Key, Table
+from mainstem.dynamodb.client.requests import Get
 from mainstem.dynamodb.client.session import open_session
 from mainstem.dynamodb.client.settings import Settings
 from mainstem.errors import InvalidInput, StoreBusy, StoreRejected

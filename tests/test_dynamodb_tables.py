@@ -21,7 +21,8 @@ from mainstem.dynamodb import create_tables, repair_log
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.drivers import BlockingDriver, connect_blocking
-from mainstem.dynamodb.client.requests import Control, Get, Item, Key, Put, Query, Scan, Update
+from mainstem.dynamodb.client.items import Item, Key
+from mainstem.dynamodb.client.requests import Control, Get, Put, Query, Scan, Update
 from mainstem.dynamodb.items.layout import TABLE_KEY, AttributeNames, Layout
 from mainstem.dynamodb.items.table_checks import check_replicas
 from mainstem.dynamodb.items.tables import (

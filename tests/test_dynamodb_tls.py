@@ -14,7 +14,8 @@ import dynamodb_local
 from dynamodb_help import KINDS, runner
 from faulty_server import HANG_UP, Answer, FaultyServer, faulty_server
 from mainstem.dynamodb.client.faults import Unreachable
-from mainstem.dynamodb.client.requests import Get, Got, Key, Put, Table
+from mainstem.dynamodb.client.items import Key, Table
+from mainstem.dynamodb.client.requests import Get, Got, Put
 from mainstem.dynamodb.client.settings import Settings
 from tls_server import certificate, relay
 

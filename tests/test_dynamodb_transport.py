@@ -27,7 +27,8 @@ from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.drivers import connect_async, connect_blocking
 from mainstem.dynamodb.client.faults import Fault, NoReply, Unreachable
-from mainstem.dynamodb.client.requests import Get, Got, Key, Put, Table, Transact
+from mainstem.dynamodb.client.items import Key, Table
+from mainstem.dynamodb.client.requests import Get, Got, Put, Transact
 from mainstem.dynamodb.client.session import open_session
 from mainstem.dynamodb.client.settings import Settings
 from mainstem.errors import StoreBusy

@@ -8,44 +8,43 @@ from typing import Any
 
 import pytest
 
+from mainstem.dynamodb.client.change_requests import (
+    ChangeRecord,
+    DescribeStream,
+    GetRecords,
+    GetShardIterator,
+    IteratorExpired,
+    Records,
+    Shard,
+    ShardGone,
+    StreamDescription,
+    Trimmed,
+)
 from mainstem.dynamodb.client.decoding import decode, decode_error
 from mainstem.dynamodb.client.encoding import encode
 from mainstem.dynamodb.client.failures import Place, answer_or_raise, place_of
 from mainstem.dynamodb.client.faults import NoReply, Throttled
+from mainstem.dynamodb.client.items import Index, Item, Key, Table
 from mainstem.dynamodb.client.requests import (
     Absent,
     AtMost,
     BatchGet,
     BatchGot,
     Cancelled,
-    ChangeRecord,
     Check,
     Control,
-    DescribeStream,
     Equals,
     Get,
-    GetRecords,
-    GetShardIterator,
     Got,
-    Index,
-    Item,
-    IteratorExpired,
-    Key,
     Page,
     Put,
     PutNew,
     Query,
     QueryIndex,
     Reason,
-    Records,
     Refused,
     Request,
-    Shard,
-    ShardGone,
-    StreamDescription,
-    Table,
     Transact,
-    Trimmed,
     Update,
 )
 from mainstem.dynamodb.client.write_encoding import MOST_SENT_BACK

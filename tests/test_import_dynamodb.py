@@ -22,7 +22,8 @@ from mainstem import Store
 from mainstem.demo import data as demo_data
 from mainstem.demo.incidents import ServiceDesk
 from mainstem.dynamodb import repair_log
-from mainstem.dynamodb.client.requests import Page, Put, Query, Value
+from mainstem.dynamodb.client.items import Value
+from mainstem.dynamodb.client.requests import Page, Put, Query
 from mainstem.dynamodb.items.block_items import columns_of
 from mainstem.dynamodb.items.layout import log_hash
 from mainstem.dynamodb.items.packing import Packed

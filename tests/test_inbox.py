@@ -5,7 +5,7 @@ from __future__ import annotations
 from mainstem.dynamodb.changes.holes import Holes
 from mainstem.dynamodb.changes.inbox import Inbox
 from mainstem.dynamodb.changes.told import ShardRecords
-from mainstem.dynamodb.client.requests import ChangeRecord
+from mainstem.dynamodb.client.change_requests import ChangeRecord
 from mainstem.dynamodb.log.hints import Hint
 
 

@@ -10,7 +10,8 @@ from mainstem.aws.maintaining import Maintaining
 from mainstem.aws.reading import Reading, Subscribed
 from mainstem.codec import JsonCodec
 from mainstem.dynamodb.changes.lateness import Lateness, Looked
-from mainstem.dynamodb.client.requests import Control, GetRecords, Put
+from mainstem.dynamodb.client.change_requests import GetRecords
+from mainstem.dynamodb.client.requests import Control, Put
 from mainstem.dynamodb.items.layout import LATENESS_KEY
 from mainstem.errors import StoreBusy, StoreFormatError
 from mainstem.values.filters import LogFilter

@@ -17,8 +17,9 @@ from mainstem.dynamodb.changes.told import Loss, Status
 from mainstem.dynamodb.changes.worker import Worker
 from mainstem.dynamodb.client import faults
 from mainstem.dynamodb.client.attempts import Attempts
+from mainstem.dynamodb.client.change_requests import Shard
 from mainstem.dynamodb.client.context import Context
-from mainstem.dynamodb.client.requests import Put, Shard, Update
+from mainstem.dynamodb.client.requests import Put, Update
 from mainstem.dynamodb.items.layout import log_hash
 from mainstem.dynamodb.items.lease_item import Lease
 from mainstem.dynamodb.log import workers

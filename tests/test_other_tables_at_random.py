@@ -12,7 +12,7 @@ import pytest
 
 from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.dynamodb.client import faults
-from mainstem.dynamodb.client.requests import Key
+from mainstem.dynamodb.client.items import Key
 from mainstem.dynamodb.client.trust import TRUST_S
 from mainstem.errors import AppendOutcomeUnknown, StoreBusy, StoreDamaged, VersionConflict
 from mainstem.values.expected import ANY, Expected

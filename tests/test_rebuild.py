@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from mainstem.dynamodb.client.requests import Item, Key, Put, PutNew, Table, Value
+from mainstem.dynamodb.client.items import Item, Key, Table, Value
+from mainstem.dynamodb.client.requests import Put, PutNew
 from mainstem.dynamodb.items.layout import cursor_key, log_hash, partition_key
 from mainstem.dynamodb.log.hints import Hint
 from mainstem.dynamodb.log.segments import Segmenter, SegmentSize

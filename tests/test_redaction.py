@@ -18,7 +18,8 @@ import mainstem
 from dynamodb_help import KINDS, runner
 from faulty_server import Answer, faulty_server
 from mainstem.dynamodb import create_tables
-from mainstem.dynamodb.client.requests import Get, Key, Table
+from mainstem.dynamodb.client.items import Key, Table
+from mainstem.dynamodb.client.requests import Get
 from mainstem.dynamodb.client.session import open_session
 from mainstem.dynamodb.client.settings import Settings
 from mainstem.dynamodb.url import parse

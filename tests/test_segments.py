@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mainstem.codec import JsonCodec
 from mainstem.dynamodb.adapter import DynamoAdapter
-from mainstem.dynamodb.client.requests import Item, Key
+from mainstem.dynamodb.client.items import Item, Key
 from mainstem.dynamodb.items.block_items import columns_of, head_after, is_emptied
 from mainstem.dynamodb.items.layout import Layout, log_hash, partition_key, segment_hash
 from mainstem.dynamodb.log.segments import Segmenter, SegmentSize

@@ -8,7 +8,8 @@ import pytest
 
 from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.dynamodb.client.attempts import Attempts
-from mainstem.dynamodb.client.requests import Absent, Item, Key, Put, PutNew, Query, Transact
+from mainstem.dynamodb.client.items import Item, Key
+from mainstem.dynamodb.client.requests import Absent, Put, PutNew, Query, Transact
 from mainstem.dynamodb.items.block_items import batch_item
 from mainstem.dynamodb.items.layout import cursor_key, log_hash
 from mainstem.dynamodb.log.hints import Hint, hint_of

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mainstem.dynamodb.changes.shards import is_after, survey, to_take
-from mainstem.dynamodb.client.requests import Shard
+from mainstem.dynamodb.client.change_requests import Shard
 from mainstem.dynamodb.items.lease_item import Lease
 
 # A tree: "a" has the children "b" and "c", and "c" has "d". The parent of "a" is long gone.

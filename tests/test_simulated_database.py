@@ -18,6 +18,7 @@ import dynamodb_local
 from dynamodb_help import one
 from mainstem.dynamodb import create_tables
 from mainstem.dynamodb.client.drivers import BlockingDriver, connect_blocking
+from mainstem.dynamodb.client.items import Item, Key, Table
 from mainstem.dynamodb.client.requests import (
     Absent,
     AtMost,
@@ -28,15 +29,12 @@ from mainstem.dynamodb.client.requests import (
     Control,
     Equals,
     Get,
-    Item,
-    Key,
     Page,
     Put,
     PutNew,
     Query,
     QueryIndex,
     Scan,
-    Table,
     Transact,
     Update,
     UpdateEach,

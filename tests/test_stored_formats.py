@@ -19,7 +19,7 @@ from mainstem import NewEvent, TypedCodec
 from mainstem.codec import JsonCodec
 from mainstem.dynamodb.changes.leases import Leases
 from mainstem.dynamodb.client.attempts import Attempts
-from mainstem.dynamodb.client.requests import Item, Key
+from mainstem.dynamodb.client.items import Item, Key
 from mainstem.dynamodb.items.layout import Layout, hash_of, marker_key, snapshot_key, stream_listing
 from mainstem.dynamodb.items.packing import SEGMENT_LEVEL, Packed, pack, unpack
 from mainstem.dynamodb.items.table_item import FORMAT_VERSION, table_item

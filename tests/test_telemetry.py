@@ -23,8 +23,9 @@ from mainstem.dynamodb import create_tables, metered, sequence
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.faults import Throttled
+from mainstem.dynamodb.client.items import Key
 from mainstem.dynamodb.client.metering import Cost, counted
-from mainstem.dynamodb.client.requests import Get, Got, Key, Transact
+from mainstem.dynamodb.client.requests import Get, Got, Transact
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.errors import CheckpointLost, InvalidInput, TooManyConflicts
 from mainstem.port import Op, Result

@@ -26,7 +26,8 @@ from mainstem.codec import JsonCodec
 from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
-from mainstem.dynamodb.client.requests import Acquire, Equals, Get, Item, Key, Put, Scan, Update
+from mainstem.dynamodb.client.items import Item, Key
+from mainstem.dynamodb.client.requests import Acquire, Equals, Get, Put, Scan, Update
 from mainstem.dynamodb.items import migrations as dynamodb_migrations
 from mainstem.dynamodb.items.layout import TABLE_KEY, Layout
 from mainstem.dynamodb.items.tables import TableOptions, check, create

@@ -16,7 +16,8 @@ from mainstem.dynamodb.client import faults
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.drivers import AsyncDriver
-from mainstem.dynamodb.client.requests import Aside, Compute, Get, Got, Key
+from mainstem.dynamodb.client.items import Key
+from mainstem.dynamodb.client.requests import Aside, Compute, Get, Got
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.log.segments import Segmenter, SegmentSize
 from mainstem.errors import StoreBusy

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
-from mainstem.dynamodb.client.requests import Item, Key, Transact, Value
+from mainstem.dynamodb.client.items import Item, Key, Value
+from mainstem.dynamodb.client.requests import Transact
 from mainstem.dynamodb.items.block_items import batch_item, columns_of, segment_item
 from mainstem.dynamodb.items.layout import cursor_key, log_hash, partition_key, segment_hash
 from mainstem.dynamodb.items.packing import SEGMENT_LEVEL, Packed, pack

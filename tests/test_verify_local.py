@@ -14,7 +14,8 @@ import mainstem
 from mainstem import ANY, NewEvent
 from mainstem.dynamodb import Verdict, create_tables, metered, repair_log, verify_log
 from mainstem.dynamodb.client.attempts import Attempts
-from mainstem.dynamodb.client.requests import Key, Update
+from mainstem.dynamodb.client.items import Key
+from mainstem.dynamodb.client.requests import Update
 from mainstem.dynamodb.open import open_tables
 from mainstem.dynamodb.verify.running import VerificationStage
 from mainstem.errors import InvalidInput

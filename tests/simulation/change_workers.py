@@ -10,7 +10,8 @@ from typing import Any
 from mainstem.dynamodb.changes.change_stream import ChangeStream, Pace
 from mainstem.dynamodb.changes.told import ShardRecords
 from mainstem.dynamodb.client.context import Context
-from mainstem.dynamodb.client.requests import Item, Key, Put, Table, Transact
+from mainstem.dynamodb.client.items import Item, Key, Table
+from mainstem.dynamodb.client.requests import Put, Transact
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.errors import StoreBusy
 from mainstem.port import Op, Sleep

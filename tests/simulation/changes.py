@@ -7,7 +7,7 @@ from asyncio import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from mainstem.dynamodb.adapter import DynamoAdapter
-from mainstem.dynamodb.client.requests import Item, Key, Table
+from mainstem.dynamodb.client.items import Item, Key, Table
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.log.hints import Hint, hint_of
 from mainstem.dynamodb.repair.scanning import Repairer

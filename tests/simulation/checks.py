@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import NamedTuple
 
-from mainstem.dynamodb.client.requests import Item, Key, Table
+from mainstem.dynamodb.client.items import Item, Key, Table
 from mainstem.dynamodb.items.block_items import columns_of, head_after, is_emptied, is_sequenced
 from mainstem.dynamodb.items.event_items import EventItems
 from mainstem.dynamodb.items.layout import MARKER, Layout, cursor_key, partition_key

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 from mainstem.drive import in_thread
 from mainstem.dynamodb.client import faults
+from mainstem.dynamodb.client.change_requests import CHANGE_READS, ChangeRead
+from mainstem.dynamodb.client.items import Item, Key, PartItem, Table
 from mainstem.dynamodb.client.requests import (
-    CHANGE_READS,
     CONDITION_FAILED,
     TAKEN,
     Absent,
@@ -25,7 +26,6 @@ from mainstem.dynamodb.client.requests import (
     BatchGet,
     BatchGot,
     Cancelled,
-    ChangeRead,
     Check,
     Compute,
     Condition,
@@ -33,10 +33,7 @@ from mainstem.dynamodb.client.requests import (
     Equals,
     Get,
     Got,
-    Item,
-    Key,
     Page,
-    PartItem,
     Put,
     PutNew,
     Query,
@@ -44,7 +41,6 @@ from mainstem.dynamodb.client.requests import (
     Reason,
     Refused,
     Scan,
-    Table,
     Transact,
     Update,
     UpdateEach,

@@ -18,7 +18,8 @@ from mainstem.aws.publishing.publisher import Publisher
 from mainstem.aws.reading import Reading, Subscribed
 from mainstem.aws.sequencing import Sequencing
 from mainstem.codec import JsonCodec
-from mainstem.dynamodb.client.requests import Key, Update
+from mainstem.dynamodb.client.items import Key
+from mainstem.dynamodb.client.requests import Update
 from mainstem.dynamodb.items.layout import checkpoint_hash
 from mainstem.port import Op
 from mainstem.values.filters import LogFilter

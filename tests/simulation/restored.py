@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.dynamodb.client.context import Context
-from mainstem.dynamodb.client.requests import Item, Key
+from mainstem.dynamodb.client.items import Item, Key
 from mainstem.dynamodb.items.block_items import columns_of, is_emptied
 from mainstem.dynamodb.items.layout import CURSOR, LOG, MARKER, SEGMENT, Layout, marker_key
 from mainstem.dynamodb.repair.options import RepairOptions

@@ -11,7 +11,7 @@ from typing import Any
 from mainstem.codec import JsonCodec
 from mainstem.dynamodb.adapter import DynamoAdapter, Sequencing
 from mainstem.dynamodb.client.context import Context
-from mainstem.dynamodb.client.requests import Key
+from mainstem.dynamodb.client.items import Key
 from mainstem.dynamodb.items.batches import Bounds
 from mainstem.dynamodb.items.event_items import EventItems
 from mainstem.dynamodb.items.layout import Layout

@@ -12,23 +12,21 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 from zlib import crc32
 
-from mainstem.dynamodb.client.requests import (
+from mainstem.dynamodb.client.change_requests import (
     ChangeRead,
     ChangeRecord,
-    Control,
     DescribeStream,
     GetRecords,
     GetShardIterator,
-    Item,
     IteratorExpired,
-    Key,
     Records,
     Shard,
     ShardGone,
     StreamDescription,
-    Table,
     Trimmed,
 )
+from mainstem.dynamodb.client.items import Item, Key, Table
+from mainstem.dynamodb.client.requests import Control
 from mainstem.errors import StoreNotFound
 from simulation.database import Database
 

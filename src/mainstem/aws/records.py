@@ -8,8 +8,9 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from mainstem.dynamodb.client.change_requests import ChangeRecord
 from mainstem.dynamodb.client.decoding import change_record
-from mainstem.dynamodb.client.requests import ChangeRecord, Table
+from mainstem.dynamodb.client.items import Table
 from mainstem.errors import InvalidInput
 from mainstem.text.printable import quoted
 

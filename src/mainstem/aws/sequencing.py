@@ -17,7 +17,7 @@ from mainstem.aws.dead_letters import DeadLetters
 from mainstem.aws.deadline import Deadline, LambdaContext, OutOfTime, within
 from mainstem.aws.records import Received, check_source, failures, received
 from mainstem.aws.tables import Watched
-from mainstem.dynamodb.client.requests import ChangeRecord
+from mainstem.dynamodb.client.change_requests import ChangeRecord
 from mainstem.dynamodb.log.hints import Hint, hint_of
 from mainstem.dynamodb.log.sequencing import Sequenced
 from mainstem.dynamodb.open import Tables

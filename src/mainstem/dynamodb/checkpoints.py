@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
-from mainstem.dynamodb.client.requests import (
-    BatchGet,
-    Get,
-    Got,
-    Item,
-    Key,
-    Page,
-    Query,
-    QueryIndex,
-    Refused,
-)
+from mainstem.dynamodb.client.items import Item, Key
+from mainstem.dynamodb.client.requests import BatchGet, Get, Got, Page, Query, QueryIndex, Refused
 from mainstem.dynamodb.items.checkpoint_item import (
     FENCE,
     claim_in,

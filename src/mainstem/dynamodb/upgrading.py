@@ -8,7 +8,7 @@ from typing import Any
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.drivers import connect_blocking
-from mainstem.dynamodb.client.requests import Value
+from mainstem.dynamodb.client.items import Value
 from mainstem.dynamodb.items import migrations
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.items.table_item import FORMAT_VERSION, check_format, format_of, other_format

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from mainstem.dynamodb.client.requests import Absent, Put, Value
+from mainstem.dynamodb.client.items import Value
+from mainstem.dynamodb.client.requests import Absent, Put
 from mainstem.dynamodb.client.sizes import item_bytes
 from mainstem.dynamodb.items.batches import Bounds, batches_of, raw_size
 from mainstem.dynamodb.items.block_items import Head

@@ -19,7 +19,8 @@ from mainstem.dynamodb.append.pending import Pending
 from mainstem.dynamodb.append.with_log import WithLog
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
-from mainstem.dynamodb.client.requests import BatchGet, Item, Key, Transact
+from mainstem.dynamodb.client.items import Item, Key
+from mainstem.dynamodb.client.requests import BatchGet, Transact
 from mainstem.dynamodb.items.batches import Bounds
 from mainstem.dynamodb.items.event_items import Entry, EventItems, Placed
 from mainstem.dynamodb.items.layout import Layout

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from mainstem.dynamodb.append.commits import MarkerPut, PlannedTransaction
 from mainstem.dynamodb.client.holds import Hold
-from mainstem.dynamodb.client.requests import CONDITION_FAILED, Cancelled, Item
+from mainstem.dynamodb.client.items import Item
+from mainstem.dynamodb.client.requests import CONDITION_FAILED, Cancelled
 from mainstem.dynamodb.client.trust import Moment
 from mainstem.dynamodb.items.cursor_item import cursor_count
 from mainstem.dynamodb.items.event_items import Entry

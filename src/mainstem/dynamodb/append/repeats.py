@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from mainstem.dynamodb.client.attempts import Attempts
-from mainstem.dynamodb.client.requests import Get, Got, Item, Page, Query
+from mainstem.dynamodb.client.items import Item
+from mainstem.dynamodb.client.requests import Get, Got, Page, Query
 from mainstem.dynamodb.items.event_items import EventItems, Placed
 from mainstem.dynamodb.items.layout import Layout, marker_key
 from mainstem.dynamodb.items.marker_item import first_in, is_marked

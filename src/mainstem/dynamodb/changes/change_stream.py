@@ -17,9 +17,10 @@ from mainstem.dynamodb.changes.shard_reader import ShardReader
 from mainstem.dynamodb.changes.shards import is_after, survey, to_take
 from mainstem.dynamodb.changes.told import Loss, ShardRecords, Status
 from mainstem.dynamodb.client.attempts import Attempts
+from mainstem.dynamodb.client.change_requests import DescribeStream, Shard
+from mainstem.dynamodb.client.change_requests import StreamDescription as Description
 from mainstem.dynamodb.client.context import Context
-from mainstem.dynamodb.client.requests import Control, DescribeStream, Shard
-from mainstem.dynamodb.client.requests import StreamDescription as Description
+from mainstem.dynamodb.client.requests import Control
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.items.lease_item import Lease
 from mainstem.dynamodb.items.table_checks import check_stream

@@ -19,16 +19,14 @@ from typing import Final, NamedTuple
 from mainstem.dynamodb.changes.shard_reader import ShardReader
 from mainstem.dynamodb.changes.shards import is_after
 from mainstem.dynamodb.client.attempts import Attempts
-from mainstem.dynamodb.client.context import Context
-from mainstem.dynamodb.client.requests import (
+from mainstem.dynamodb.client.change_requests import (
     ChangeRecord,
-    Control,
     DescribeStream,
-    Get,
-    Got,
     Shard,
     StreamDescription,
 )
+from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.requests import Control, Get, Got
 from mainstem.dynamodb.items.event_items import EventItems
 from mainstem.dynamodb.items.lateness_item import noted_places, places_in
 from mainstem.dynamodb.items.layout import LATENESS_KEY, Layout

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from mainstem.dynamodb.client.attempts import Attempts
-from mainstem.dynamodb.client.requests import (
+from mainstem.dynamodb.client.change_requests import (
     ChangeRecord,
     GetRecords,
     GetShardIterator,

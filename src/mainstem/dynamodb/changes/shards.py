@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
-from mainstem.dynamodb.client.requests import Shard
+from mainstem.dynamodb.client.change_requests import Shard
 from mainstem.dynamodb.items.lease_item import Lease
 
 

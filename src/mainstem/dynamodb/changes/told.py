@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mainstem.dynamodb.client.requests import ChangeRecord
+from mainstem.dynamodb.client.change_requests import ChangeRecord
 from mainstem.dynamodb.items.lease_item import Lease
 
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from mainstem.dynamodb.client import deadline, faults, metering
+from mainstem.dynamodb.client.change_requests import CHANGE_READS
 from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.items import Item, Key
 from mainstem.dynamodb.client.request_places import place_of, place_of_action
 from mainstem.dynamodb.client.requests import (
-    CHANGE_READS,
     THROTTLED_CODES,
     TRANSACTION_CONFLICT,
     TRANSIENT_CODES,
@@ -17,8 +18,6 @@ from mainstem.dynamodb.client.requests import (
     BatchGot,
     Cancelled,
     Get,
-    Item,
-    Key,
     Query,
     QueryIndex,
     Request,

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from mainstem.dynamodb.client.requests import Item, Key, NotWhole, PartItem, Table, Value
+from mainstem.dynamodb.client.items import Item, Key, NotWhole, PartItem, Table, Value
 
 
 def value_to_send(value: Value) -> dict[str, str | bytes]:

@@ -20,12 +20,13 @@ import botocore.exceptions as of_botocore
 import msgspec
 
 from mainstem.dynamodb.client import deadline
+from mainstem.dynamodb.client.change_requests import CHANGE_READS, GetRecords
 from mainstem.dynamodb.client.decoding import decode, decode_error
 from mainstem.dynamodb.client.encoding import parameters
 from mainstem.dynamodb.client.exchange import only_reads
 from mainstem.dynamodb.client.failures import answer_or_raise, place_of
 from mainstem.dynamodb.client.faults import Fault, NoReply, Unreachable
-from mainstem.dynamodb.client.requests import CHANGE_READS, Control, GetRecords, Request
+from mainstem.dynamodb.client.requests import Control, Request
 from mainstem.errors import StoreClosed, StoreDenied, StoreError, StoreRejected
 from mainstem.telemetry.guard import Guard
 from mainstem.text.redaction import redacted

@@ -11,7 +11,17 @@ from typing import Any, Final
 import msgspec
 
 from mainstem.dynamodb.client.attribute_values import item_of, item_or_none
+from mainstem.dynamodb.client.change_requests import (
+    ChangeRecord,
+    DescribeStream,
+    GetRecords,
+    GetShardIterator,
+    Records,
+    Shard,
+    StreamDescription,
+)
 from mainstem.dynamodb.client.failures import Failure, statement_code
+from mainstem.dynamodb.client.items import Item, Key
 from mainstem.dynamodb.client.reply_shapes import (
     BatchGetReply,
     DescribeStreamReply,
@@ -27,25 +37,16 @@ from mainstem.dynamodb.client.reply_shapes import (
 from mainstem.dynamodb.client.requests import (
     BatchGet,
     BatchGot,
-    ChangeRecord,
     Control,
-    DescribeStream,
     Get,
-    GetRecords,
-    GetShardIterator,
     Got,
-    Item,
-    Key,
     Page,
     Put,
     PutNew,
     Query,
     QueryIndex,
-    Records,
     Request,
     Scan,
-    Shard,
-    StreamDescription,
     Transact,
     Update,
     UpdateEach,

@@ -12,14 +12,12 @@ from typing import Any, Final
 import msgspec
 
 from mainstem.dynamodb.client.attribute_values import key_to_send, value_to_send
+from mainstem.dynamodb.client.change_requests import DescribeStream, GetRecords, GetShardIterator
 from mainstem.dynamodb.client.expressions import projection
 from mainstem.dynamodb.client.requests import (
     BatchGet,
     Control,
-    DescribeStream,
     Get,
-    GetRecords,
-    GetShardIterator,
     Put,
     PutNew,
     Query,

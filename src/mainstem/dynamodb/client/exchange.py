@@ -12,12 +12,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
+from mainstem.dynamodb.client.change_requests import CHANGE_READS
 from mainstem.dynamodb.client.decoding import decode, decode_error
 from mainstem.dynamodb.client.encoding import encode
 from mainstem.dynamodb.client.failures import answer_or_raise, place_of
 from mainstem.dynamodb.client.faults import NoReply
 from mainstem.dynamodb.client.requests import (
-    CHANGE_READS,
     BatchGet,
     Control,
     Get,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-from mainstem.dynamodb.client.requests import Table
+from mainstem.dynamodb.client.items import Table
 
 _KEPT: Final = 1024
 """How many expressions of each kind are kept."""

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from mainstem.dynamodb.client.faults import Conflicted, Fault, InProgress, NoReply, Throttled
-from mainstem.dynamodb.client.requests import (
+from mainstem.dynamodb.client.change_requests import (
     CHANGE_READS,
+    DescribeStream,
+    GetRecords,
+    IteratorExpired,
+    ShardGone,
+    Trimmed,
+)
+from mainstem.dynamodb.client.faults import Conflicted, Fault, InProgress, NoReply, Throttled
+from mainstem.dynamodb.client.items import Item
+from mainstem.dynamodb.client.requests import (
     CONDITION_FAILED,
     TAKEN,
     TRANSIENT_CODES,
     Cancelled,
     Control,
-    DescribeStream,
-    GetRecords,
-    Item,
-    IteratorExpired,
     Reason,
     Refused,
     Request,
-    ShardGone,
     Transact,
-    Trimmed,
 )
 from mainstem.errors import StoreDenied, StoreError, StoreNotFound, StoreRejected
 

@@ -13,9 +13,10 @@ from typing import Any
 
 from mainstem.drive import in_thread
 from mainstem.dynamodb.client import deadline
+from mainstem.dynamodb.client.change_requests import CHANGE_READS
 from mainstem.dynamodb.client.deadline import Limit
 from mainstem.dynamodb.client.exchange import Outgoing, Reply, Step, attempt
-from mainstem.dynamodb.client.requests import CHANGE_READS, Request
+from mainstem.dynamodb.client.requests import Request
 from mainstem.dynamodb.client.route import FAILURES, Route, check_time
 from mainstem.dynamodb.client.session import Session
 from mainstem.dynamodb.client.sockets import connect, exchange, is_open

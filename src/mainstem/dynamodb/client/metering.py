@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mainstem.drive import forward
+from mainstem.dynamodb.client.items import Item, Table
 from mainstem.dynamodb.client.requests import (
     Absent,
     AtMost,
@@ -27,12 +28,10 @@ from mainstem.dynamodb.client.requests import (
     Check,
     Condition,
     Got,
-    Item,
     Page,
     Put,
     PutNew,
     Request,
-    Table,
     Transact,
     Update,
     UpdateEach,

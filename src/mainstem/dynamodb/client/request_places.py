@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
+from mainstem.dynamodb.client.change_requests import CHANGE_READS
+from mainstem.dynamodb.client.items import Key, Table
 from mainstem.dynamodb.client.requests import (
-    CHANGE_READS,
     BatchGet,
     Check,
     Control,
     Get,
-    Key,
     Put,
     PutNew,
     Query,
     QueryIndex,
     Request,
     Scan,
-    Table,
     Transact,
     Update,
     UpdateEach,

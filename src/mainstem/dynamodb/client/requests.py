@@ -10,76 +10,12 @@ names.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from decimal import ROUND_FLOOR, Decimal
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
+from mainstem.dynamodb.client.change_requests import ChangeRead
+from mainstem.dynamodb.client.items import Index, Item, Key, Table, Value
 from mainstem.port import Op
-
-Value: TypeAlias = str | int | bytes
-Item: TypeAlias = Mapping[str, Value]
-
-
-class PartItem(dict[str, Value]):
-    """An item that also has attributes of other types: maps, lists, booleans, nulls, sets."""
-
-    def __init__(self, values: Item, unread: Iterable[str]) -> None:
-        super().__init__(values)
-        self.unread = frozenset(unread)
-        """The names of what is left out."""
-
-
-class NotWhole(int):
-    """A number that is no integer, as another program may have written: rounded down as an `int`, and
-    exact as text, so that a key goes back to DynamoDB as it is.
-    """
-
-    _exact: str
-
-    @classmethod
-    def of(cls, exact: str) -> NotWhole:
-        """Raises `ArithmeticError` where the text is no number."""
-        made = cls(Decimal(exact).to_integral_value(ROUND_FLOOR))
-        made._exact = exact
-        return made
-
-    def __str__(self) -> str:
-        return self._exact
-
-    __repr__ = __str__
-
-
-class Index(NamedTuple):
-    """A secondary index whose two key attributes are text."""
-
-    name: str
-    hash_key: str
-    sort_key: str
-
-
-class Table(NamedTuple):
-    """A table's name and the names of its key attributes: the first is text, the second a number."""
-
-    name: str
-    hash_key: str
-    sort_key: str
-    listing: Index | None = None
-    """Only items that have its keys are in it."""
-
-
-class Key(NamedTuple):
-    """The primary key of one item."""
-
-    hash: str
-    sort: int
-
-    @classmethod
-    def of(cls, table: Table, item: Item) -> Key:
-        """The key that an item of the table has, exactly: also where its number is no integer."""
-        sort = item[table.sort_key]
-        assert isinstance(sort, int)
-        return cls(str(item[table.hash_key]), sort)
-
 
 # Conditions
 
@@ -295,98 +231,6 @@ THROTTLED_CODES = frozenset(
     {"ProvisionedThroughputExceeded", "ThrottlingError", "RequestLimitExceeded"}
 )
 TRANSIENT_CODES = frozenset({TRANSACTION_CONFLICT, "InternalServerError", *THROTTLED_CODES})
-
-
-# Changes: the change stream of a table (DynamoDB Streams)
-
-
-class DescribeStream(NamedTuple):
-    """Which shards a change stream has, one page. Answer: `StreamDescription`."""
-
-    stream_arn: str
-    after_shard: str | None = None
-    """Go on after this one: a `StreamDescription.last_shard`."""
-
-
-class Shard(NamedTuple):
-    """A run of records. It ends when DynamoDB splits or replaces it, and its children go on."""
-
-    shard_id: str
-    parent_id: str | None
-    """Named also when the parent is not described any more."""
-    first_sequence: str
-    last_sequence: str | None
-    """None: more records may come."""
-
-
-class StreamDescription(NamedTuple):
-    status: str
-    """``ENABLED``, ``ENABLING``, ``DISABLED`` or ``DISABLING``."""
-    shards: tuple[Shard, ...]
-    last_shard: str | None
-    """The shard after which the next page goes on; None: this was the last page."""
-
-
-IteratorKind: TypeAlias = Literal[
-    "TRIM_HORIZON", "LATEST", "AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER", "AT_TIMESTAMP"
-]
-
-
-class GetShardIterator(NamedTuple):
-    """A place in a shard to read from. Answer: the iterator as `str`, `Trimmed` or `ShardGone`."""
-
-    stream_arn: str
-    shard_id: str
-    kind: IteratorKind
-    sequence_number: str | None = None
-    """With the two kinds that are named after it."""
-    timestamp_us: int | None = None
-    """With ``AT_TIMESTAMP``: microseconds since 1970-01-01 UTC, of which DynamoDB looks at the
-    milliseconds. Older than what is left means all that is left."""
-
-
-class GetRecords(NamedTuple):
-    """Up to 1,000 records of a shard. Answer: `Records`, `IteratorExpired`, `Trimmed` or `ShardGone`."""
-
-    iterator: str
-    limit: int
-
-
-class ChangeRecord(NamedTuple):
-    """One write to one item. Records of one item are in order; those of a transaction may be apart."""
-
-    event_name: Literal["INSERT", "MODIFY", "REMOVE"]
-    keys: Item
-    new_image: Item | None
-    """The whole item as it was written; None where it was removed."""
-    sequence_number: str
-    """A whole number in 21 to 40 digits, which grows within a shard."""
-    created_s: int
-    """About when it was written, in seconds since 1970-01-01 UTC. Rounded down: no order by it."""
-
-
-class Records(NamedTuple):
-    records: tuple[ChangeRecord, ...]
-    """May be empty though more follow."""
-    next_iterator: str | None
-    """Where to go on; None: the shard was read to its end."""
-
-
-class IteratorExpired(NamedTuple):
-    """The iterator is older than 15 minutes."""
-
-
-class Trimmed(NamedTuple):
-    """Records at that place were older than 24 hours and are gone."""
-
-
-class ShardGone(NamedTuple):
-    """There is no such shard any more, or no such change stream."""
-
-
-ChangeRead: TypeAlias = DescribeStream | GetShardIterator | GetRecords
-CHANGE_READS: Final = (DescribeStream, GetShardIterator, GetRecords)
-"""They go to another endpoint than the others."""
 
 
 # What is not an item

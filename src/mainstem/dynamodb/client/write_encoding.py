@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from mainstem.dynamodb.client.attribute_values import item_to_send, key_to_send, value_to_send
 from mainstem.dynamodb.client.expressions import changes, changing, insertion
+from mainstem.dynamodb.client.items import Table, Value
 from mainstem.dynamodb.client.requests import (
     Absent,
     Check,
@@ -14,11 +15,9 @@ from mainstem.dynamodb.client.requests import (
     Equals,
     Put,
     PutNew,
-    Table,
     Transact,
     Update,
     UpdateEach,
-    Value,
 )
 
 MOST_SENT_BACK: Final = 4096

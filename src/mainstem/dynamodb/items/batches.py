@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mainstem.dynamodb.client.requests import Value
+from mainstem.dynamodb.client.items import Value
 from mainstem.dynamodb.client.sizes import MAX_TRANSACTION_BYTES, MAX_TRANSACTION_ITEMS
 from mainstem.dynamodb.items.block_items import Head, batch_item
 from mainstem.dynamodb.items.event_items import Entry

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from mainstem.dynamodb.client.requests import Item, Update, Value
+from mainstem.dynamodb.client.items import Item, Value
+from mainstem.dynamodb.client.requests import Update
 from mainstem.dynamodb.items.layout import (
     HASH,
     SEGMENT,

@@ -12,7 +12,7 @@ from typing import Final, NoReturn
 
 import msgspec
 
-from mainstem.dynamodb.client.requests import Item, NotWhole, PartItem, Value
+from mainstem.dynamodb.client.items import Item, NotWhole, PartItem, Value
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.items.packing import Packed
 from mainstem.errors import InvalidStreamId, StoreDamaged

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from mainstem.dynamodb.client.requests import Equals, Item, Update
+from mainstem.dynamodb.client.items import Item
+from mainstem.dynamodb.client.requests import Equals, Update
 from mainstem.dynamodb.items.layout import (
     CHECKPOINT_LISTING,
     Layout,

@@ -7,15 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from mainstem.dynamodb.client.requests import (
-    AtMost,
-    Condition,
-    Equals,
-    Item,
-    Put,
-    Update,
-    Value,
-)
+from mainstem.dynamodb.client.items import Item, Value
+from mainstem.dynamodb.client.requests import AtMost, Condition, Equals, Put, Update
 from mainstem.dynamodb.items.layout import (
     LISTING,
     Layout,

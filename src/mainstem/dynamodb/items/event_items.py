@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from mainstem.codec import Codec
-from mainstem.dynamodb.client.requests import Item, Value
+from mainstem.dynamodb.client.items import Item, Value
 from mainstem.dynamodb.items.border import (
     COMMIT_EVENTS,
     Border,

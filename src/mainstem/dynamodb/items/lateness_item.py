@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from mainstem.dynamodb.client.requests import Item, Put
+from mainstem.dynamodb.client.items import Item
+from mainstem.dynamodb.client.requests import Put
 from mainstem.dynamodb.items.layout import LATENESS_KEY, Layout, keyed
 
 

@@ -28,7 +28,7 @@ from hashlib import blake2b, sha256
 from typing import Final
 from urllib.parse import quote
 
-from mainstem.dynamodb.client.requests import Index, Item, Key, Table, Value
+from mainstem.dynamodb.client.items import Index, Item, Key, Table, Value
 from mainstem.errors import StoreDamaged
 from mainstem.text.printable import quoted
 from mainstem.values.positions import Partition

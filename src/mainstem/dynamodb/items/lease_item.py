@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mainstem.dynamodb.client.requests import Absent, AtMost, Equals, Item, Put, Update, Value
+from mainstem.dynamodb.client.items import Item, Value
+from mainstem.dynamodb.client.requests import Absent, AtMost, Equals, Put, Update
 from mainstem.dynamodb.items.layout import (
     LISTING,
     SHARD_LISTING,

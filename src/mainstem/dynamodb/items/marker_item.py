@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Final
 
-from mainstem.dynamodb.client.requests import AtMost, Item, Key, Put, Value
+from mainstem.dynamodb.client.items import Item, Key, Value
+from mainstem.dynamodb.client.requests import AtMost, Put
 from mainstem.dynamodb.items.event_items import Entry
 from mainstem.dynamodb.items.layout import MARKER, Layout, key_of, keyed, kind_of, marker_key
 from mainstem.values.events import is_made

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mainstem.dynamodb.client.requests import AtMost, Condition, Equals, Item, Update
+from mainstem.dynamodb.client.items import Item
+from mainstem.dynamodb.client.requests import AtMost, Condition, Equals, Update
 from mainstem.dynamodb.items.block_items import EMPTY, Head
 from mainstem.dynamodb.items.layout import Layout, partition_key, whole_number
 

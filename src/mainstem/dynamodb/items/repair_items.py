@@ -12,7 +12,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from mainstem.dynamodb.client.requests import AtMost, Equals, Item, Key, Put, Update, Value
+from mainstem.dynamodb.client.items import Item, Key, Value
+from mainstem.dynamodb.client.requests import AtMost, Equals, Put, Update
 from mainstem.dynamodb.items.layout import Layout, key_of, keyed, repair_key, repair_segment_key
 
 _HOLES: Final = 100

@@ -5,7 +5,8 @@ It is never removed as a whole, so a process needs no permission to delete items
 
 from __future__ import annotations
 
-from mainstem.dynamodb.client.requests import AtMost, Equals, Item, Put, Update
+from mainstem.dynamodb.client.items import Item
+from mainstem.dynamodb.client.requests import AtMost, Equals, Put, Update
 from mainstem.dynamodb.items.layout import Layout, keyed, snapshot_key
 from mainstem.port import StoredSnapshot
 from mainstem.values.positions import Version

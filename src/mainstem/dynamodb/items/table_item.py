@@ -7,7 +7,8 @@ from typing import Final
 
 import msgspec
 
-from mainstem.dynamodb.client.requests import Equals, Item, Update, Value
+from mainstem.dynamodb.client.items import Item, Value
+from mainstem.dynamodb.client.requests import Equals, Update
 from mainstem.dynamodb.items import migrations
 from mainstem.dynamodb.items.border import iso_time
 from mainstem.dynamodb.items.layout import TABLE_KEY, AttributeNames, Layout, keyed

@@ -8,18 +8,8 @@ from typing import Any, Final, NamedTuple
 
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
-from mainstem.dynamodb.client.requests import (
-    Absent,
-    Control,
-    Get,
-    Got,
-    Item,
-    Page,
-    Put,
-    Refused,
-    Scan,
-    Table,
-)
+from mainstem.dynamodb.client.items import Item, Table
+from mainstem.dynamodb.client.requests import Absent, Control, Get, Got, Page, Put, Refused, Scan
 from mainstem.dynamodb.items.identity import TableIds, ids_of
 from mainstem.dynamodb.items.layout import LISTING, TABLE_KEY, Layout
 from mainstem.dynamodb.items.table_checks import check_events, check_log, check_same

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mainstem.dynamodb.client.requests import Item, Put
+from mainstem.dynamodb.client.items import Item
+from mainstem.dynamodb.client.requests import Put
 from mainstem.dynamodb.items.layout import VERIFICATION_KEY, Layout, keyed
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mainstem.dynamodb.client.attempts import Attempts
-from mainstem.dynamodb.client.requests import Item, Page, Query
+from mainstem.dynamodb.client.items import Item
+from mainstem.dynamodb.client.requests import Page, Query
 from mainstem.dynamodb.items.block_items import (
     BLOCK_PLACE,
     columns_of,

@@ -6,7 +6,8 @@ import time
 from typing import NamedTuple
 
 from mainstem.dynamodb.client.attempts import Attempts
-from mainstem.dynamodb.client.requests import Item, Page, Query
+from mainstem.dynamodb.client.items import Item
+from mainstem.dynamodb.client.requests import Page, Query
 from mainstem.dynamodb.client.trust import Moment, Trust
 from mainstem.dynamodb.items.block_items import BLOCK_PLACE, EMPTY, Head, head_after
 from mainstem.dynamodb.items.layout import Layout, log_hash

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mainstem.dynamodb.client.requests import Item
+from mainstem.dynamodb.client.items import Item
 from mainstem.dynamodb.items.event_items import Entry, EventItems
 
 

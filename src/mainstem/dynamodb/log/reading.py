@@ -15,7 +15,8 @@ from typing import Final, NamedTuple
 from mainstem.codec import Codec
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
-from mainstem.dynamodb.client.requests import Item, Page, Query
+from mainstem.dynamodb.client.items import Item
+from mainstem.dynamodb.client.requests import Page, Query
 from mainstem.dynamodb.client.trust import Moment
 from mainstem.dynamodb.items.block_items import (
     Head,

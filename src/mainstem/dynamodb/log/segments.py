@@ -15,13 +15,13 @@ from typing import Final, NamedTuple
 
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.items import Item
 from mainstem.dynamodb.client.requests import (
     CONDITION_FAILED,
     Absent,
     Compute,
     Get,
     Got,
-    Item,
     Page,
     Put,
     Query,

@@ -6,7 +6,8 @@ Many sequencers see the same batches; one of them does it for all.
 from __future__ import annotations
 
 from mainstem.dynamodb.client.attempts import Attempts
-from mainstem.dynamodb.client.requests import Get, Got, Item, Refused
+from mainstem.dynamodb.client.items import Item
+from mainstem.dynamodb.client.requests import Get, Got, Refused
 from mainstem.dynamodb.items.layout import Layout, partition_key
 from mainstem.dynamodb.items.partition_item import claimed, marks_in, may_claim
 from mainstem.dynamodb.log.cursors import Cursors

@@ -11,7 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from mainstem.dynamodb.client.requests import Item, Key
+from mainstem.dynamodb.client.items import Item, Key
 from mainstem.dynamodb.client.trust import Moment
 from mainstem.dynamodb.items.block_items import Head, packed_in
 from mainstem.dynamodb.items.layout import key_of

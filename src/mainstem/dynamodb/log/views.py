@@ -12,7 +12,8 @@ from typing import Final, TypeAlias
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.holds import OfHome
-from mainstem.dynamodb.client.requests import Compute, Get, Got, Item, Page, Query
+from mainstem.dynamodb.client.items import Item
+from mainstem.dynamodb.client.requests import Compute, Get, Got, Page, Query
 from mainstem.dynamodb.items.block_items import (
     BLOCK_PLACE,
     EMPTY,

@@ -7,7 +7,8 @@ from typing import Final
 
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
-from mainstem.dynamodb.client.requests import BatchGet, Item, Page, QueryIndex
+from mainstem.dynamodb.client.items import Item
+from mainstem.dynamodb.client.requests import BatchGet, Page, QueryIndex
 from mainstem.dynamodb.items.layout import LISTING, SHARD_LISTING, Layout, shard_key
 from mainstem.dynamodb.items.lease_item import Lease, lease_of
 from mainstem.port import Op, Worker

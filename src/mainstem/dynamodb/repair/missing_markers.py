@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mainstem.dynamodb.client.attempts import Attempts
-from mainstem.dynamodb.client.requests import TAKEN, Item, Key, PutNew, Refused
+from mainstem.dynamodb.client.items import Item, Key
+from mainstem.dynamodb.client.requests import TAKEN, PutNew, Refused
 from mainstem.dynamodb.items.event_items import Placed
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.items.marker_item import (

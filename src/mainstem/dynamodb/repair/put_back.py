@@ -12,8 +12,9 @@ from itertools import groupby
 from typing import Final, NamedTuple
 
 from mainstem.dynamodb.client.attempts import Attempts
+from mainstem.dynamodb.client.items import Item
 from mainstem.dynamodb.client.paced import Paced
-from mainstem.dynamodb.client.requests import TAKEN, Item, PutNew, Query
+from mainstem.dynamodb.client.requests import TAKEN, PutNew, Query
 from mainstem.dynamodb.items.event_items import COMMIT_EVENTS, Entry, EventItems
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.items.packing import Packed

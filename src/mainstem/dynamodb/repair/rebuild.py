@@ -13,17 +13,9 @@ import logging
 from typing import Final, NamedTuple
 
 from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.items import Item, Key
 from mainstem.dynamodb.client.paced import Paced, waits
-from mainstem.dynamodb.client.requests import (
-    Acquire,
-    Get,
-    Got,
-    Item,
-    Key,
-    Put,
-    Refused,
-    Scan,
-)
+from mainstem.dynamodb.client.requests import Acquire, Get, Got, Put, Refused, Scan
 from mainstem.dynamodb.items.block_items import Head, columns_of, first_of, head_after, is_emptied
 from mainstem.dynamodb.items.cursor_item import cursor_count, cursor_item, lowered_cursor
 from mainstem.dynamodb.items.layout import (

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.dynamodb.client.attempts import Attempts
+from mainstem.dynamodb.client.items import Item, Key
 from mainstem.dynamodb.client.paced import waits
-from mainstem.dynamodb.client.requests import Equals, Item, Key, Page, Scan, Update
+from mainstem.dynamodb.client.requests import Equals, Page, Scan, Update
 from mainstem.dynamodb.items.border import LARGEST_ID
 from mainstem.dynamodb.items.event_items import Placed
 from mainstem.dynamodb.log.hints import Hint, any_hint_of

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
-from mainstem.dynamodb.client.requests import Item, Page, QueryIndex
+from mainstem.dynamodb.client.items import Item
+from mainstem.dynamodb.client.requests import Page, QueryIndex
 from mainstem.dynamodb.items.layout import (
     LISTING,
     Layout,

@@ -7,7 +7,8 @@ from itertools import islice
 from typing import Final
 
 from mainstem.dynamodb.client.attempts import Attempts
-from mainstem.dynamodb.client.requests import TAKEN, Get, Got, Item, Key, Page, PutNew, Query
+from mainstem.dynamodb.client.items import Item, Key
+from mainstem.dynamodb.client.requests import TAKEN, Get, Got, Page, PutNew, Query
 from mainstem.dynamodb.client.sizes import MAX_STATEMENTS
 from mainstem.dynamodb.items.event_items import Entry, EventItems, Placed
 from mainstem.dynamodb.items.layout import Layout

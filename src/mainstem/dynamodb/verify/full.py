@@ -9,8 +9,9 @@ Streams whose sums differ are looked at one by one (`differences`).
 from __future__ import annotations
 
 from mainstem.dynamodb.client.context import Context
+from mainstem.dynamodb.client.items import Item, Key
 from mainstem.dynamodb.client.paced import Paced, waits
-from mainstem.dynamodb.client.requests import Item, Key, Scan
+from mainstem.dynamodb.client.requests import Scan
 from mainstem.dynamodb.items.event_items import Entry, EventItems
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.items.packing import Packed

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from mainstem.dynamodb.client.items import Item
 from mainstem.dynamodb.client.paced import Paced
-from mainstem.dynamodb.client.requests import Get, Got, Item, Query
+from mainstem.dynamodb.client.requests import Get, Got, Query
 from mainstem.dynamodb.items.block_items import (
     EMPTY,
     Head,

@@ -9,8 +9,9 @@ from __future__ import annotations
 import threading
 from typing import Final
 
+from mainstem.dynamodb.client.items import Item, Key
 from mainstem.dynamodb.client.paced import Paced
-from mainstem.dynamodb.client.requests import Item, Key, Query, Scan
+from mainstem.dynamodb.client.requests import Query, Scan
 from mainstem.dynamodb.items.block_items import BLOCK_PLACE, first_of, head_after
 from mainstem.dynamodb.items.cursor_item import CURSOR_COUNT, cursor_count
 from mainstem.dynamodb.items.layout import (
