@@ -20,7 +20,8 @@ from simulation.scenario import run_seed
 
 TESTS = Path(__file__).parent
 PORTION = 250
-SEEDS = 3_000
+SEEDS = 2_000
+"""Five times as many as any mutant needs: see `make mutants`."""
 RARE = {
     "lost checkpoint",
     "AppendOutcomeUnknown",
@@ -58,7 +59,7 @@ def test_every_invariant_holds_whatever_goes_wrong(first: int) -> None:
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_broken_step_is_seen(mutant: Mutant) -> None:
-    assert seeds_until_caught(mutant, 2_000) is not None
+    assert seeds_until_caught(mutant, SEEDS) is not None
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -73,7 +74,7 @@ def test_a_seed_makes_the_same_trace_each_time(seed: int) -> None:
     assert trace() == trace()
 
 
-@pytest.mark.parametrize("seed", [11, 17, 23, 101])
+@pytest.mark.parametrize("seed", [1, 11, 17, 23, 101])
 def test_a_seed_is_the_same_in_every_process(seed: int) -> None:
     """Also where Python orders its sets otherwise."""
 
@@ -86,7 +87,7 @@ def test_a_seed_is_the_same_in_every_process(seed: int) -> None:
         )
         return hashlib.sha256(done.stdout).hexdigest()
 
-    assert trace("1") == trace("2")
+    assert trace("1") == trace("4")
 
 
 def test_a_failing_seed_says_how_to_run_it_again() -> None:
