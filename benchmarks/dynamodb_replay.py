@@ -28,7 +28,7 @@ from mainstem.dynamodb.items.event_items import Entry, EventItems
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.items.packing import Packed
 from mainstem.dynamodb.log.hints import Hint
-from mainstem.dynamodb.maintenance import Maintenance
+from mainstem.dynamodb.open import open_tables
 
 EVENTS: Final = 100_000
 SHARDS: Final = 4
@@ -110,7 +110,7 @@ def packed(line: Line, number: int) -> Packed:
 
 def fill_log(place: Place, lines: list[Line]) -> None:
     """Sequence them, settle and segment: what workers would have made of them."""
-    with Maintenance(place.url) as maintenance:
+    with open_tables(place.url) as maintenance:
         adapter, run = maintenance.adapter, maintenance.run
         for start in range(0, len(lines), _PORTION):
             entries = [

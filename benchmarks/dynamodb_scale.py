@@ -20,7 +20,7 @@ from benchmarks.compare import timed
 from benchmarks.data import incidents
 from benchmarks.dynamodb_store import Place, new_place, server
 from mainstem import NewEvent
-from mainstem.dynamodb.append.commits import plan
+from mainstem.dynamodb.append.commits import plan_transaction
 from mainstem.dynamodb.client.requests import Put
 from mainstem.dynamodb.items.batches import Bounds
 from mainstem.dynamodb.items.block_items import EMPTY
@@ -142,7 +142,7 @@ class Filler:
             for event_id in range(length)
         )
         while portion := list(islice(entries, _PORTION)):
-            planned = plan(
+            planned = plan_transaction(
                 self._layout,
                 self._items,
                 portion,

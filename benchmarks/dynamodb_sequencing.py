@@ -25,7 +25,7 @@ from mainstem import NewEvent
 from mainstem.dynamodb import create_tables, sequence
 from mainstem.dynamodb.items.event_items import Entry
 from mainstem.dynamodb.log.hints import Hint
-from mainstem.dynamodb.maintenance import Maintenance
+from mainstem.dynamodb.open import OpenTables, open_tables
 
 EVENTS: Final = 6_000
 RATES: Final = (10, 100, 500)
@@ -147,7 +147,7 @@ def _report_sizes(console: Console, running: dynamodb_local.Server) -> None:
     for heading in ("events in the log", "sequencing, µs an event", "replay, µs an event"):
         table.add_column(heading, justify="right")
     place, filled = new_place(running), 0
-    with Maintenance(place.url) as maintenance, mainstem.connect(place.url) as store:
+    with open_tables(place.url) as maintenance, mainstem.connect(place.url) as store:
         for size in SIZES:
             spent = timed(lambda: _fill(maintenance, filled, size))  # noqa: B023
             replay = timed(lambda: _replay(store, size))  # noqa: B023
@@ -157,7 +157,7 @@ def _report_sizes(console: Console, running: dynamodb_local.Server) -> None:
     console.print(table)
 
 
-def _fill(maintenance: Maintenance, start: int, end: int) -> None:
+def _fill(maintenance: OpenTables, start: int, end: int) -> None:
     lines = incidents()
     adapter, run = maintenance.adapter, maintenance.run
     for first in range(start, end, _PORTION):

@@ -6,6 +6,7 @@ Nothing here needs Java or an AWS SDK until a test asks for it, so that tests of
 from __future__ import annotations
 
 import functools
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -21,6 +22,16 @@ if TYPE_CHECKING:
     import local_aws
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_LONG = (
+    "test_aws_end_to_end",
+    "test_cli_dynamodb",
+    "test_import_dynamodb",
+    "test_kill",
+    "test_kill_sequencing",
+    "test_sequencing_costs",
+    "test_sequencing_local",
+)
+"""Modules that have a test of 20 s or more."""
 _SERVER = pytest.StashKey[dynamodb_local.Starting]()
 
 
@@ -28,6 +39,20 @@ def pytest_configure() -> None:
     """Ctrl-C is tested. What a script starts in the background ignores it, and so would what we start."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """One more than there are processors: tests wait for servers and for processes that they start."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None  # pytest-xdist's own answer, which obeys that
+    allowed = getattr(os, "sched_getaffinity", None)  # not everywhere
+    return 1 + (len(allowed(0)) if allowed else os.cpu_count() or 1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, or one of them runs alone in the end."""
+    items.sort(key=lambda item: item.path.stem not in _LONG)
 
 
 @pytest.hookimpl(optionalhook=True)

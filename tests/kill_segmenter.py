@@ -9,13 +9,13 @@ import os
 import sys
 
 from mainstem.dynamodb.log.segments import Segmenter, SegmentSize
-from mainstem.dynamodb.maintenance import Maintenance
+from mainstem.dynamodb.open import open_tables
 
 SMALL = SegmentSize(least=1_000, most=8_000, events=200)
 
 
 def main(url: str) -> None:
-    with Maintenance(url) as maintenance:
+    with open_tables(url) as maintenance:
         segmenter = Segmenter(maintenance.layout, maintenance.context, SMALL)
         while True:
             for partition in maintenance.partitions():

@@ -29,6 +29,10 @@ SIZE = 1_000
 """Bytes of a payload: four items to a read unit."""
 
 
+class Died(BrokenOff):
+    """The process has stopped."""
+
+
 class Shop:
     """Its clocks move only where somebody sleeps, or the simulation runs."""
 
@@ -100,10 +104,10 @@ class Shop:
 
         def ask(request: Any) -> Op[Any]:
             if stop is not None and stop(request):
-                raise BrokenOff
+                raise Died
             return (yield request)
 
-        with suppress(BrokenOff):
+        with suppress(Died):
             return in_thread(forward(operation, ask), self._carry_out)
 
     def _carry_out(self, request: Any) -> Any:

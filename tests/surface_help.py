@@ -147,7 +147,11 @@ def attributes(module: str, name: str) -> Iterator[tuple[str, bool]]:
                     found[name] = ast.get_docstring(node) is not None
             case ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]):
                 found[name] = _is_text(following)
-    return ((name, described) for name, described in found.items() if not name.startswith("_"))
+    return (
+        (name, described)
+        for name, described in found.items()
+        if not name.startswith("_") or name == "__call__"
+    )
 
 
 def _set_by(constructor: ast.FunctionDef) -> Iterator[tuple[str, bool]]:

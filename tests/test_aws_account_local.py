@@ -375,21 +375,21 @@ def refusal(code: str) -> botocore.exceptions.ClientError:
         (
             botocore.exceptions.PartialCredentialsError(provider="env", cred_var="x"),
             StoreDenied,
-            "can't be had",
+            "can't get AWS credentials",
         ),
         (
             botocore.exceptions.CredentialRetrievalError(provider="sso", error_msg="x"),
             StoreDenied,
-            "can't be had",
+            "can't get AWS credentials",
         ),
-        (botocore.exceptions.UnauthorizedSSOTokenError(), StoreDenied, "can't be had"),
+        (botocore.exceptions.UnauthorizedSSOTokenError(), StoreDenied, "can't get AWS credentials"),
         (
             botocore.exceptions.EndpointConnectionError(endpoint_url="http://x"),
             StoreBusy,
             "can't be reached",
         ),
         (botocore.exceptions.ReadTimeoutError(endpoint_url="http://x"), StoreBusy, "be reached"),
-        (botocore.exceptions.NoRegionError(), StoreError, "can't be used as it is set up"),
+        (botocore.exceptions.NoRegionError(), StoreError, "can't be used with these settings"),
     ],
     ids=lambda each: type(each).__name__ if isinstance(each, Exception) else None,
 )

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mainstem.aws import bundle
-from mainstem.aws.stack import template
 from mainstem.aws.stack.functions import NEW_BATCHES
+from mainstem.aws.stack.template import template
 from mainstem.dynamodb import AttributeNames
 from mainstem.errors import InvalidInput
 

@@ -28,7 +28,7 @@ from mainstem.cli.app import run
 from mainstem.dynamodb import create_tables
 from mainstem.dynamodb.client.requests import Table
 from mainstem.dynamodb.items.layout import AttributeNames, Layout
-from mainstem.dynamodb.open import parse
+from mainstem.dynamodb.url import parse
 
 PYTHON = f"3.{sys.version_info.minor}"
 ARCHITECTURE = "x86_64" if os.uname().machine == "x86_64" else "arm64"

@@ -16,7 +16,7 @@ from mainstem.aws import settings
 from mainstem.dynamodb import create_tables
 from mainstem.dynamodb.items.layout import AttributeNames, Layout
 from mainstem.dynamodb.items.tables import TableOptions, events_table, log_table
-from mainstem.dynamodb.open import parse
+from mainstem.dynamodb.url import parse
 
 
 @pytest.fixture

@@ -8,16 +8,17 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import mainstem
-from mainstem.aws.stack import template
 from mainstem.aws.stack.alarms import alarms
 from mainstem.aws.stack.functions import FUNCTIONS
 from mainstem.aws.stack.parameters import GROUPS, PARAMETERS
+from mainstem.aws.stack.template import template
 from mainstem.dynamodb import AttributeNames
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.items.tables import TableOptions, events_table, log_table
@@ -148,15 +149,16 @@ OF_AWS = {
 DIMENSIONS = {"Store", "Subscription", "Operation", "Reason"}
 
 
-def emitted() -> set[str]:
+@cache
+def emitted() -> frozenset[str]:
     """The metrics that something in the source records."""
     source = Path(mainstem.__file__).parent
     text = "".join(path.read_text() for path in source.rglob("*.py") if path.name != "metrics.py")
-    return {
+    return frozenset(
         _title(metric.name)
         for name, metric in vars(metrics).items()
         if isinstance(metric, Metric) and re.search(rf"\b{name}\b", text)
-    }
+    )
 
 
 def of_functions() -> set[str]:

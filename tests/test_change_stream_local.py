@@ -27,7 +27,7 @@ from mainstem.dynamodb.client.requests import (
 )
 from mainstem.dynamodb.client.settings import Settings
 from mainstem.dynamodb.items.layout import Layout
-from mainstem.dynamodb.open import parse
+from mainstem.dynamodb.url import parse
 from mainstem.errors import StoreFormatError, StoreNotFound
 
 PACE = Pace(lease_seconds=30, refresh_seconds=0.0, save_seconds=0.0)

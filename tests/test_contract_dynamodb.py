@@ -20,7 +20,8 @@ from mainstem.dynamodb import create_tables
 from mainstem.dynamodb.client.context import system_clock
 from mainstem.dynamodb.client.drivers import connect_blocking
 from mainstem.dynamodb.client.requests import Control
-from mainstem.dynamodb.open import open_async, open_blocking, parse
+from mainstem.dynamodb.open import open_async, open_blocking
+from mainstem.dynamodb.url import parse
 from mainstem.port import Op
 from mainstem.schemes import async_store, blocking_store
 from mainstem.testing import contract

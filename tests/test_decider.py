@@ -523,7 +523,7 @@ def test_a_decision_that_is_no_list_of_events_is_refused(
     store: mainstem.Store, decided: Any
 ) -> None:
     careless: Decider[Account, int] = Decider(Account, evolve, lambda _, __: decided)
-    with pytest.raises(InvalidInput, match=r"decide answered .* list"):
+    with pytest.raises(InvalidInput, match=r"decide returned .* list"):
         store.handle(careless, "account-1", 1)
     assert store.head() == 0
 

@@ -168,6 +168,7 @@ def test_idle_connections_that_the_server_closed_do_no_harm(
     server.script = [Answer(then_close=True)]
     driver.ask(GET)
     server.closed.acquire(timeout=10)
+    assert driver.ask(PUT) is None, "the write is sent over a new connection"
     assert driver.ask(GET) == NOTHING
 
 

@@ -6,18 +6,14 @@ from __future__ import annotations
 
 import http.client
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainstem.dynamodb.client.deadline import Limit
 from mainstem.dynamodb.client.exchange import Reply
-from mainstem.dynamodb.client.http_messages import Line, Received, message, receive_reply
+from mainstem.dynamodb.client.http_messages import Arriving, Received, message
 
 USUAL = (
     b"HTTP/1.1 200 OK\r\nServer: Server\r\nDate: Mon, 23 Nov 2026 12:00:00 GMT\r\n"
@@ -28,26 +24,14 @@ DATE = "Mon, 23 Nov 2026 12:00:00 GMT"
 READ = Received(Reply(200, b"{}", "2745614147", DATE), may_stay=True)
 
 
-@contextmanager
-def line_to(pieces: list[bytes], timeout: float | None = 20) -> Iterator[Line]:
-    """A connection over which these come, one by one, until it is closed."""
-    ours, theirs = socket.socketpair()
-
-    def send() -> None:
-        with theirs, suppress(OSError):  # nobody reads what is refused to its end
-            for piece in pieces:
-                theirs.sendall(piece)
-
-    sending = threading.Thread(target=send)
-    with ours:
-        sending.start()
-        yield Line(ours, timeout, Limit(None))
-    sending.join()
-
-
 def received(*pieces: bytes, method: str = "POST") -> Received:
-    with line_to(list(pieces)) as line:
-        return receive_reply(line, method)
+    """The reply in these pieces, at whose end the connection is closed."""
+    arriving = Arriving(method)
+    for piece in pieces:
+        found = arriving.feed(piece)
+        if found is not None:
+            return found
+    return arriving.end()
 
 
 @pytest.fixture
@@ -96,7 +80,7 @@ def test_more_than_the_reply_is_seen_and_left_out() -> None:
             Received(Reply(200, b"{}", None, None), may_stay=False),
         ),
         (
-            b"HTTP/1.1 100 Continue\r\n\r\n" + USUAL,
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nDate: then\r\n\r\n" + USUAL,
             READ,
         ),
         (
@@ -152,18 +136,6 @@ def test_what_is_no_reply_is_refused(raw: bytes) -> None:
 def test_a_head_that_never_ends_is_broken_off() -> None:
     with pytest.raises(http.client.HTTPException):
         received(*[b"HTTP/1.1 200 OK\r\n"], *[b"Note: more\r\n"] * 10_000)
-
-
-def test_each_piece_has_its_timeout() -> None:
-    with line_to([]) as line, pytest.raises(ConnectionError):
-        receive_reply(line)
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        theirs.sendall(USUAL[:30])
-        with pytest.raises(TimeoutError):
-            receive_reply(Line(ours, 0.05, Limit(None)))
-        with pytest.raises(TimeoutError):
-            receive_reply(Line(ours, None, Limit(0.05)))
 
 
 NAMES = st.sampled_from(

@@ -320,7 +320,7 @@ def test_whoever_is_active_looks_and_tells_once(
         active(world, adapter)
         world.database.now += EVERY_S
         world.log(adapter)
-    assert caplog.text.count("are others than before") == 1
+    assert caplog.text.count("have been replaced") == 1
     world.append(adapter, "new", "new")
     assert "new" in world.log()
 

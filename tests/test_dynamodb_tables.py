@@ -33,7 +33,7 @@ from mainstem.dynamodb.items.tables import (
     log_table,
     note,
 )
-from mainstem.dynamodb.open import parse
+from mainstem.dynamodb.url import parse
 from mainstem.errors import InvalidInput, StoreBusy, StoreFormatError, StoreNotFound, StoreRejected
 from mainstem.port import Sleep
 from simulation.database import Database
@@ -176,7 +176,7 @@ def test_tables_without_the_item_that_describes_them_are_told_to_be_finished(
         TableName=account.layout.log.name,
         Key={"pk": {"S": TABLE_KEY.hash}, "sk": {"N": str(TABLE_KEY.sort)}},
     )
-    with pytest.raises(StoreFormatError, match="create-tables to finish"):
+    with pytest.raises(StoreFormatError, match="create-tables` to finish"):
         mainstem.connect(account.url)
     assert create_tables(account.url, stream=False) is True
     mainstem.connect(account.url).close()

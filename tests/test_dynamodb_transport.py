@@ -421,3 +421,52 @@ def test_a_store_works_in_a_child_that_is_forked_in_the_middle_of_an_append(
                 thread.join()
         written = sorted((event.stream_id, event.event_id) for event in store.read_all())
         assert written == [("a", 0), ("a", 1), ("b", 0), ("c", 0)]
+
+
+def test_a_write_is_not_sent_over_what_closed_while_the_loop_stood_still() -> None:
+    async def ask() -> None:
+        with faulty_server() as server:
+            driver = connect_async(Settings(endpoint=server.endpoint))
+            await driver.run(one(GET))
+        # The server has closed the connection, and the loop has not seen it.
+        with pytest.raises(Unreachable):
+            await driver.run(one(PUT))
+        await driver.close()
+
+    asyncio.run(ask())
+
+
+# How many
+
+
+def test_no_more_connections_are_open_than_are_allowed(server: FaultyServer) -> None:
+    server.script = [Answer(delay=0.02)] * 6
+
+    async def ask() -> list[Any]:
+        driver = connect_async(Settings(endpoint=server.endpoint, max_connections=2))
+        try:
+            return await asyncio.gather(*(driver.run(one(GET)) for _ in range(6)))
+        finally:
+            await driver.close()
+
+    assert asyncio.run(ask()) == [NOTHING] * 6
+    assert {request.connection for request in server.requests} == {0, 1}
+
+
+def test_what_waits_for_a_connection_too_long_was_not_sent(server: FaultyServer) -> None:
+    server.script = [Answer(delay=0.5)]
+
+    async def ask() -> Any:
+        driver = connect_async(Settings(endpoint=server.endpoint, max_connections=1))
+        try:
+            first = asyncio.create_task(driver.run(one(GET)))
+            while not server.requests:
+                await asyncio.sleep(0.001)
+            with pytest.raises(Unreachable):
+                await driver.run(within(0.05, PUT))
+            return await first
+        finally:
+            await driver.close()
+
+    assert asyncio.run(ask()) == NOTHING
+    assert [request.operation for request in server.requests] == ["GetItem"]

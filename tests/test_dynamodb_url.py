@@ -19,7 +19,7 @@ import mainstem.dynamodb
 from mainstem.dynamodb.client.drivers import connect_async, connect_blocking
 from mainstem.dynamodb.client.session import open_session
 from mainstem.dynamodb.client.settings import Settings
-from mainstem.dynamodb.open import Place, parse
+from mainstem.dynamodb.url import StoreUrl, parse
 from mainstem.errors import InvalidInput, StoreDenied
 
 pytestmark = pytest.mark.usefixtures("this_machine_only")
@@ -33,7 +33,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_name_alone_leaves_the_rest_to_the_environment() -> None:
-    assert parse("dynamodb://shop") == Place(
+    assert parse("dynamodb://shop") == StoreUrl(
         "dynamodb://shop", "shop", None, "transactional", 30.0, Settings()
     )
 

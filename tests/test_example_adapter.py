@@ -14,6 +14,7 @@ import pytest
 from example_help import EXAMPLE
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("tests", ["TestBlocking", "TestAsync", "test_journal"])
 def test_the_example_passes_its_tests(example: Path, tests: str) -> None:
     done = subprocess.run(

@@ -318,7 +318,7 @@ def test_a_disk_that_fails_during_the_commit_leaves_the_outcome_unknown(tmp_path
     with mainstem.connect(f"sqlite:///{tmp_path}/test.db") as store:
         commits = store._driver._engine.commits  # type: ignore[attr-defined]
         error = sqlite_error(sqlite3.SQLITE_IOERR_FSYNC)
-        commits.connection = Failing(commits.connection, "COMMIT", error)
+        commits.writing.connection = Failing(commits.writing.connection, "COMMIT", error)
         events = [NewEvent("Tested", {}), NewEvent("Tested", {})]
         with pytest.raises(AppendOutcomeUnknown) as caught:
             store.append("a-1", events, expected=0, commit_id="c-1")
@@ -331,7 +331,7 @@ def test_a_disk_that_fails_during_the_commit_is_told_to_all_whose_works_it_had(
     engine: Engine,
 ) -> None:
     error = sqlite_error(sqlite3.SQLITE_IOERR_WRITE)
-    engine.commits.connection = Failing(engine.commits.connection, "COMMIT", error)  # type: ignore[assignment]
+    engine.commits.writing.connection = Failing(engine.commits.writing.connection, "COMMIT", error)  # type: ignore[assignment]
     outcomes = together(engine, [insert("a"), insert("b")])
     assert [type(outcome.error) for outcome in outcomes] == [OutcomeUnknown] * 2
     assert outcomes[0].error is not outcomes[1].error, "each is raised in a thread of its own"
@@ -345,7 +345,7 @@ def test_a_disk_that_fails_during_the_commit_is_told_to_all_whose_works_it_had(
 def test_whatever_fails_before_the_commit_has_written_nothing(
     engine: Engine, statement: str, kind: Exception
 ) -> None:
-    engine.commits.connection = Failing(engine.commits.connection, statement, kind)  # type: ignore[assignment]
+    engine.commits.writing.connection = Failing(engine.commits.writing.connection, statement, kind)  # type: ignore[assignment]
     outcomes = together(engine, [insert("a"), insert("b")])
     assert all(outcome.error is not None for outcome in outcomes)
     assert not any(isinstance(outcome.error, OutcomeUnknown) for outcome in outcomes)
@@ -447,8 +447,8 @@ def test_a_commit_that_has_no_answer_by_the_deadline_is_unknown(tmp_path: Path) 
             return super().execute(sql, *values)
 
     engine = Engine(Settings(tmp_path / "test.db", timeout=0.05))
-    connection = engine.commits.connection
-    engine.commits.connection = Hanging(connection, "", ValueError())  # type: ignore[assignment]
+    connection = engine.commits.writing.connection
+    engine.commits.writing.connection = Hanging(connection, "", ValueError())  # type: ignore[assignment]
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(engine.commits.write, insert("a"))
         assert committing.wait(PATIENCE)

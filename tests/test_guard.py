@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from fork_help import in_child
-from mainstem.aws.place import Once
+from mainstem.aws.tables import Once
 from mainstem.dynamodb.log.recent import Recent
 from mainstem.telemetry import EmbeddedMetrics, OpenTelemetry
 from mainstem.telemetry.guard import Guard

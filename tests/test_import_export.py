@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mainstem
@@ -72,6 +72,7 @@ new_events = st.lists(st.builds(NewEvent, names, values, metadata), min_size=1, 
 commits = st.lists(st.dictionaries(ids, new_events, min_size=1, max_size=3), max_size=5)
 
 
+@settings(deadline=None)
 @given(commits, st.sampled_from(COMPRESSIONS), st.floats(0, 1))
 def test_any_log_comes_through_whole_after_any_interruption(
     commits: list[dict[str, list[NewEvent]]], compression: Compression, kept: float

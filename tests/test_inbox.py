@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from mainstem.dynamodb.changes.holes import Holes
 from mainstem.dynamodb.changes.inbox import Inbox
-from mainstem.dynamodb.changes.told import Batch
+from mainstem.dynamodb.changes.told import ShardRecords
 from mainstem.dynamodb.client.requests import ChangeRecord
 from mainstem.dynamodb.log.hints import Hint
 
 
-def batch(shard_id: str, *numbers: int) -> Batch:
+def batch(shard_id: str, *numbers: int) -> ShardRecords:
     records = [ChangeRecord("INSERT", {}, {}, str(number), 0) for number in numbers]
-    return Batch(shard_id, tuple(records))
+    return ShardRecords(shard_id, tuple(records))
 
 
 def finished(inbox: Inbox) -> list[tuple[str, str]]:

@@ -67,12 +67,12 @@ class Watched:
     """The writing connection: something happens before or after one of its statements."""
 
     def __init__(self, engine: Engine, statement: str, when: str, happens: Callable[[], None]):
-        assert engine.commits.connection is not None
-        self._connection = engine.commits.connection
+        assert engine.commits.writing.connection is not None
+        self._connection = engine.commits.writing.connection
         self._statement = statement
         self._when = when
         self._happens = happens
-        engine.commits.connection = self  # type: ignore[assignment]
+        engine.commits.writing.connection = self  # type: ignore[assignment]
 
     def execute(self, sql: str, *values: Any) -> Any:
         is_it = sql.strip().startswith(self._statement)

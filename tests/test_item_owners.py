@@ -11,6 +11,7 @@ from source_help import imports, modules
 
 ITEMS = "mainstem.dynamodb.items"
 CLIENT = "mainstem.dynamodb.client"  # knows no items: these words are DynamoDB's own there
+STEPS = f"{ITEMS}.migrations"  # spell formats that nobody else knows any more
 
 OWNED = {
     "layout": "pk sk Listing Name StreamId EventId EventName Payload Metadata RecordedAt CommitId "
@@ -46,7 +47,7 @@ def spelled(tree: ast.Module) -> set[str]:
 def handles_items(name: str, tree: ast.Module) -> bool:
     """Whether a module may make requests, or read what they are answered."""
     if name.startswith("mainstem.dynamodb"):
-        return not name.startswith(CLIENT)
+        return not name.startswith((CLIENT, STEPS))
     return f"{CLIENT}.requests" in imports(tree)
 
 

@@ -17,7 +17,7 @@ from mainstem.values.filters import LogFilter
 from repair_help import Shop
 from simulation.lateness import Watched, run_seed
 from simulation.lateness_mutants import MUTANTS, SCENARIO
-from simulation.mutation import Mutant, seeds_until_caught
+from simulation.mutation import Mutant, catching_seed
 
 
 def test_a_log_that_has_everything_is_not_late() -> None:
@@ -146,7 +146,7 @@ def test_it_is_exact_whatever_is_sequenced_and_however_shards_split(seed: int) -
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_broken_step_is_seen(mutant: Mutant) -> None:
-    assert seeds_until_caught(mutant, 300, SCENARIO) is not None
+    assert catching_seed(mutant, range(300), SCENARIO) is not None
 
 
 # The function

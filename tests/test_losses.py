@@ -12,7 +12,7 @@ import pytest
 from mainstem.drive import in_thread
 from mainstem.dynamodb.changes.change_stream import ChangeStream, Pace
 from mainstem.dynamodb.changes.leases import Leases
-from mainstem.dynamodb.changes.shards import plan
+from mainstem.dynamodb.changes.shards import survey
 from mainstem.dynamodb.changes.told import Loss, Status
 from mainstem.dynamodb.changes.worker import Worker
 from mainstem.dynamodb.client import faults
@@ -182,10 +182,10 @@ def test_a_lease_is_not_renewed_by_a_former_owner() -> None:
 
 def test_a_shard_whose_parent_is_gone_may_have_lost_something() -> None:
     """Nobody knows what its ancestors had."""
-    found = plan([Shard("child", "parent", "1", None), Shard("other", None, "1", None)], {})
+    found = survey([Shard("child", "parent", "1", None), Shard("other", None, "1", None)], {})
     assert dict(found.unleased) == {"child": True, "other": True}
     read = {"parent": Lease("parent", ended=True)}
-    found = plan([Shard("parent", None, "1", "5"), Shard("child", "parent", "6", None)], read)
+    found = survey([Shard("parent", None, "1", "5"), Shard("child", "parent", "6", None)], read)
     assert dict(found.unleased) == {"child": False}
 
 
@@ -200,7 +200,7 @@ def test_an_ended_shard_is_forgotten_when_nobody_can_need_it(
     if is_described:
         shards.insert(0, Shard("parent", None, "1", "5"))
     leases = {"parent": Lease("parent", ended=True, losses=losses), "child": Lease("child")}
-    assert plan(shards, leases).forgettable == (("parent",) if forgettable else ())
+    assert survey(shards, leases).forgettable == (("parent",) if forgettable else ())
 
 
 def test_a_shard_has_ended_when_its_records_are_dealt_with() -> None:

@@ -20,8 +20,8 @@ import mainstem
 from mainstem import NewEvent, Snapshots, Store, TypedCodec, errors
 from mainstem.cli.app import cli, run
 from mainstem.dynamodb import repair_log, verify_log
-from mainstem.dynamodb.open import parse
 from mainstem.dynamodb.repair.options import RepairOptions
+from mainstem.dynamodb.url import parse
 from mainstem.errors import MainstemError
 from mainstem.telemetry import EmbeddedMetrics
 from mainstem.text.printable import printable, printable_json, quoted

@@ -7,6 +7,8 @@ import copy
 import inspect
 import pickle
 import re
+import subprocess
+import sys
 from importlib import import_module
 from types import ModuleType
 from typing import get_type_hints
@@ -31,6 +33,19 @@ def test_all_lists_what_is_exported() -> None:
     assert len(mainstem.__all__) == len(exported)
 
 
+def test_packages_that_are_not_public_export_nothing() -> None:
+    packages = {
+        name for name in modules() if (PACKAGE.parent / name.replace(".", "/")).is_dir()
+    } - set(AREAS)
+    exporting = {
+        name
+        for name in packages
+        for node in modules()[name].body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    }
+    assert exporting == set()
+
+
 @pytest.mark.parametrize("area", AREAS)
 def test_every_name_of_an_area_is_there_once(area: str) -> None:
     module = import_module(area)
@@ -42,6 +57,13 @@ def test_every_exported_class_and_function_says_what_it_is() -> None:
     for path, value in ((public.path, public.value) for public in surface()):
         if inspect.isclass(value) or inspect.isfunction(value):
             assert value.__doc__, path
+
+
+def test_to_import_it_imports_nothing_that_is_optional() -> None:
+    optional = ("aiohttp", "botocore", "click", "hypothesis", "opentelemetry", "pydantic", "rich")
+    code = f"import sys, mainstem; print([name for name in {optional} if name in sys.modules])"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "[]\n"
 
 
 def test_whatever_a_public_signature_names_is_public() -> None:

@@ -27,9 +27,9 @@ from mainstem import (
 )
 from mainstem.aws import functions, publisher_handler
 from mainstem.aws.deadline import RESERVE_SECONDS
-from mainstem.aws.publishing import Publisher
 from mainstem.aws.publishing.envelope import group_id, message
 from mainstem.aws.publishing.kinesis import partition_key
+from mainstem.aws.publishing.publisher import Publisher
 
 QUEUE = "arn:aws:sqs:eu-west-1:000000000000:events"
 FIFO = QUEUE + ".fifo"

@@ -16,7 +16,7 @@ import pytest
 
 from local_aws import ACCOUNT, REGION, LocalAws
 from mainstem import NewEvent, PublicationFailed, RecordedEvent
-from mainstem.aws.publishing import Publisher
+from mainstem.aws.publishing.publisher import Publisher
 from mainstem.testing import recorded
 
 PATIENCE = 60.0

@@ -322,8 +322,8 @@ def test_a_stream_that_went_on_otherwise_is_left_alone(shop: Shop) -> None:
     done = repaired(shop)
     (problem,) = done.problems
     assert problem == (
-        "Event 2 of stream 'order-1' is another in the events table than in the log, so what the table "
-        "lacks behind it was not put back."
+        "Event 2 of stream 'order-1' differs between the events table and the log, so later events that "
+        "the table lacks were not put back."
     )
     assert shop.in_table()["order-1"] == [0, 1, 2]
     assert shop.in_table()["order-3"] == [0, 1, 2, 3]

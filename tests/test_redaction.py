@@ -21,7 +21,7 @@ from mainstem.dynamodb import create_tables
 from mainstem.dynamodb.client.requests import Get, Key, Table
 from mainstem.dynamodb.client.session import open_session
 from mainstem.dynamodb.client.settings import Settings
-from mainstem.dynamodb.open import parse
+from mainstem.dynamodb.url import parse
 from mainstem.errors import InvalidInput, MainstemError
 from mainstem.text.redaction import redacted, shown
 

@@ -25,7 +25,7 @@ from mainstem.dynamodb.client.drivers import BlockingDriver
 from mainstem.dynamodb.client.requests import Put, Scan
 from mainstem.dynamodb.items.event_items import Entry, EventItems
 from mainstem.dynamodb.items.packing import Packed
-from mainstem.dynamodb.maintenance import Maintenance
+from mainstem.dynamodb.open import open_tables
 from mainstem.dynamodb.repair.options import RepairOptions
 from mainstem.dynamodb.repair.progress import Kept, RepairProgress
 from mainstem.dynamodb.repair.run import RepairRun
@@ -76,7 +76,7 @@ def in_log(url: str) -> int:
 
 def write(url: str, stream_id: str, event_id: int) -> None:
     """An event behind a hole, as the library never does."""
-    with Maintenance(url) as place:
+    with open_tables(url) as place:
         event = Packed(stream_id, event_id, "Placed", "{}", None, 0, "by hand")
         item = EventItems(place.layout).item(Entry(event, event_id, event_id), None)
         place.run(asking(Put(place.layout.events, item)))
@@ -88,7 +88,7 @@ def asking(request: Any) -> Op[Any]:
 
 def break_off(url: str, pages: int) -> None:
     """A repair that dies after so many pages of two items."""
-    with Maintenance(url) as place:
+    with open_tables(url) as place:
         options = RepairOptions(page_items=2)
         repair = RepairRun(place.adapter, place.layout, place.context, options)
         place.run(repair.begin())
@@ -110,7 +110,7 @@ def test_events_that_were_never_sequenced_are_in_the_log_afterwards(url: str) ->
     assert (again.items, again.events) == (18, 0)
     with open_store(url) as store:
         assert len(list(store.streams())) == STREAMS
-    with Maintenance(url) as place:
+    with open_tables(url) as place:
         assert item_count(place) == 18
 
 

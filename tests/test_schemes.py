@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -82,6 +83,29 @@ def test_a_package_brings_a_scheme(install: Install) -> None:
         assert store.append("order-1", [mainstem.NewEvent("Placed", 1)], expected=0).version == 1
 
 
+@pytest.mark.parametrize(
+    ("url", "library", "says"),
+    [
+        ("dynamodb://shop", "botocore", "which is not installed: pip install 'mainstem[dynamodb]'"),
+        ("sqlite://:memory:", "sqlite3", "which is not installed: use a Python that has it."),
+    ],
+)
+def test_where_a_library_is_missing_the_advice_is_one_that_helps(
+    url: str, library: str, says: str
+) -> None:
+    code = f"""
+import sys
+sys.modules[{library!r}] = None
+import mainstem
+try:
+    mainstem.connect({url!r})
+except mainstem.InvalidInput as error:
+    print(error)
+"""
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert told.stdout == f"{url!r} needs {library}, {says}\n"
+
+
 def test_an_unknown_scheme_is_answered_with_those_that_there_are(install: Install) -> None:
     install("mainstem-odd", SCHEME)
     said = refusal("even://shop")
@@ -143,7 +167,7 @@ def test_of_two_packages_with_one_scheme_neither_wins(install: Install) -> None:
     install("mainstem-odd", SCHEME)
     install("another-odd", SCHEME)
     told = refusal("odd://shop")
-    assert "Several packages are there for 'odd' URLs: " in told
+    assert "Several packages open 'odd' URLs: " in told
     assert "another-odd 1.2" in told
     assert "mainstem-odd 1.2" in told
     assert "Uninstall all but one" in told
@@ -255,5 +279,5 @@ def of_no_template(tree: ast.AST) -> Iterator[ast.AST]:
 def test_commands_about_aws_ask_first_whether_the_store_needs_them() -> None:
     for name in AWS_COMMANDS:
         source = (PACKAGE / "cli" / f"{name}.py").read_text()
-        commands = source.count("@pass_place")
-        assert commands == source.count("place.check_needs("), name
+        commands = source.count("@pass_chosen")
+        assert commands == source.count("chosen.check_needs("), name

@@ -19,7 +19,7 @@ from mainstem.dynamodb import Cost, create_tables, metered
 from mainstem.dynamodb.items.event_items import Entry
 from mainstem.dynamodb.items.packing import Packed
 from mainstem.dynamodb.log.hints import Hint
-from mainstem.dynamodb.maintenance import Maintenance
+from mainstem.dynamodb.open import OpenTables, open_tables
 from mainstem.values.events import microseconds
 
 pytestmark = pytest.mark.usefixtures("no_time_passes")
@@ -36,8 +36,8 @@ def url(dynamodb: dynamodb_local.Server) -> str:
 
 
 @pytest.fixture
-def place(url: str) -> Iterator[Maintenance]:
-    with Maintenance(url) as made:
+def place(url: str) -> Iterator[OpenTables]:
+    with open_tables(url) as made:
         yield made
 
 
@@ -59,7 +59,7 @@ def hints(streams: int, event_ids: Sequence[int]) -> list[Hint]:
     return found
 
 
-def sequenced(place: Maintenance, some: Sequence[Hint]) -> Cost:
+def sequenced(place: OpenTables, some: Sequence[Hint]) -> Cost:
     """What it costs to sequence them and to settle."""
     with metered() as cost:
         done = place.run(place.adapter.sequencer.sequence(0, some))
@@ -76,7 +76,7 @@ def test_an_append_is_one_write_unit(url: str) -> None:
     assert (cost.requests, cost.write_units, cost.read_units) == (1, 1, 0)
 
 
-def test_a_thousand_records_of_a_thousand_streams(place: Maintenance) -> None:
+def test_a_thousand_records_of_a_thousand_streams(place: OpenTables) -> None:
     first = sequenced(place, hints(1_000, [0]))
     later = sequenced(place, hints(1_000, [1]))
     assert PUT + later.write_units / 1_000 <= 2.3
@@ -84,13 +84,13 @@ def test_a_thousand_records_of_a_thousand_streams(place: Maintenance) -> None:
     assert PUT + first.write_units / 1_000 <= 3.3
 
 
-def test_ten_records_of_each_stream(place: Maintenance) -> None:
+def test_ten_records_of_each_stream(place: OpenTables) -> None:
     sequenced(place, hints(100, [0]))
     cost = sequenced(place, hints(100, range(1, 11)))
     assert PUT + cost.write_units / 1_000 <= 1.5
 
 
-def test_a_sequencer_that_knows_its_streams_reads_nothing(place: Maintenance) -> None:
+def test_a_sequencer_that_knows_its_streams_reads_nothing(place: OpenTables) -> None:
     sequenced(place, hints(50, [0]))
     with metered() as cost:
         place.run(place.adapter.sequencer.sequence(0, hints(50, [1])))
@@ -100,9 +100,9 @@ def test_a_sequencer_that_knows_its_streams_reads_nothing(place: Maintenance) ->
     assert again.requests == 0
 
 
-def test_a_new_sequencer_reads_its_window_and_the_cursors(place: Maintenance, url: str) -> None:
+def test_a_new_sequencer_reads_its_window_and_the_cursors(place: OpenTables, url: str) -> None:
     sequenced(place, hints(50, [0]))
-    with Maintenance(url) as another, metered() as cost:
+    with open_tables(url) as another, metered() as cost:
         another.run(another.adapter.sequencer.sequence(0, hints(50, [1])))
     # The tables were looked at before. Its mark, the window, cursors, that a batch ends at the mark, where
     # there is nothing above it, and one batch.
@@ -128,7 +128,7 @@ def incidents() -> list[Hint]:
 
 
 def test_a_replay_of_real_data_from_segments_reads_hundreds_of_events_with_each_unit(
-    place: Maintenance, url: str
+    place: OpenTables, url: str
 ) -> None:
     source = incidents()
     for start in range(0, len(source), 1_000):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainstem.dynamodb.changes.shards import is_after, plan, to_take
+from mainstem.dynamodb.changes.shards import is_after, survey, to_take
 from mainstem.dynamodb.client.requests import Shard
 from mainstem.dynamodb.items.lease_item import Lease
 
@@ -39,26 +39,26 @@ def leases(**ended: bool) -> dict[str, Lease]:
 def test_parents_are_read_to_their_end_before_their_children(
     ended: dict[str, bool], readable: tuple[str, ...]
 ) -> None:
-    assert plan(TREE, leases(**ended)).readable == readable
+    assert survey(TREE, leases(**ended)).readable == readable
 
 
 def test_without_its_parent_a_shard_is_read_but_records_may_be_lost() -> None:
-    assert plan(TREE, {}).unleased == (("a", True), ("e", True))
-    assert plan(TREE, leases(a=True, e=False)).unleased == (("b", False), ("c", False))
-    assert plan(TREE[1:], leases(a=True)).unleased == (("b", True), ("c", True), ("e", True))
+    assert survey(TREE, {}).unleased == (("a", True), ("e", True))
+    assert survey(TREE, leases(a=True, e=False)).unleased == (("b", False), ("c", False))
+    assert survey(TREE[1:], leases(a=True)).unleased == (("b", True), ("c", True), ("e", True))
 
 
 def test_what_is_read_to_its_end_can_be_forgotten_once_it_is_described_no_more() -> None:
-    found = plan(TREE[1:], leases(a=True, b=True))
+    found = survey(TREE[1:], leases(a=True, b=True))
     assert found.forgettable == ("a",)
     assert found.missing == frozenset()
     lost = Lease("a", ended=True, losses=2, repaired=1)
-    assert plan(TREE[1:], {"a": lost}).forgettable == ()
-    assert plan(TREE[1:], {"a": lost._replace(repaired=2)}).forgettable == ("a",)
+    assert survey(TREE[1:], {"a": lost}).forgettable == ()
+    assert survey(TREE[1:], {"a": lost._replace(repaired=2)}).forgettable == ("a",)
 
 
 def test_a_shard_that_vanished_unread_is_missing() -> None:
-    found = plan(TREE[1:], leases(a=False))
+    found = survey(TREE[1:], leases(a=False))
     assert found.missing == {"a"}
     assert found.readable == ("b", "c", "e")
 
@@ -71,13 +71,13 @@ def test_any_tree_is_read_whole_and_in_order(size: int, data: st.DataObject) -> 
         for n, parent in enumerate(parents)
     ]
     known: dict[str, Lease] = {}
-    while readable := plan(tree, known).readable:
+    while readable := survey(tree, known).readable:
         shard_id = data.draw(st.sampled_from(readable))
         parent = parents[int(shard_id)]
         assert parent is None or known[str(parent)].ended
         known[shard_id] = Lease(shard_id, ended=True)
     assert len(known) == size
-    assert set(plan([], known).forgettable) == set(known)
+    assert set(survey([], known).forgettable) == set(known)
 
 
 OWNERS = st.sampled_from([None, "me", "one", "two"])

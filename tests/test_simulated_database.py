@@ -43,7 +43,7 @@ from mainstem.dynamodb.client.requests import (
 )
 from mainstem.dynamodb.client.sizes import MAX_ITEM_BYTES, item_bytes
 from mainstem.dynamodb.items.layout import LISTING, Layout
-from mainstem.dynamodb.open import parse
+from mainstem.dynamodb.url import parse
 from mainstem.errors import StoreError
 from simulation.database import Database
 

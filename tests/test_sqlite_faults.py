@@ -37,7 +37,7 @@ def fill_up(store: Store) -> int:
 
 def limit(engine: Engine, pages: int) -> None:
     """As if there were no room for more."""
-    for connection in (engine.commits.connection, *engine._alone._idle):
+    for connection in (engine.commits.writing.connection, *engine._alone._idle):
         assert connection is not None
         connection.execute(f"PRAGMA max_page_count = {pages}").fetchone()
 

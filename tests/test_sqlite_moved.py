@@ -99,7 +99,7 @@ def test_it_is_an_error_and_makes_nothing(
         change(path)
         before = sorted(path.parent.parent.rglob("*.db"))
         for _ in range(2):
-            with pytest.raises(StoreNotFound, match=r"moved or deleted|exchanged"):
+            with pytest.raises(StoreNotFound, match=r"moved or deleted|replaced"):
                 use(store)
         assert sorted(path.parent.parent.rglob("*.db")) == before
 
@@ -189,7 +189,7 @@ def test_what_sqlite_has_beside_the_file_may_not_go_either(
             beside.write_bytes(content)
         for use in (USES["version"], USES["append"], USES["read_all"]):
             engine._file._next_look = 0.0  # some time later
-            with pytest.raises(StoreDamaged, match=f"{suffix} was deleted or exchanged"):
+            with pytest.raises(StoreDamaged, match=f"{suffix} was deleted or replaced"):
                 use(store)
 
 
@@ -231,7 +231,7 @@ def test_closing_leaves_a_new_store_at_the_same_path(path: Path) -> None:
     path.parent.rename(path.parent.with_name("elsewhere"))
     path.parent.mkdir()
     run_script(CRASHING, url_of(path))
-    with pytest.raises(StoreNotFound, match="exchanged"):
+    with pytest.raises(StoreNotFound, match="replaced"):
         store.version("a")
     store.close()
     with mainstem.connect(url_of(path), create=False) as other:
@@ -247,7 +247,7 @@ def test_a_new_file_does_not_get_the_commits_of_the_old_one(path: Path) -> None:
     with mainstem.connect(url_of(path)) as store:
         store.append("a", new(*range(100)), expected=0)
         path.with_name("other.db").replace(path)
-        with pytest.raises(StoreNotFound, match="exchanged"):
+        with pytest.raises(StoreNotFound, match="replaced"):
             store.version("a")
     with mainstem.connect(url_of(path), create=False) as store:
         assert [event.payload for event in store.read_all()] == ["another store's"]
@@ -269,7 +269,7 @@ def test_a_file_that_is_exchanged_while_a_connection_is_made_is_not_read(
             return real(*arguments, **options)  # type: ignore[call-overload, no-any-return]
 
         monkeypatch.setattr(sqlite3, "connect", connect)
-        with pytest.raises(StoreNotFound, match="exchanged"):
+        with pytest.raises(StoreNotFound, match="replaced"):
             store.read("a")
         assert engine._readers._idle == []
 
@@ -285,7 +285,7 @@ def test_a_link_may_lead_to_the_file(path: Path) -> None:
         shutil.copyfile(path, other)
         link.unlink()
         link.symlink_to(other)
-        with pytest.raises(StoreNotFound, match="exchanged"):
+        with pytest.raises(StoreNotFound, match="replaced"):
             store.version("a")
 
 

@@ -150,7 +150,7 @@ DAMAGE = {
     ),
     "a commit that began behind": (
         "UPDATE events SET commit_first = 9 WHERE position = 7",
-        "began behind it",
+        "began after it",
         True,
     ),
     "a checkpoint beyond the end": (

@@ -15,7 +15,7 @@ from mainstem import ANY, NewEvent
 from mainstem.dynamodb import Verdict, create_tables, metered, repair_log, verify_log
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.requests import Key, Update
-from mainstem.dynamodb.maintenance import Maintenance
+from mainstem.dynamodb.open import open_tables
 from mainstem.dynamodb.verify.running import VerificationStage
 from mainstem.errors import InvalidInput
 from mainstem.port import Op
@@ -47,7 +47,7 @@ def run(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def change_an_event(url: str) -> None:
-    with Maintenance(url) as place:
+    with open_tables(url) as place:
 
         def change() -> Op[None]:
             update = Update(place.layout.events, Key("order-3", 1), set={"Payload": "{}"}, add={})

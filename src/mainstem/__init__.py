@@ -5,7 +5,7 @@ from mainstem.aio.subscription import AsyncSubscription
 from mainstem.blocking.store import Store
 from mainstem.blocking.subscription import Subscription
 from mainstem.codec import Codec, JsonCodec, TypedCodec
-from mainstem.connect import connect, connect_async
+from mainstem.connect import connect, connect_async, upgrade
 from mainstem.errors import (
     AppendOutcomeUnknown,
     CheckpointLost,
@@ -51,6 +51,7 @@ from mainstem.values.filters import Filters, StreamFilters
 from mainstem.values.positions import BEGINNING, END, EventId, LogEnd, Partition, Position, Version
 from mainstem.values.stream_ids import category
 from mainstem.verbs.decider import Decider, Handled
+from mainstem.verbs.formats import Upgraded
 from mainstem.verbs.options import Batch, CheckpointMode, ReaderStatus
 from mainstem.verbs.snapshots import Snapshots
 from mainstem.verbs.starts import Start
@@ -123,12 +124,14 @@ __all__ = [
     "TooLarge",
     "TooManyConflicts",
     "TypedCodec",
+    "Upgraded",
     "Version",
     "VersionConflict",
     "Worker",
     "category",
     "connect",
     "connect_async",
+    "upgrade",
 ]
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""URLs to stores: `connect` and `connect_async`."""
+"""URLs to stores: `connect`, `connect_async` and `upgrade`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import Any
 from mainstem.aio.store import AsyncStore
 from mainstem.blocking.store import Store
 from mainstem.codec import Codec, JsonCodec
-from mainstem.registry import scheme_of
-from mainstem.schemes import async_store, blocking_store
+from mainstem.errors import InvalidInput
+from mainstem.registry import scheme_name, scheme_of
+from mainstem.schemes import Upgrading, async_store, blocking_store
 from mainstem.telemetry.port import Telemetry
+from mainstem.text.redaction import shown
+from mainstem.verbs.formats import Upgraded
 
 
 def connect(
@@ -66,3 +69,24 @@ def connect_async(
     """
     opened = scheme_of(url).open_async(url, create=create, client=client)
     return async_store(opened, codec or JsonCodec(), telemetry)
+
+
+def upgrade(url: str, *, client: Any = None) -> Upgraded:
+    """Bring the store at a URL from an older format to the one that this release reads and writes.
+
+    Opening a store never does that: what is of another format is refused. There is only one format yet.
+
+    Stop everything that uses the store before, and make a copy: an older release can't open it afterwards. On
+    SQLite all of it is one transaction, and nobody else may have the file open. On DynamoDB nobody can open
+    the store until it is done, and an upgrade that was broken off goes on when it is called again; to call it
+    twice at the same time does no harm. ``client`` is as for `connect`.
+
+    Raises `StoreFormatError` where there is no way to the newest format, `StoreBusy` where others have the
+    file open for the whole timeout, and what `connect` raises.
+    """
+    scheme = scheme_of(url)
+    if not isinstance(scheme, Upgrading):
+        raise InvalidInput(
+            f"{shown(url)!r:.200} is a store of the scheme {scheme_name(url)!r}, which has no upgrades."
+        )
+    return scheme.upgrade(url, client=client)

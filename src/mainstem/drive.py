@@ -1,6 +1,6 @@
 """Carrying out operations: each loop stands here once.
 
-An operation yields requests. Whoever drives it carries them out and sends the answers; what a request
+An operation yields requests. A driver carries them out and sends the answers; what a request
 raises is thrown in, and the operation may go on after that. Whatever ends the driving itself (Ctrl-C, a
 cancellation) is thrown in as well, so that the operation lets go of what it holds and can say what became
 of it; then it is over. An operation is closed in any case.

@@ -14,7 +14,7 @@
     ├── OutcomeUnknown              perhaps written, perhaps not: repeating the call is safe
     │   └── AppendOutcomeUnknown    of an append: send it again with the same commit id
     ├── DecodeError                 a stored event is unknown to the codec or no longer fits its type
-    ├── PayloadMismatch (TypeError)  a payload is of another class than you asked for; correct the call
+    ├── PayloadMismatch (TypeError) a payload is of another class than you asked for; correct the call
     ├── PublicationFailed           a target refuses an event: correct the target, or leave the event out
     ├── DeploymentFailed            AWS refused the stack, or a part of it
     ├── CheckpointLost              another reader took over the subscription: stop this one

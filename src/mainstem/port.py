@@ -124,7 +124,7 @@ class StreamPage(NamedTuple):
     version: Version
     """How many events the stream has; 0 where there is no such stream."""
     more: bool
-    """Whether events of the range asked for are left behind this page."""
+    """Whether there are more events of the range after this page."""
 
 
 class LogPage(NamedTuple):
@@ -135,7 +135,7 @@ class LogPage(NamedTuple):
     next_position: Position
     """Where to go on: every event below it, and not below the position asked for, was looked at."""
     more: bool = False
-    """Whether events behind the page are known to be there; False where only a look would tell."""
+    """Whether there certainly are events after the page; False if only another read can tell."""
 
 
 class StoredCheckpoint(NamedTuple):
@@ -332,8 +332,8 @@ class Adapter(Protocol):
     def streams(
         self, log_filter: LogFilter, after: str | None, max_count: int
     ) -> Op[list[StreamInfo]]:
-        """Streams that the filter lets through (it has no names), behind ``after``, in an order of the
-        adapter's that does not change; fewer than ``max_count`` only at the end.
+        """Streams that the filter lets through (it has no names), after ``after``, in an order of the
+        adapter that does not change; fewer than ``max_count`` only at the end.
         """
         ...
 
@@ -358,8 +358,8 @@ class Adapter(Protocol):
     def set_checkpoint(
         self, subscription: str, partition: Partition, position: Position
     ) -> Op[StoredCheckpoint]:
-        """Put a checkpoint where it is told, whoever reads there: in one step every claim is lost, and
-        the next one finds this position.
+        """Move a checkpoint to a position, whichever reader has it: in one step every claim is lost, and
+        the next claim finds this position.
         """
         ...
 
@@ -368,7 +368,7 @@ class Adapter(Protocol):
         ...
 
     def delete_checkpoints(self, subscription: str) -> Op[bool]:
-        """Forget a subscription; whoever reads under it loses its claim. False: there was none."""
+        """Forget a subscription; its reader loses its claim. False: there was none."""
         ...
 
     def save_snapshot(self, snapshot: StoredSnapshot) -> Op[None]:

@@ -17,6 +17,9 @@ GROUP: Final = "mainstem.schemes"
 OURS: Final = {"sqlite": "mainstem.sqlite.scheme", "dynamodb": "mainstem.dynamodb.scheme"}
 """Packages can't take these over: they are never looked for among the entry points."""
 
+_EXTRAS: Final = {"dynamodb": "mainstem[dynamodb]"}
+"""What to install for those that need libraries."""
+
 _EXAMPLES: Final = (
     "sqlite:///shop.db, sqlite:////var/lib/shop.db, sqlite://:memory: or "
     "dynamodb://shop?region=eu-west-1"
@@ -54,9 +57,12 @@ def _ours(name: str, url: str) -> Scheme:
         # Not imported with Mainstem: a program with the embedded store needs no libraries of the other.
         return cast("Scheme", import_module(OURS[name]))
     except ModuleNotFoundError as error:
+        library = (error.name or "a library").partition(".")[0]
+        advice = (
+            f"pip install '{_EXTRAS[name]}'" if name in _EXTRAS else "use a Python that has it."
+        )
         raise InvalidInput(
-            f"{shown(url)!r:.200} needs {error.name}, which is not installed: "
-            f"pip install 'mainstem[{name}]'"
+            f"{shown(url)!r:.200} needs {library}, which is not installed: {advice}"
         ) from error
 
 

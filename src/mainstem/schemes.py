@@ -7,7 +7,7 @@ entry point of the group ``mainstem.schemes``, under the name of its scheme::
     journal = "mainstem_journal.scheme"
 
 `mainstem.connect` and the command line then open ``journal://…`` like any other store. The object may also
-have `Verifying`, `Sequenced`, ``TOOLS`` and ``LACKS``, which commands use.
+have `Verifying`, `Sequenced`, `Upgrading`, ``TOOLS`` and ``LACKS``, which commands use.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ from mainstem.port import Adapter, AsyncDriver, Driver
 from mainstem.telemetry.adapter import Counted, observed
 from mainstem.telemetry.observer import Observer
 from mainstem.telemetry.port import Telemetry
+from mainstem.verbs.formats import Upgraded
 
 __all__ = [
     "Opened",
     "Scheme",
     "Sequenced",
     "Tool",
+    "Upgrading",
     "Verdict",
     "Verified",
     "VerifyOptions",
@@ -135,10 +137,20 @@ class Sequenced(Protocol):
         ...
 
 
+@runtime_checkable
+class Upgrading(Protocol):
+    """A scheme whose stores may be of an older format, from which there is a way to the newest."""
+
+    def upgrade(self, url: str, *, client: Any) -> Upgraded:
+        """As `mainstem.upgrade`, which says what has to be kept."""
+        ...
+
+
 Tool: TypeAlias = Literal["tables", "deployment", "maintenance"]
-"""What only some stores need: tables that are created before the store is used, a deployment, a log that is
-sequenced, segmented or repaired. A scheme lists in ``TOOLS`` what its stores need. For the others it may have
-a message in ``LACKS``, by tool, which commands print after the store's URL."""
+"""What some commands need: tables that are created before the store is used, a deployment, a log that is
+sequenced, segmented or repaired. These commands know DynamoDB's tables only. They take the stores of schemes
+that list the tool in ``TOOLS``, and refuse all others. A scheme may have a message in ``LACKS``, by tool,
+which commands print after the store's URL."""
 
 _LACKED: Final[Mapping[Tool, str]] = {
     "tables": "no tables to create",

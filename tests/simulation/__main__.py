@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 
 from simulation.mutants import MUTANTS
-from simulation.mutation import seeds_until_caught
+from simulation.mutation import catching_seed
 from simulation.scenario import run_seed
+from simulation.seen_by import note_seen_by
 
 _PORTION = 100
 """Seeds that a process runs before it says how they went."""
@@ -30,7 +31,9 @@ def main() -> int:
         "--from", type=int, default=0, dest="first", help="the first one (default: 0)"
     )
     soak.set_defaults(run=lambda args: _soak(range(args.first, args.first + args.seeds)))
-    mutants = commands.add_parser("mutants", help="break the code on purpose, and see")
+    mutants = commands.add_parser(
+        "mutants", help="break the code on purpose, see, and note by which seeds"
+    )
     mutants.add_argument(
         "--seeds", type=int, default=2_000, help="for each, at most (default: 2,000)"
     )
@@ -88,14 +91,16 @@ def rerun(seed: int) -> str:
 
 
 def _mutants(most: int) -> int:
-    missed = 0
+    seen_by: dict[str, int] = {}
     for mutant in MUTANTS:
-        needed = seeds_until_caught(mutant, most)
-        missed += needed is None
-        told = f"not seen in {most:,} seeds" if needed is None else f"seen in {needed} seeds"
+        seed = catching_seed(mutant, range(most))
+        if seed is not None:
+            seen_by[mutant.name] = seed
+        told = f"not seen in {most:,} seeds" if seed is None else f"seen by seed {seed}"
         print(f"{mutant.invariant:<8}{told:<28}{mutant.name}", flush=True)
-    print(f"{len(MUTANTS) - missed} of {len(MUTANTS)} mutants were seen.")
-    return 1 if missed else 0
+    note_seen_by(seen_by)
+    print(f"{len(seen_by)} of {len(MUTANTS)} mutants were seen.")
+    return 0 if len(seen_by) == len(MUTANTS) else 1
 
 
 if __name__ == "__main__":

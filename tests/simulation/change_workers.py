@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mainstem.dynamodb.changes.change_stream import ChangeStream, Pace
-from mainstem.dynamodb.changes.told import Batch
+from mainstem.dynamodb.changes.told import ShardRecords
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.requests import Item, Key, Put, Table, Transact
 from mainstem.dynamodb.items.layout import Layout
@@ -29,7 +29,7 @@ class Worker:
         self.world = world
         self.process = Process(len(world.workers), None)
         self.stream = world.change_stream(f"worker-{self.process.number}")
-        self.undone: list[Batch] = []
+        self.undone: list[ShardRecords] = []
         self.is_to_stop = False
         self._idle = idle
         self._stops = stops
@@ -138,7 +138,7 @@ class ChangeWorld:
     def lease(self, shard_id: str) -> Item:
         return self.database.rows(self.layout.log).newest(Key(f"shard#{shard_id}", 0)) or {}
 
-    def delivered(self, batch: Batch) -> None:
+    def delivered(self, batch: ShardRecords) -> None:
         """Nothing is handed out before what comes before it, in its shard and in its ancestors."""
         run: Run | None = self.stream.runs[batch.shard_id]
         assert run is not None

@@ -18,9 +18,9 @@ MUTANTS = (
         [
             Edit(
                 "aws.reading",
-                "        page = self._place.run(\n",
+                "        page = self._tables.run(\n",
                 "        turn = _Turn(lambda: self._look(progress), deadline)\n"
-                "        page = self._place.run(\n",
+                "        page = self._tables.run(\n",
             ),
             Edit(
                 "aws.reading",

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from aws_help import Killed, ShopPlace, batches_of_log, event, failed, records_of
-from mainstem.aws.publishing import Publisher
+from mainstem.aws.publishing.publisher import Publisher
 from mainstem.aws.reading import Reading, Subscribed
 from mainstem.aws.sequencing import Sequencing
 from mainstem.codec import JsonCodec

@@ -710,8 +710,8 @@ MUTANTS = (
             Edit(
                 "dynamodb.append.importing",
                 "                yield from self._put_markers(piece)\n"
-                "                yield from self._turns.settle(Attempts(self._context), pending)\n",
-                "                yield from self._turns.settle(Attempts(self._context), pending)\n"
+                "                yield from self._with_log.settle(Attempts(self._context), pending)\n",
+                "                yield from self._with_log.settle(Attempts(self._context), pending)\n"
                 "                yield from self._put_markers(piece)\n",
             )
         ],

@@ -7,7 +7,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -31,17 +31,17 @@ class Mutant(NamedTuple):
     edits: Sequence[Edit]
 
 
-def seeds_until_caught(
-    mutant: Mutant, most: int, scenario: str = "simulation.scenario"
+def catching_seed(
+    mutant: Mutant, seeds: Iterable[int], scenario: str = "simulation.scenario"
 ) -> int | None:
-    """How many seeds it takes, from 0 on; None where that many did not show it."""
+    """The first of the seeds that shows it, if any does."""
     with mutated(mutant, scenario) as run_seed:
-        for seed in range(most):
+        for seed in seeds:
             try:
                 run_seed(seed)
             except Exception as error:
                 if mutant.invariant in getattr(error, "invariants", {"errors"}):
-                    return seed + 1
+                    return seed
     return None
 
 

@@ -23,7 +23,7 @@ class AsyncReadAhead:
         """Whose tasks they are."""
 
     async def events(self) -> AsyncGenerator[RecordedEvent]:
-        """The events of the scan. What a fetch raised is raised behind the events before it."""
+        """The events of the scan. An error of a fetch is raised after the events before it."""
         try:
             while (page := await self._next_page()) is not None:
                 for event in page:

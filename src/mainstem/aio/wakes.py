@@ -22,7 +22,7 @@ class Wakes:
         """From any thread, and from a signal handler."""
         loop = self._loop
         if loop is not None:
-            # Closed, and nobody waits on it: whoever wakes has just written, and must not fail by that.
+            # The loop is closed, and nothing waits on it. The caller has just written, and must not fail.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._woken.set)
 

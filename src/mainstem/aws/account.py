@@ -13,7 +13,7 @@ import botocore.session
 
 from mainstem.aws.own_buckets import only_own
 from mainstem.aws.refusals import in_words
-from mainstem.dynamodb.open import Place, parse
+from mainstem.dynamodb.url import StoreUrl, parse
 from mainstem.errors import DeploymentFailed, InvalidInput
 from mainstem.text.printable import quoted
 
@@ -31,7 +31,7 @@ class Account:
 
     def __init__(self, url: str) -> None:
         """Raises `InvalidInput` where no region is known, `StoreDenied` where the profile is not there."""
-        self.place: Place = parse(url)
+        self.place: StoreUrl = parse(url)
         settings = self.place.settings
         with in_words("find the region"):
             self._session = botocore.session.Session(profile=settings.profile)

@@ -28,7 +28,7 @@ import mainstem
 from mainstem.errors import DeploymentFailed, InvalidInput
 from mainstem.text.printable import quoted
 
-PYTHON: Final = "3.14"
+PYTHON: Final = "3.13"
 ARCHITECTURES: Final = {"arm64": "aarch64", "x86_64": "x86_64"}
 
 _LEFT_OUT: Final = ("aws/stack", "aws/cdk.py", "cli", "demo", "testing", "transfer", "__main__.py")
@@ -74,7 +74,7 @@ def build(python: str = PYTHON, architecture: str = "arm64") -> Bundle:
 
 
 def requirements(python: str) -> list[str]:
-    """What Mainstem needs there besides itself and what Lambda brings."""
+    """What Mainstem needs there in addition to itself and to what Lambda brings."""
     found = ["msgspec" + _version_of("msgspec")]
     if tuple(map(int, python.split("."))) < (
         3,
@@ -107,7 +107,9 @@ def _install(folder: Path, python: str, machine: str) -> None:
         command = [uv, "pip", "install", "--quiet", "--python-platform", platform]
         command += ["--python-version", python]
     else:
-        raise DeploymentFailed("Neither pip nor uv is here to get the functions' libraries with.")
+        raise DeploymentFailed(
+            "Neither pip nor uv is installed, so the functions' libraries can't be downloaded."
+        )
     command += ["--only-binary", ":all:", "--no-deps", "--no-compile", "--target", str(folder)]
     if command[0] != sys.executable:
         command.remove("--no-compile")  # uv does so unless told otherwise
@@ -121,7 +123,7 @@ def _install(folder: Path, python: str, machine: str) -> None:
     if done.returncode:
         said = "; ".join(line.strip() for line in done.stderr.splitlines() if line.strip())
         raise DeploymentFailed(
-            f"{' and '.join(wanted)} can't be had for Python {python} on {machine}: {said}"
+            f"{' and '.join(wanted)} can't be downloaded for Python {python} on {machine}: {said}"
         )
     names = {each.name.partition("-")[0].replace("_", ".") for each in folder.glob("*.dist-info")}
     missing = [each for each in wanted if each.partition("==")[0] not in names]

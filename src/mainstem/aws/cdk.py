@@ -45,7 +45,7 @@ _NOTHING: Final = {"Ref": "AWS::NoValue"}
 
 class EventStore(Construct):
     """A store: its two tables, the functions that sequence, maintain and publish, their alarms, and policies
-    for whoever reads and writes. The same resources as `mainstem deploy` makes.
+    for readers and writers. The same resources as `mainstem deploy` makes.
     """
 
     events_table: dynamodb.ITable
@@ -57,9 +57,9 @@ class EventStore(Construct):
     dead_letters: s3.IBucket
     """Records that could not be sequenced."""
     reader_policy: iam.IManagedPolicy
-    """For whoever reads the log and keeps checkpoints."""
+    """For roles that read the log and keep checkpoints."""
     writer_policy: iam.IManagedPolicy
-    """For whoever appends and reads."""
+    """For roles that append and read."""
     code: s3_assets.Asset
     """The functions' bundle. Another store with the same runtime and architecture can use it too."""
 
@@ -243,9 +243,7 @@ def _checked(name: str, text: str) -> Any:
     if "MinValue" in wanted:
         fits = fits and wanted["MinValue"] <= value <= wanted["MaxValue"]
     if not fits:
-        raise InvalidInput(
-            f"{name}={quoted(text, 200)} is not a value that it takes: {_bounds(wanted)}"
-        )
+        raise InvalidInput(f"{name}={quoted(text, 200)} is not allowed: {_bounds(wanted)}")
     return value
 
 

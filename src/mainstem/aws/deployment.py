@@ -41,7 +41,7 @@ class Change(NamedTuple):
     name: str
     kind: str
     replaced: bool
-    """Removed and made anew."""
+    """Whether the resource is deleted and created again."""
 
 
 class Plan(NamedTuple):
@@ -77,8 +77,8 @@ class Deployment:
         """
         if not re.fullmatch(PARAMETERS["StoreName"]["AllowedPattern"], account.name):
             raise InvalidInput(
-                f"A store called {quoted(account.name)} can't be deployed: its functions and alarms are "
-                f"called after it, so its name has to be {PARAMETERS['StoreName']['ConstraintDescription']}."
+                f"A store called {quoted(account.name)} can't be deployed: the names of its functions and "
+                f"alarms contain its name, so it must be {PARAMETERS['StoreName']['ConstraintDescription']}."
             )
         for name in parameters:
             if name not in PARAMETERS or name in ("StoreName", "CodeBucket", "CodeKey"):
@@ -103,8 +103,8 @@ class Deployment:
         stack = account.described_stack()
         if stack is not None and stack["StackStatus"] not in _ESTABLISHED:
             raise DeploymentFailed(
-                f"The stack {account.stack} is in state {stack['StackStatus']}. Wait until it is done; where "
-                "it was never made as a whole, run mainstem destroy, and deploy again."
+                f"The stack {account.stack} is in state {stack['StackStatus']}. Wait until it is done. If "
+                "it was never completely created, run `mainstem destroy`, and deploy again."
             )
         names = self._attribute_names(stack)
         parameters = self._parameters(stack)
@@ -211,7 +211,7 @@ class Deployment:
             if not (table.get("StreamSpecification") or {}).get("StreamEnabled"):
                 view = "NEW_IMAGE" if parameter == "EventsStreamArn" else "KEYS_ONLY"
                 raise DeploymentFailed(
-                    f"The table {table['TableName']} is there already, and has no stream. Turn it on, and "
+                    f"The table {table['TableName']} exists already, and has no stream. Turn it on, and "
                     f"deploy again: aws dynamodb update-table --table-name {table['TableName']} "
                     f"--stream-specification StreamEnabled=true,StreamViewType={view}"
                 )

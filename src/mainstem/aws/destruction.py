@@ -15,7 +15,7 @@ from mainstem.text.printable import quoted
 
 
 class Remains(NamedTuple):
-    """What a stack leaves behind, or takes with it."""
+    """What stays after a stack is deleted, and what is deleted with it."""
 
     stack: str | None
     """Its ARN; None: there is none any more."""
@@ -105,7 +105,7 @@ class Destruction:
         """Raise `InvalidInput` unless it is the store's name, or None."""
         if data_of not in (None, self._account.name):
             raise InvalidInput(
-                f"The data of {quoted(data_of)} was to be deleted, but the store is "
+                f"You asked to delete the data of {quoted(data_of)}, but the store is "
                 f"{quoted(self._account.name)}. "
                 "Nothing was done."
             )

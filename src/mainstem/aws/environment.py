@@ -1,19 +1,20 @@
-"""What the functions of the stack are told by environment variables.
+"""The environment variables of the stack's functions.
 
-====================== =========================================================================
-``MAINSTEM_URL``        the store, such as ``dynamodb://shop``
-``MAINSTEM_DEAD_LETTERS`` the S3 bucket for records that can't be sequenced
-``MAINSTEM_ACCOUNT``    the account's number, whose own that bucket has to be; without it, that of the
-                        credentials
-``MAINSTEM_RECLAIM``    ``true``: batches whose events are in segments are emptied
-``MAINSTEM_READ_UNITS`` read units a second that the scheduled verification may use
-``MAINSTEM_BATCHING_WINDOW`` seconds for which change records are gathered: the verification waits so long
-``MAINSTEM_WATCH``      the subscriptions whose gap and lag are told each minute, with commas between
-``MAINSTEM_PUBLISH_TO`` the ARN that the publisher sends to
-``MAINSTEM_METRICS``    ``emf``: what alarms go by is printed in CloudWatch's embedded format;
-                        ``emf-all``: what each operation costs and takes, too; ``none``, the default
-``MAINSTEM_LOG_LEVEL``  what is logged: ``WARNING`` by default
-====================== =========================================================================
+| variable | what it says |
+|---|---|
+| `MAINSTEM_URL` | the store, such as `dynamodb://shop` |
+| `MAINSTEM_DEAD_LETTERS` | the S3 bucket for records that can't be sequenced |
+| `MAINSTEM_ACCOUNT` | the account that the bucket must belong to; by default that of the credentials |
+| `MAINSTEM_RECLAIM` | `true`: batches whose events are in segments are emptied |
+| `MAINSTEM_READ_UNITS` | read units a second that the scheduled verification may use |
+| `MAINSTEM_BATCHING_WINDOW` | seconds for which change records are gathered; a verification waits so long |
+| `MAINSTEM_WATCH` | the subscriptions whose gap and lag are reported each minute, with commas between |
+| `MAINSTEM_PUBLISH_TO` | the ARN that the publisher sends to |
+| `MAINSTEM_METRICS` | `emf`: print the metrics of the alarms in CloudWatch's format; `emf-all`: more |
+| `MAINSTEM_LOG_LEVEL` | what is logged: `WARNING` by default |
+
+With `emf-all` the functions also print cost and duration of each operation. By default (`none`) they
+print nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Handlers for Lambda functions: what they are made with, and the few lines that wire them up.
+"""Handlers for Lambda functions.
 
-A handler is made when the module of a function is imported, and opens the store when it is first called,
-so that importing needs no AWS. What is left out comes from the environment: see `environment`.
+A handler is made when the module of a function is imported, and opens the store at the first call,
+so that importing needs no AWS. Arguments that are not given come from the environment: see `environment`.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any, Protocol, Unpack
 from mainstem.aws import environment
 from mainstem.aws.deadline import LambdaContext
 from mainstem.aws.maintaining import Maintaining
-from mainstem.aws.place import Once, Place
 from mainstem.aws.publishing.arns import parse
 from mainstem.aws.publishing.publisher import Publisher, TooLargeChoice
 from mainstem.aws.reading import Handle, Reading, Subscribed
 from mainstem.aws.sequencing import Sequencing
+from mainstem.aws.tables import Once
 from mainstem.codec import Codec, JsonCodec
-from mainstem.dynamodb.maintenance import Maintenance
+from mainstem.dynamodb.open import OpenTables, Tables, open_tables
 from mainstem.errors import PublicationFailed
 from mainstem.telemetry import Telemetry
 from mainstem.values.filters import Filters, LogFilter
@@ -34,11 +34,13 @@ from mainstem.verbs.starts import Start
 
 
 class Handler(Protocol):
-    """What Lambda calls, with an event and a context; its answer is what Lambda is told. Without a
-    context it takes all the time it needs.
+    """The function that Lambda calls, with an event and a context; it returns the answer for Lambda. Without
+    a context it has no time limit.
     """
 
-    def __call__(self, event: Any, context: LambdaContext | None, /) -> dict[str, Any]: ...
+    def __call__(self, event: Any, context: LambdaContext | None, /) -> dict[str, Any]:
+        """Deal with one invocation. What it raises makes Lambda try again, where the source does that."""
+        ...
 
 
 def sequencing_handler(
@@ -48,17 +50,17 @@ def sequencing_handler(
     telemetry: Telemetry | None = None,
     client: Any = None,
 ) -> Handler:
-    """For the stream of the events table: puts into the log what its records tell of.
+    """For the stream of the events table: puts the events of its records into the log.
 
-    Answers with partial batch failures (``ReportBatchItemFailures``), so that what could not be done is
-    delivered again, from whatever place on; records that come doubled, out of order, in part or not at
-    all do no harm. Changes and removals of events are ignored and counted. A record that no retry can
-    help is kept in the bucket ``dead_letters`` (by default that of ``MAINSTEM_DEAD_LETTERS``), or, if
-    there is none, answered as failed until Lambda gives it up.
+    Returns partial batch failures (``ReportBatchItemFailures``), so that Lambda delivers again what could
+    not be done. Records may come twice, out of order, only some of them or not at
+    all: this does no harm. Changes and removals of events are ignored and counted. If a retry is useless for
+    a record, it is kept in the bucket ``dead_letters`` (by default that of ``MAINSTEM_DEAD_LETTERS``). If
+    there is none, it is reported as failed until Lambda gives it up.
 
     ``url`` names the store as for `mainstem.connect`, by default ``MAINSTEM_URL``. ``client`` is a
-    DynamoDB client or a session, as there. The handler raises what `mainstem.connect` raises; then
-    Lambda delivers the batch again.
+    DynamoDB client or a session, as for `mainstem.connect`. The handler raises what `mainstem.connect`
+    raises; then Lambda delivers the batch again.
     """
 
     def make() -> Sequencing:
@@ -82,18 +84,18 @@ def projection_handler(
     **filters: Unpack[Filters],
 ) -> Handler:
     """A projection as a function: calls ``handle`` with the events of the log, in order, from the
-    checkpoint of the subscription on, and moves the checkpoint when it returns.
+    checkpoint of the subscription on, and moves the checkpoint when ``handle`` returns.
 
-    Attach it to the log table's stream, which wakes it; a schedule, a queue or a call by hand does as
-    well. Whatever wakes it, it reads the log itself, up to its end or as long as the time allows, so a
-    record that never came is made up for by the next one. Each batch has events of one partition, in
+    Attach it to the log table's stream, which wakes it; a schedule, a queue or a call by hand also
+    works. It always reads the log itself, up to the end or as long as the time allows, so it does not
+    matter if a record never comes. Each batch has events of one partition, in
     the order of their positions. Events come at least once: those of a batch that failed, or whose
-    checkpoint could not be saved, come again. So ``handle`` either writes what a repeat leaves as it
-    is, or keeps ``batch.next_position`` with what it writes and leaves out what is below.
+    checkpoint could not be saved, come again. So make ``handle`` idempotent, or save
+    ``batch.next_position`` together with what it writes and skip batches below it.
 
-    If ``handle`` raises, nothing behind that batch is handled: the error is logged, and Lambda tries
+    If ``handle`` raises, nothing after that batch is handled: the error is logged, and Lambda tries
     again. ``codec``, ``start``, the filters and ``batch_size`` are as for `mainstem.Store.subscribe`;
-    the rest as for `sequencing_handler`. Raises `InvalidInput` at once where they can't be.
+    the rest as for `sequencing_handler`. Raises `InvalidInput` at once for wrong arguments.
     """
     subscribed = _subscribed(subscription, codec, start, filters, batch_size)
 
@@ -124,22 +126,22 @@ def publisher_handler(
     Each event is sent at least once. A FIFO topic or queue gets the events of each stream in order, in a
     message group of their own, with a deduplication id from partition and position, so that a repeat
     within five minutes is dropped; Kinesis gets them in order, repeats included; the others keep no
-    order. `mainstem.aws.publishing.envelope` says what is sent. Where an event is larger than the target
-    takes, ``too_large="reference"`` sends it without its payload, which is to be read from the store by
-    stream and event id; ``"fail"`` stops there with `PublicationFailed`. ``max_bytes`` is what the target
-    takes of one event, where it was set to another size than its service's own.
+    order. `mainstem.aws.publishing.envelope` says what is sent. If an event is larger than the target
+    takes, ``too_large="reference"`` sends it without its payload; consumers read it from the store by
+    stream and event id. ``"fail"`` stops there with `PublicationFailed`. ``max_bytes`` is the largest event
+    that the target takes, if it was set to another size than the service's default.
 
-    It reads as `projection_handler` does; the checkpoint passes what the target has taken.
-    ``target_client`` is a client of botocore's for the target's service. Raises `InvalidInput` at once
-    for what is no target.
+    It reads like `projection_handler`; the checkpoint moves past the events that the target has accepted.
+    ``target_client`` is a botocore client for the target's service. Raises `InvalidInput` at once
+    if ``target`` is not one.
     """
     parse(target)
     subscribed = _subscribed(subscription, None, start, filters, batch_size)
 
-    def handling(place: Place) -> Handle:
+    def handling(tables: Tables) -> Handle:
         publisher = Publisher(
             target,
-            source=place.name,
+            source=tables.name,
             too_large=too_large,
             max_bytes=max_bytes,
             client=target_client,
@@ -150,7 +152,7 @@ def publisher_handler(
 
 
 def _publish(publisher: Publisher, batch: Batch, out_of_time: Callable[[], bool]) -> Position:
-    """How far it got. What stops it is raised when nothing is before it."""
+    """How far it got. Raises the error that stops it if nothing was sent before."""
     try:
         count = publisher.publish(batch.events, out_of_time)
     except PublicationFailed as error:
@@ -175,15 +177,15 @@ def maintenance_handler(
 ) -> Handler:
     """For a schedule: settles and segments the log, and verifies it.
 
-    The event says what to do: ``{"task": "segment"}`` (also without any); ``{"task": "verify"}``, the
-    quick verification of as many streams as there is time for, at ``read_units`` a second at most; the
-    next one goes on behind them; or ``{"task": "watch"}``, which tells how old the oldest event is that is
-    not in the log, and gap and lag of the subscriptions ``watched`` (by default those of
-    ``MAINSTEM_WATCH``): on a schedule of its own, each minute, beside whatever sequences and reads.
+    The event says what to do. ``{"task": "segment"}`` (the default) settles and segments. ``{"task":
+    "verify"}`` is the quick verification of as many streams as there is time for, at no more than
+    ``read_units`` a second; the next one continues after them. ``{"task": "watch"}`` reports the age of the
+    oldest event that is not in the log, and gap and lag of the subscriptions ``watched`` (by default those
+    of ``MAINSTEM_WATCH``); call it on its own schedule, each minute.
 
     ``reclaim`` empties batches whose events are in segments; by default
-    as ``MAINSTEM_RECLAIM`` says. The rest is as for `sequencing_handler`. May run at any time, also
-    beside itself, and be broken off anywhere.
+    as ``MAINSTEM_RECLAIM`` says. The rest is as for `sequencing_handler`. It may run at any time, also
+    several times at once, and may be interrupted anywhere.
     """
 
     def make() -> Maintaining:
@@ -206,15 +208,15 @@ def maintenance_handler(
 
 def _reading_handler(
     subscribed: Subscribed,
-    handling: Callable[[Place], Handle],
+    handling: Callable[[Tables], Handle],
     url: str | None,
     telemetry: Telemetry | None,
     client: Any,
 ) -> Handler:
     def make() -> Reading:
-        place = _open(url, client)
+        tables = _open(url, client)
         told = telemetry or environment.telemetry()
-        return Reading(place, subscribed, handling(place), told)
+        return Reading(tables, subscribed, handling(tables), told)
 
     made = Once(make)
     return lambda event, context: made().handle(event, context)
@@ -235,5 +237,5 @@ def _subscribed(
     return Subscribed(subscription, options.start, log_filter, codec or JsonCodec(), batch_size)
 
 
-def _open(url: str | None, client: Any) -> Maintenance:
-    return Maintenance(environment.url() if url is None else url, client=client)
+def _open(url: str | None, client: Any) -> OpenTables:
+    return open_tables(environment.url() if url is None else url, client=client)

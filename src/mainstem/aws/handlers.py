@@ -7,7 +7,7 @@ from typing import Any
 from mainstem.aws import environment, settings
 from mainstem.aws.deadline import LambdaContext
 from mainstem.aws.functions import maintenance_handler, publisher_handler, sequencing_handler
-from mainstem.aws.place import Once
+from mainstem.aws.tables import Once
 
 environment.set_up_logging()
 

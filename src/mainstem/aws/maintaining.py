@@ -13,13 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple
 
 from mainstem.aws.deadline import Deadline, LambdaContext, OutOfTime, within
-from mainstem.aws.place import Place, Watched
 from mainstem.aws.records import received
+from mainstem.aws.tables import Watched
 from mainstem.aws.watching import Watching
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.requests import Get, Got
 from mainstem.dynamodb.items.layout import VERIFICATION_KEY
 from mainstem.dynamodb.items.verification_item import noted_verification, verified_upto
+from mainstem.dynamodb.open import Tables
 from mainstem.dynamodb.verify.findings import Verdict, Verification
 from mainstem.dynamodb.verify.running import verify_part
 from mainstem.errors import InvalidInput, StoreBusy, StoreError
@@ -46,7 +47,7 @@ class Maintaining:
 
     def __init__(
         self,
-        place: Place,
+        tables: Tables,
         *,
         reclaim: bool = False,
         read_units: float | None = None,
@@ -58,13 +59,13 @@ class Maintaining:
         batching window of the sequencing function, for which events may be on their way. ``watched``:
         subscriptions whose gap and lag are told.
         """
-        self._opened = place
-        self._place = Watched(place, telemetry)
-        self._count = self._place.observer.record
+        self._opened = tables
+        self._tables = Watched(tables, telemetry)
+        self._count = self._tables.observer.record
         self._reclaim = reclaim
         self._read_units = read_units
         self._grace_s = _GRACE_SECONDS + batching_seconds
-        self._watching = Watching(self._place, watched)
+        self._watching = Watching(self._tables, watched)
         self._next = 0
         """The partition to begin with, so that each has its turn where the time is too short for all."""
 
@@ -77,11 +78,11 @@ class Maintaining:
         """
         if received(event):
             raise InvalidInput(
-                "This function looks after the log, and was woken by records. Attach no stream and no queue "
-                "to it, but a schedule. Nothing was done."
+                "This function maintains the log, but records woke it. Attach a schedule to it, not a stream "
+                "or a queue. Nothing was done."
             )
         task = event.get("task", "segment") if isinstance(event, Mapping) else "segment"
-        deadline = Deadline(context, self._place.context.monotonic)
+        deadline = Deadline(context, self._tables.context.monotonic)
         try:
             if task == "segment":
                 return self._segment(deadline)
@@ -90,13 +91,13 @@ class Maintaining:
             if task == "watch":
                 return self._watching.watch(deadline)
         finally:
-            self._place.observer.flush()
+            self._tables.observer.flush()
         raise InvalidInput(
             f"task={quoted(task)}: there are {', '.join(TASKS[:-1])} and {TASKS[-1]}."
         )
 
     def _segment(self, deadline: Deadline) -> dict[str, Any]:
-        count = self._place.layout.partitions
+        count = self._tables.layout.partitions
         waiting = deque((self._next + number) % count for number in range(count))
         turns: list[_Turn] = []
         with ThreadPoolExecutor(min(count, _AT_ONCE), "mainstem-maintain") as pool:
@@ -124,7 +125,7 @@ class Maintaining:
         }
 
     def _turn(self, partition: int, deadline: Deadline) -> _Turn:
-        adapter, run = self._place.adapter, self._place.run
+        adapter, run = self._tables.adapter, self._tables.run
         try:
             run("settle", within(adapter.sequencer.settle(partition), deadline))
             done = run(
@@ -142,18 +143,18 @@ class Maintaining:
 
     def _verify(self, deadline: Deadline) -> dict[str, Any]:
         """The quick verification, as far as the time allows; the next one goes on there."""
-        place = self._opened
-        after = place.run(_verified_upto(place))
+        tables = self._opened
+        after = tables.run(_verified_upto(tables))
         grace_s = min(self._grace_s, deadline.left() / 2)
         found, upto = verify_part(
-            place,
+            tables,
             after,
             lambda: deadline.left() <= grace_s,
             workers=_VERIFYING_THREADS,
             read_units=self._read_units,
             grace_s=grace_s,
         )
-        place.run(_note_verified_upto(place, upto))
+        tables.run(_note_verified_upto(tables, upto))
         self._tell(found)
         if found.read_units:
             self._count(metrics.READ_UNITS, found.read_units, operation="verify")
@@ -185,11 +186,11 @@ class _Turn(NamedTuple):
     failure: StoreError | None = None
 
 
-def _verified_upto(place: Place) -> Op[str | None]:
+def _verified_upto(tables: Tables) -> Op[str | None]:
     """The stream that the verification before this one ended with."""
-    got: Got = yield from Attempts(place.context).call(Get(place.layout.log, VERIFICATION_KEY))
+    got: Got = yield from Attempts(tables.context).call(Get(tables.layout.log, VERIFICATION_KEY))
     return verified_upto(got.item)
 
 
-def _note_verified_upto(place: Place, stream_id: str | None) -> Op[None]:
-    yield from Attempts(place.context).call(noted_verification(place.layout, stream_id))
+def _note_verified_upto(tables: Tables, stream_id: str | None) -> Op[None]:
+    yield from Attempts(tables.context).call(noted_verification(tables.layout, stream_id))

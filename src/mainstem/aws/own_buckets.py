@@ -1,7 +1,7 @@
 """S3, for the buckets of one account only.
 
-Names of buckets are everybody's: whoever is first has it. So each request says whose bucket it has to be
-(``ExpectedBucketOwner``), and S3 refuses it where the bucket is another's.
+All accounts share the names of buckets: the first to take a name has it. So each request names the account
+that the bucket must belong to (``ExpectedBucketOwner``), and S3 refuses it if the bucket belongs to another.
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html
 """
 

@@ -6,9 +6,9 @@ which order change records come. The checkpoint moves when a batch is handled, a
 that claimed it last; so a batch is handled at least once, in order, and never skipped.
 
 Lambda keeps execution environments warm, and sends an invocation to any of them. One that was asleep may
-believe in an old checkpoint, so the claim is looked at before each batch is handed out, and not only when the
-checkpoint is saved: whoever has lost it hands out nothing, and goes on at the newest checkpoint when it is
-woken again.
+rely on an old checkpoint. So the claim is checked before each batch is handed out, and not only when the
+checkpoint is saved. An environment that has lost it hands out nothing, and continues at the newest checkpoint
+when it is woken again.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from mainstem.aws.deadline import Deadline, LambdaContext
-from mainstem.aws.place import Place, Watched
 from mainstem.aws.records import Received, check_source, failures, is_of_stream, received
+from mainstem.aws.tables import Watched
 from mainstem.codec import Codec
+from mainstem.dynamodb.open import Tables
 from mainstem.errors import CheckpointLost, StoreError
 from mainstem.port import Claim
 from mainstem.telemetry import Metric, Telemetry, metrics
@@ -86,13 +87,13 @@ class Reading:
 
     def __init__(
         self,
-        place: Place,
+        tables: Tables,
         subscribed: Subscribed,
         handle: Handle,
         telemetry: Telemetry | None = None,
     ) -> None:
-        self._place = Watched(place, telemetry)
-        self._observer = self._place.observer
+        self._tables = Watched(tables, telemetry)
+        self._observer = self._tables.observer
         self._subscribed = subscribed
         self._handle = handle
         self._held: dict[Partition, _Progress] = {}
@@ -104,14 +105,14 @@ class Reading:
         Raises what the handler raised where no stream has sent the event, so that there are no records, and
         `InvalidInput` for records of another table's stream.
         """
-        deadline = Deadline(context, self._place.context.monotonic)
+        deadline = Deadline(context, self._tables.context.monotonic)
         records = received(event)
-        check_source(records, self._place.layout.log, "reads the log")
+        check_source(records, self._tables.layout.log, "reads the log")
         woken = _woken_by(records)
         try:
             if is_of_stream(event):
                 return failures(self._by_records(woken, deadline))
-            for number in range(self._place.layout.partitions):
+            for number in range(self._tables.layout.partitions):
                 self._read_anyhow(Partition(number), deadline)
             return failures([])
         finally:
@@ -146,7 +147,7 @@ class Reading:
         try:
             self._read(partition, deadline)
         except CheckpointLost as error:
-            _log.warning("Partition %d: %s It is claimed anew.", partition, error)
+            _log.warning("Partition %d: %s It is claimed again.", partition, error)
             self._read(partition, deadline)
 
     def _read(self, partition: Partition, deadline: Deadline) -> bool:
@@ -176,9 +177,9 @@ class Reading:
     def _read_page(self, partition: Partition, progress: _Progress, deadline: Deadline) -> bool:
         """Whether there was none."""
         subscribed = self._subscribed
-        page = self._place.run(
+        page = self._tables.run(
             "read_log",
-            self._place.adapter.read_log(
+            self._tables.adapter.read_log(
                 partition,
                 progress.position,
                 subscribed.log_filter,
@@ -207,27 +208,27 @@ class Reading:
         return False
 
     def _claim(self, partition: Partition) -> _Progress:
-        place, subscribed = self._place, self._subscribed
-        wanted = checked_start(subscribed.start, place.layout.partitions)
-        claim = place.run(
-            "claim_checkpoint", place.adapter.claim_checkpoint(subscribed.name, partition)
+        tables, subscribed = self._tables, self._subscribed
+        wanted = checked_start(subscribed.start, tables.layout.partitions)
+        claim = tables.run(
+            "claim_checkpoint", tables.adapter.claim_checkpoint(subscribed.name, partition)
         )
         if claim.position is not None:
             return _Progress(claim, claim.position)
-        start = place.run("head", resolve_start(place.adapter, partition, wanted))
-        place.run("save_checkpoint", place.adapter.save_checkpoint(claim, start))
+        start = tables.run("head", resolve_start(tables.adapter, partition, wanted))
+        tables.run("save_checkpoint", tables.adapter.save_checkpoint(claim, start))
         return _Progress(claim, start)
 
     def _look(self, progress: _Progress) -> None:
         """Raises `CheckpointLost` where the claim is not the newest any more."""
-        place = self._place
-        place.run("check_claim", place.adapter.check_claim(progress.claim, progress.position))
+        tables = self._tables
+        tables.run("check_claim", tables.adapter.check_claim(progress.claim, progress.position))
 
     def _save(self, progress: _Progress) -> None:
         if progress.position != progress.saved:
-            self._place.run(
+            self._tables.run(
                 "save_checkpoint",
-                self._place.adapter.save_checkpoint(progress.claim, progress.position),
+                self._tables.adapter.save_checkpoint(progress.claim, progress.position),
             )
             progress.saved = progress.position
 
@@ -238,7 +239,8 @@ class Reading:
         if not at_end:
             try:
                 gap = (
-                    self._place.run("head", self._place.adapter.head(partition)) - progress.position
+                    self._tables.run("head", self._tables.adapter.head(partition))
+                    - progress.position
                 )
             except StoreError:
                 return  # what is wrong is told by what could not be read
@@ -246,7 +248,7 @@ class Reading:
         self._told(metrics.SUBSCRIPTION_GAP, sum(self._gaps.values()))
         lag_s = 0.0
         if gap and progress.late_us is not None:
-            lag_s = (self._place.context.clock() - progress.late_us) / 1e6
+            lag_s = (self._tables.context.clock() - progress.late_us) / 1e6
         if not gap or lag_s:
             self._told(metrics.SUBSCRIPTION_LAG, lag_s)
 

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from mainstem.aws.account import Account
 from mainstem.aws.dead_letters import DeadLetter, DeadLetters
-from mainstem.aws.place import Place
 from mainstem.aws.records import received
 from mainstem.aws.refusals import in_words
 from mainstem.aws.sequencing import Sequencing
+from mainstem.dynamodb.open import Tables
 from mainstem.errors import DeploymentFailed, InvalidInput
 
 _log = logging.getLogger("mainstem")
@@ -31,7 +31,7 @@ class Redriven(NamedTuple):
 
 
 def redrive(
-    place: Place, letters: DeadLetters, tell: Callable[[DeadLetter, bool], None] = lambda *_: None
+    tables: Tables, letters: DeadLetters, tell: Callable[[DeadLetter, bool], None] = lambda *_: None
 ) -> Redriven:
     """Sequence all that the dead letters hold, and remove each object when that is done.
 
@@ -39,18 +39,18 @@ def redrive(
     runs. An object with a record that still can't be sequenced stays, its other records are sequenced.
     """
     with in_words(f"redrive what the bucket {letters.bucket} has"):
-        return _redrive(place, letters, tell)
+        return _redrive(tables, letters, tell)
 
 
 def _redrive(
-    place: Place, letters: DeadLetters, tell: Callable[[DeadLetter, bool], None]
+    tables: Tables, letters: DeadLetters, tell: Callable[[DeadLetter, bool], None]
 ) -> Redriven:
     seen = records = 0
     left: list[str] = []
     for letter in letters:
         seen += 1
         records += len(letter.records or ())
-        done = letter.records is not None and _sequence(place, letter.records)
+        done = letter.records is not None and _sequence(tables, letter.records)
         if done:
             letters.remove(letter.key)
         else:
@@ -70,11 +70,11 @@ def bucket_of(account: Account) -> str:
     )
 
 
-def _sequence(place: Place, records: Sequence[Any]) -> bool:
+def _sequence(tables: Tables, records: Sequence[Any]) -> bool:
     """Whether all of it is in the log."""
     numbered = [each for each in received({"Records": records}) if each.sequence_number is not None]
     try:
-        answer = Sequencing(place).handle({"Records": [each.raw for each in numbered]}, None)
+        answer = Sequencing(tables).handle({"Records": [each.raw for each in numbered]}, None)
     except InvalidInput as error:  # records of another store, which another one's log must not get
         _log.warning("A dead letter is left: %s", error)
         return False

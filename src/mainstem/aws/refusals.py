@@ -65,7 +65,7 @@ def in_words(purpose: str) -> Iterator[None]:
         yield
     except botocore.exceptions.WaiterError as error:
         raise DeploymentFailed(
-            f"AWS did not get done, to {purpose}: {redacted(str(error))}."
+            f"AWS did not finish (to {purpose}): {redacted(str(error))}."
         ) from error
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
         raise translated(error, purpose) from error
@@ -81,15 +81,15 @@ def translated(error: Exception, purpose: str) -> MainstemError:
     if isinstance(error, botocore.exceptions.ProfileNotFound):
         return StoreDenied(f"{said}. Set another profile.")
     if _NO_WAY_TO_CREDENTIALS & {kind.__name__ for kind in type(error).__mro__}:
-        return StoreDenied(f"The AWS credentials can't be had: {said}")
+        return StoreDenied(f"Mainstem can't get AWS credentials: {said}")
     if isinstance(
         error, (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError)
     ):
         return StoreBusy(
-            f"AWS can't be reached, to {purpose}: {said}. See that this machine has a network, and "
+            f"AWS can't be reached (to {purpose}): {said}. Check that this machine has a network, and "
             "that the region and AWS_ENDPOINT_URL are right. Trying again is safe."
         )
-    return StoreError(f"AWS can't be used as it is set up, to {purpose}: {said}")
+    return StoreError(f"AWS can't be used with these settings (to {purpose}): {said}")
 
 
 def _refused(error: Any, purpose: str) -> MainstemError:
@@ -97,7 +97,7 @@ def _refused(error: Any, purpose: str) -> MainstemError:
     code, message = str(told.get("Code", "")), str(told.get("Message", ""))
     if code in _NOT_PERMITTED:
         return StoreDenied(
-            f"AWS denies {error.operation_name}, to {purpose}: {message or code}. Allow it in the policy of "
+            f"AWS denies {error.operation_name} (to {purpose}): {message or code}. Allow it in the policy of "
             "the user or role."
         )
     if code in _NOT_ACCEPTED:
@@ -107,7 +107,9 @@ def _refused(error: Any, purpose: str) -> MainstemError:
         )
     if code in _PASSING:
         return StoreBusy(
-            f"AWS does not get to {error.operation_name}, to {purpose}: {code}: {message}. Try again in a "
+            f"AWS is too busy for {error.operation_name} (to {purpose}): {code}: {message}. Try again in a "
             "moment, which is safe."
         )
-    return DeploymentFailed(f"AWS refuses {error.operation_name}, to {purpose}: {code}: {message}.")
+    return DeploymentFailed(
+        f"AWS refuses {error.operation_name} (to {purpose}): {code}: {message}."
+    )

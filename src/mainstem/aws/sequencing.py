@@ -2,7 +2,7 @@
 
 A record is a hint. What it tells of is put into the log unless it is there, so records may come
 doubled, in any order, in part, or again from the middle of a batch. What did not get done, of
-whatever partition, is answered as failed; what is behind it and got done is discarded when it comes
+whatever partition, is reported as failed; later records that are done are discarded when they come
 again. A record that no retry could help is kept as a dead letter and holds nobody up.
 """
 
@@ -15,11 +15,12 @@ from typing import Any, Final, NamedTuple
 
 from mainstem.aws.dead_letters import DeadLetters
 from mainstem.aws.deadline import Deadline, LambdaContext, OutOfTime, within
-from mainstem.aws.place import Place, Watched
 from mainstem.aws.records import Received, check_source, failures, received
+from mainstem.aws.tables import Watched
 from mainstem.dynamodb.client.requests import ChangeRecord
 from mainstem.dynamodb.log.hints import Hint, hint_of
 from mainstem.dynamodb.log.sequencing import Sequenced
+from mainstem.dynamodb.open import Tables
 from mainstem.errors import StoreDamaged, StoreError
 from mainstem.telemetry import Telemetry, metrics
 from mainstem.text.printable import printable
@@ -42,11 +43,11 @@ class Sequencing:
 
     def __init__(
         self,
-        place: Place,
+        tables: Tables,
         dead_letters: DeadLetters | None = None,
         telemetry: Telemetry | None = None,
     ) -> None:
-        self._place = Watched(place, telemetry)
+        self._tables = Watched(tables, telemetry)
         self._dead_letters = dead_letters
 
     def handle(self, event: Any, context: LambdaContext | None) -> dict[str, Any]:
@@ -55,23 +56,23 @@ class Sequencing:
         Raises `InvalidInput` for records of another table's stream.
         """
         records = received(event)
-        check_source(records, self._place.layout.events, "puts events into the log")
-        deadline = Deadline(context, self._place.context.monotonic)
-        run = _Invocation(self._place, self._dead_letters, deadline)
+        check_source(records, self._tables.layout.events, "puts events into the log")
+        deadline = Deadline(context, self._tables.context.monotonic)
+        run = _Invocation(self._tables, self._dead_letters, deadline)
         try:
             return failures(run.sequence(records))
         finally:
-            self._place.observer.flush()
+            self._tables.observer.flush()
 
 
 class _Invocation:
     """One batch of records."""
 
     def __init__(
-        self, place: Watched, dead_letters: DeadLetters | None, deadline: Deadline
+        self, tables: Watched, dead_letters: DeadLetters | None, deadline: Deadline
     ) -> None:
-        self._place = place
-        self._tell = place.observer.record
+        self._tables = tables
+        self._tell = tables.observer.record
         self._dead_letters = dead_letters
         self._deadline = deadline
         self._failed: list[str] = []
@@ -86,7 +87,7 @@ class _Invocation:
                 continue
             hint = self._hint(record)
             if hint is not None:
-                partition = self._place.layout.partition(hint.stream_id)
+                partition = self._tables.layout.partition(hint.stream_id)
                 told.setdefault(partition, []).append(_Told(record, hint))
         if ignored:
             self._tell(metrics.SEQUENCE_IGNORED, ignored)
@@ -101,7 +102,7 @@ class _Invocation:
             self._give_up(record, "it is not a record of a DynamoDB stream")
             return None
         try:
-            return _hint_of(self._place, record.change)
+            return _hint_of(self._tables, record.change)
         except StoreDamaged as error:
             self._give_up(record, str(error))
             return None
@@ -116,11 +117,11 @@ class _Invocation:
 
     def _sequence_one(self, partition: int, told: Sequence[_Told]) -> None:
         """Nothing that goes wrong with one partition is any matter to the others."""
-        sequencer = self._place.adapter.sequencer
+        sequencer = self._tables.adapter.sequencer
         operation = sequencer.sequence(partition, [each.hint for each in told])
         try:
-            with self._place.observer.span("sequence", partition=partition):
-                done = self._place.run("sequence.events", within(operation, self._deadline))
+            with self._tables.observer.span("sequence", partition=partition):
+                done = self._tables.run("sequence.events", within(operation, self._deadline))
         except OutOfTime:
             _log.warning("Partition %d: out of time; its records come again.", partition)
             self._again(told)
@@ -135,10 +136,10 @@ class _Invocation:
             self._settle(partition)
 
     def _settle(self, partition: int) -> None:
-        """Nothing depends on it: whoever sequences next can do it."""
-        settling = self._place.adapter.sequencer.settle_if_full(partition)
+        """Nothing depends on it: the next function that sequences can do it."""
+        settling = self._tables.adapter.sequencer.settle_if_full(partition)
         try:
-            self._place.run("settle", within(settling, self._deadline))
+            self._tables.run("settle", within(settling, self._deadline))
         except (OutOfTime, StoreError) as error:
             _log.info("Partition %d is settled later: %s", partition, error)
 
@@ -147,7 +148,7 @@ class _Invocation:
             self._tell(metrics.SEQUENCE_EVENTS, done.events)
             times = [each.hint.entry.event.recorded_us for each in told if each.hint.entry]
             if times:
-                late_us = self._place.context.clock() - min(times)
+                late_us = self._tables.context.clock() - min(times)
                 self._tell(metrics.LOG_DELAY, max(0, late_us) / 1e6)
         for record, hint in told:
             if hint.stream_id in done.holes:
@@ -171,7 +172,7 @@ class _Invocation:
             self._fail(record)
             return
         try:
-            self._dead_letters.keep(record.raw, name, reason, self._place.context.clock())
+            self._dead_letters.keep(record.raw, name, reason, self._tables.context.clock())
         except Exception as error:
             _log.error(
                 "Record %s can't be sequenced (%s), nor kept as a dead letter (%s).",
@@ -192,9 +193,9 @@ class _Invocation:
         self._failed.append(record.sequence_number)
 
 
-def _hint_of(place: Watched, change: ChangeRecord) -> Hint | None:
+def _hint_of(tables: Watched, change: ChangeRecord) -> Hint | None:
     """None where the event is in the log already. Raises `StoreDamaged`."""
     if change.new_image is not None:
-        return hint_of(place.adapter.items, change.new_image)
+        return hint_of(tables.adapter.items, change.new_image)
     # A stream that was set up with keys only tells as much.
-    return Hint(*place.adapter.items.key(change.keys))
+    return Hint(*tables.adapter.items.key(change.keys))

@@ -19,7 +19,7 @@ from mainstem.dynamodb.client.drivers import connect_blocking
 from mainstem.dynamodb.items.layout import AttributeNames, Layout
 from mainstem.dynamodb.items.table_checks import check_layout
 from mainstem.dynamodb.items.tables import TableOptions, note
-from mainstem.dynamodb.open import parse
+from mainstem.dynamodb.url import parse
 
 _log = logging.getLogger("mainstem")
 

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from typing import Any, Final
 
 from mainstem.aws.deadline import Deadline
-from mainstem.aws.place import Watched
+from mainstem.aws.tables import Watched
 from mainstem.codec import JsonCodec
 from mainstem.dynamodb.changes.lateness import Lateness
 from mainstem.telemetry import metrics

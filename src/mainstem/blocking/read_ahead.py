@@ -18,7 +18,7 @@ class ReadAhead:
     """Runs a scan's fetches in threads.
 
     A thread ends when nothing is to be fetched for now: so none waits for anybody, and an iterator
-    that is never finished leaves none behind.
+    that is never finished leaves no thread running.
     """
 
     def __init__(self, driver: Driver, scan: LogScan) -> None:
@@ -30,7 +30,7 @@ class ReadAhead:
         self._process = os.getpid()
 
     def events(self) -> Generator[RecordedEvent]:
-        """The events of the scan. What a fetch raised is raised behind the events before it."""
+        """The events of the scan. An error of a fetch is raised after the events before it."""
         try:
             while (page := self._next_page()) is not None:
                 yield from page

@@ -35,7 +35,7 @@ from mainstem.cli.redrive import redrive
 from mainstem.cli.repair import repair
 from mainstem.cli.replay import replay
 from mainstem.cli.sequence import segment, sequence
-from mainstem.cli.store import Place
+from mainstem.cli.store import ChosenStore
 from mainstem.cli.subscriptions import subscriptions
 from mainstem.cli.tables import create_tables
 from mainstem.cli.tail import tail
@@ -119,7 +119,7 @@ def cli(context: click.Context, url: str | None, *, debug: bool) -> None:  # noq
         mainstem --url sqlite:///shop.db append order-1 OrderPlaced '{"total": 42}'
         mainstem --url sqlite:///shop.db replay
     """  # noqa: D301 - click takes the backspace for a sign that lines are to stay as they are
-    context.obj = Place(url)
+    context.obj = ChosenStore(url)
 
 
 for _command in (

@@ -11,7 +11,7 @@ import msgspec
 
 from mainstem.cli.options import json_option
 from mainstem.cli.output import print_json, report_of, say
-from mainstem.cli.store import Place, pass_place
+from mainstem.cli.store import ChosenStore, pass_chosen
 from mainstem.text.printable import printable, quoted
 from mainstem.values.events import AppendResult, NewEvent
 from mainstem.values.expected import ANY, EXISTS, Expected
@@ -66,9 +66,9 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
     "metadata on each line, and append them as one commit.",
 )
 @json_option
-@pass_place
+@pass_chosen
 def append(
-    place: Place,
+    chosen: ChosenStore,
     stream: str,
     name: str | None,
     payload: str | None,
@@ -92,7 +92,7 @@ def append(
         raise click.UsageError("Missing argument 'NAME'.")
     else:
         events = [NewEvent(name, _payload(payload), _metadata(metadata))]
-    with place.open(create=True) as store:
+    with chosen.open(create=True) as store:
         result = store.append(stream, events, expected=expected, commit_id=commit_id)
     with report_of("The events are in the store."):
         if for_programs:

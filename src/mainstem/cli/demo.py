@@ -102,7 +102,7 @@ def _url_of_group(context: click.Context) -> str | None:
     return None
 
 
-class _Place:
+class _DemoStore:
     """Where the store is, and whether it stays there."""
 
     def __init__(self, url: str, *, keep: bool) -> None:
@@ -115,13 +115,13 @@ class _Place:
 
 
 @contextmanager
-def _store(url: str | None, *, keep: bool) -> Iterator[_Place]:
+def _store(url: str | None, *, keep: bool) -> Iterator[_DemoStore]:
     """The store to run on; one that the demo made is removed again unless it is to be kept."""
     if url is not None:
-        yield _Place(url, keep=True)
+        yield _DemoStore(url, keep=True)
         return
     directory = Path(tempfile.mkdtemp(prefix="mainstem-demo-"))
-    place = _Place(f"sqlite:///{quote((directory / 'incidents.db').as_posix())}", keep=keep)
+    place = _DemoStore(f"sqlite:///{quote((directory / 'incidents.db').as_posix())}", keep=keep)
     try:
         yield place
     except DemoFailed:
@@ -144,7 +144,7 @@ def _print_report(console: Console, outcome: Outcome) -> None:
     console.print(f"{report.conclusion(outcome)} It took {outcome.seconds:.1f} seconds.\n")
 
 
-def _next_steps(place: _Place) -> str:
+def _next_steps(place: _DemoStore) -> str:
     if not place.keep:
         return "The store is removed. Next, try mainstem demo --keep, and look into the store."
     mainstem = f"  mainstem --url '{printable(place.url)}'"

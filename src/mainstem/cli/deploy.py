@@ -13,7 +13,7 @@ from rich.text import Text
 
 from mainstem.cli.options import json_option
 from mainstem.cli.output import bytes_shown, console, print_json, report_of, say, tell, writing
-from mainstem.cli.store import Place, pass_place
+from mainstem.cli.store import ChosenStore, pass_chosen
 from mainstem.cli.tables import attributes_of
 from mainstem.registry import scheme_of
 from mainstem.text.printable import printable, quoted
@@ -47,7 +47,7 @@ def template(output: Path | None, renamed: Sequence[str]) -> None:
     _check_installed()
     import json
 
-    from mainstem.aws.stack import template as made
+    from mainstem.aws.stack.template import template as made
     from mainstem.dynamodb import AttributeNames
 
     text = json.dumps(made(AttributeNames(**attributes_of(renamed))), indent=1) + "\n"
@@ -66,7 +66,7 @@ def template(output: Path | None, renamed: Sequence[str]) -> None:
     show_default=True,
     help="The zip file.",
 )
-@click.option("--python", default="3.14", show_default=True, help="The functions' Python.")
+@click.option("--python", default="3.13", show_default=True, help="The functions' Python.")
 @click.option(
     "--architecture",
     type=click.Choice(["arm64", "x86_64"]),
@@ -126,9 +126,9 @@ def package(output: Path, python: str, architecture: str, *, for_programs: bool)
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would be done, and do nothing.")
 @_YES
 @json_option
-@pass_place
+@pass_chosen
 def deploy(
-    place: Place,
+    chosen: ChosenStore,
     given: Sequence[str],
     publish_to: str | None,
     code_bucket: str | None,
@@ -144,14 +144,14 @@ def deploy(
     are parameters of the stack (with sequencing=stream a function puts events into the log). Deploy
     again to change something. Shows the plan first. Uses the AWS credentials of the environment.
     """
-    place.check_needs("deployment")
+    chosen.check_needs("deployment")
     from mainstem.aws.account import Account
     from mainstem.aws.deployment import Deployment
     from mainstem.dynamodb import AttributeNames
 
     names = AttributeNames(**attributes_of(renamed)) if renamed else None
     deployment = Deployment(
-        Account(place.url),
+        Account(chosen.url),
         _parameters(given, publish_to),
         attributes=names,
         code_bucket=code_bucket,
@@ -182,7 +182,7 @@ def deploy(
         if for_programs:
             print_json(_told(plan, deployed=True))
         else:
-            say(f"The stack {plan.stack} is deployed. Try: mainstem --url '{place.url}' status")
+            say(f"The stack {plan.stack} is deployed. Try: mainstem --url '{chosen.url}' status")
     return None
 
 
@@ -196,20 +196,20 @@ def deploy(
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would be done, and do nothing.")
 @_YES
 @json_option
-@pass_place
+@pass_chosen
 def destroy(
-    place: Place, data_of: str | None, *, only_plan: bool, yes: bool, for_programs: bool
+    chosen: ChosenStore, data_of: str | None, *, only_plan: bool, yes: bool, for_programs: bool
 ) -> int | None:
     """Delete a store's stack: functions, alarms, dashboard. Its tables and dead letters stay.
 
     With --delete-data and the store's name, they are deleted, too, for good. Shows first what would be
     deleted and what would stay. Does not touch a stack of another store.
     """
-    place.check_needs("deployment")
+    chosen.check_needs("deployment")
     from mainstem.aws.account import Account
     from mainstem.aws.destruction import Destruction
 
-    destruction = Destruction(Account(place.url))
+    destruction = Destruction(Account(chosen.url))
     destruction.check_name(data_of)
     remains = destruction.look()
     if not for_programs:

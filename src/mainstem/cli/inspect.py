@@ -11,7 +11,7 @@ from rich.table import Table
 import mainstem
 from mainstem.cli.options import COUNT, json_wanted, table_option
 from mainstem.cli.output import bytes_shown, console, duration, print_json, say
-from mainstem.cli.store import Place, pass_place
+from mainstem.cli.store import ChosenStore, pass_chosen
 from mainstem.text.printable import printable
 
 
@@ -21,9 +21,9 @@ from mainstem.text.printable import printable
 @click.option("--after", metavar="STREAM", help="Begin after this stream.")
 @click.option("--max-count", type=COUNT, help="At most this number of streams.")
 @table_option
-@pass_place
+@pass_chosen
 def streams(
-    place: Place,
+    chosen: ChosenStore,
     category: str | None,
     prefix: str | None,
     after: str | None,
@@ -32,7 +32,7 @@ def streams(
     for_programs: bool | None,
 ) -> None:
     """List the streams and their versions: with SQLite by id, with DynamoDB in a fixed order."""
-    with place.open() as store:
+    with chosen.open() as store:
         found = store.streams(category=category, prefix=prefix, after=after, max_count=max_count)
         if json_wanted(for_programs):
             for info in found:
@@ -46,10 +46,10 @@ def streams(
 
 @click.command(epilog="Example: mainstem status --json")
 @table_option
-@pass_place
-def status(place: Place, *, for_programs: bool | None) -> None:
+@pass_chosen
+def status(chosen: ChosenStore, *, for_programs: bool | None) -> None:
     """Show how much is in the store, which workers are alive, and the gap and lag of each subscription."""
-    with place.open() as store:
+    with chosen.open() as store:
         found = store.status()
         readers = store.subscriptions()
     if json_wanted(for_programs):

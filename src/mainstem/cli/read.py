@@ -6,7 +6,7 @@ import click
 
 from mainstem.cli.options import COUNT, json_wanted, table_option
 from mainstem.cli.output import console, event_table, print_lines, say
-from mainstem.cli.store import Place, pass_place
+from mainstem.cli.store import ChosenStore, pass_chosen
 from mainstem.text.printable import printable
 
 
@@ -17,9 +17,9 @@ from mainstem.text.printable import printable
 @click.option("--backwards", is_flag=True, help="The newest event first.")
 @click.option("--max-count", type=COUNT, help="At most this number of events.")
 @table_option
-@pass_place
+@pass_chosen
 def read(
-    place: Place,
+    chosen: ChosenStore,
     stream: str,
     from_version: int,
     to_version: int | None,
@@ -29,7 +29,7 @@ def read(
     for_programs: bool | None,
 ) -> None:
     """Show the events of STREAM."""
-    with place.open() as store:
+    with chosen.open() as store:
         if json_wanted(for_programs):
             events = store.read_lazily(
                 stream,

@@ -6,7 +6,7 @@ import click
 
 from mainstem.cli.options import json_option
 from mainstem.cli.output import print_json, report_of, say
-from mainstem.cli.store import Place, pass_place
+from mainstem.cli.store import ChosenStore, pass_chosen
 from mainstem.text.printable import printable
 
 
@@ -17,23 +17,23 @@ from mainstem.text.printable import printable
     help="The bucket with the dead letters.  [default: that of the store's stack]",
 )
 @json_option
-@pass_place
-def redrive(place: Place, bucket: str | None, *, for_programs: bool) -> int | None:
+@pass_chosen
+def redrive(chosen: ChosenStore, bucket: str | None, *, for_programs: bool) -> int | None:
     """Sequence the change records in the dead letters, which the sequencing function could not sequence.
 
     It skips events that are in the log already, and deletes each dead letter that is finished. You can
     repeat it, and run it while events are written. The exit code is 1 if some dead letters are left.
     """
-    place.check_needs("maintenance")
+    chosen.check_needs("maintenance")
     from mainstem.aws.account import Account
     from mainstem.aws.dead_letters import DeadLetters
     from mainstem.aws.redriving import bucket_of
     from mainstem.aws.redriving import redrive as run
-    from mainstem.dynamodb.maintenance import Maintenance
+    from mainstem.dynamodb.open import open_tables
 
-    account = Account(place.url)
+    account = Account(chosen.url)
     letters = DeadLetters(bucket or bucket_of(account), account.s3)
-    with Maintenance(place.url) as maintenance:
+    with open_tables(chosen.url) as maintenance:
         done = run(maintenance, letters)
     with report_of("The dead letters are redriven as far as they could be."):
         if for_programs:

@@ -21,11 +21,11 @@ from mainstem.cli.output import (
     say,
     tell,
 )
-from mainstem.cli.store import Place, pass_place
+from mainstem.cli.store import ChosenStore, pass_chosen
 from mainstem.text.printable import printable
 
 if TYPE_CHECKING:
-    from mainstem.dynamodb.maintenance import Maintenance
+    from mainstem.dynamodb.open import OpenTables
     from mainstem.dynamodb.repair.progress import RepairProgress
     from mainstem.dynamodb.repair.running import RepairResult
 
@@ -56,9 +56,9 @@ _HOLES_SHOWN: Final = 20
 )
 @click.option("--restart", is_flag=True, help="Begin again, even if an earlier repair broke off.")
 @json_option
-@pass_place
+@pass_chosen
 def repair(
-    place: Place,
+    chosen: ChosenStore,
     segments: int,
     workers: int,
     read_units: int | None,
@@ -75,12 +75,12 @@ def repair(
     again with the same number of segments, and it continues where it stopped. The exit code is 7 if a stream
     lacks an event, or something can't be repaired.
     """
-    place.check_needs("maintenance")
-    from mainstem.dynamodb.maintenance import Maintenance
+    chosen.check_needs("maintenance")
+    from mainstem.dynamodb.open import open_tables
     from mainstem.dynamodb.repair.options import RepairOptions
     from mainstem.dynamodb.repair.running import repair_in_threads
 
-    with Maintenance(place.url) as opened:
+    with open_tables(chosen.url) as opened:
         options = RepairOptions(segments, read_units, restart, rebuild=True)
         try:
             with _bar(opened) as advance:
@@ -97,7 +97,7 @@ def repair(
 
 
 @contextmanager
-def _bar(opened: Maintenance) -> Iterator[Callable[[RepairProgress], None]]:
+def _bar(opened: OpenTables) -> Iterator[Callable[[RepairProgress], None]]:
     """Shows how many items were looked at, of about how many."""
     console = progress_console()
     with Bars(

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from mainstem.cli.options import json_wanted, log_options, table_option
 from mainstem.cli.output import console, print_json, print_lines, say
-from mainstem.cli.store import Place, pass_place
+from mainstem.cli.store import ChosenStore, pass_chosen
 from mainstem.text.printable import printable
 
 
@@ -22,16 +22,16 @@ from mainstem.text.printable import printable
 @click.option("--count", is_flag=True, help="Print only how many events there are.")
 @click.option("--by-name", is_flag=True, help="With --count: how many of each event name.")
 @table_option
-@pass_place
+@pass_chosen
 def replay(
-    place: Place, /, *, count: bool, by_name: bool, for_programs: bool | None, **wanted: Any
+    chosen: ChosenStore, /, *, count: bool, by_name: bool, for_programs: bool | None, **wanted: Any
 ) -> None:
     """Print every event of every stream, in the order of the log, as JSON lines."""
     if by_name and not count:
         raise click.UsageError("--by-name goes with --count.")
     if for_programs is False and not by_name:
         raise click.UsageError("--table goes with --count --by-name.")
-    with place.open() as store:
+    with chosen.open() as store:
         events = store.read_all(**wanted)
         if not count:
             print_lines(events)

@@ -15,7 +15,7 @@ import click
 
 from mainstem.cli.options import COUNT, Time, json_option
 from mainstem.cli.output import OutputFailed, print_json, report_of, say
-from mainstem.cli.store import Place, pass_place
+from mainstem.cli.store import ChosenStore, pass_chosen
 
 if TYPE_CHECKING:
     from mainstem.dynamodb import WorkerStatus
@@ -50,9 +50,9 @@ _log = logging.getLogger("mainstem")
     help="How often to print the status; 0: never.",
 )
 @json_option
-@pass_place
+@pass_chosen
 def sequence(
-    place: Place,
+    chosen: ChosenStore,
     *,
     idle_seconds: float | None,
     start: datetime | None,
@@ -67,13 +67,13 @@ def sequence(
     the log; a second one stops it at once, which loses nothing either.
     """
     _log_to_stderr()
-    place.check_needs("maintenance")
+    chosen.check_needs("maintenance")
     from mainstem.dynamodb import sequence as run
 
     reporter = _Reporter(status_every, for_programs=for_programs)
     with _Stopping() as stop:
         status = run(
-            place.url,
+            chosen.url,
             stop=stop,
             idle_seconds=idle_seconds,
             start=start,
@@ -90,17 +90,19 @@ def sequence(
     "--reclaim", is_flag=True, help="Empty the small batches whose events are in segments."
 )
 @json_option
-@pass_place
-def segment(place: Place, *, partition: int | None, reclaim: bool, for_programs: bool) -> None:
+@pass_chosen
+def segment(
+    chosen: ChosenStore, *, partition: int | None, reclaim: bool, for_programs: bool
+) -> None:
     """Copy the small batches of the log into large segments, which can be read fast and cheaply.
 
     A sequencing worker does it by itself, and so do appends, every 8,192 events. Events of about the last
     200 KB of a partition stay in their batches. You can run it at any time, any number of times.
     """
-    place.check_needs("maintenance")
-    from mainstem.dynamodb.maintenance import Maintenance
+    chosen.check_needs("maintenance")
+    from mainstem.dynamodb.open import open_tables
 
-    with Maintenance(place.url) as maintenance:
+    with open_tables(chosen.url) as maintenance:
         adapter, run = maintenance.adapter, maintenance.run
         segments = events = emptied = 0
         for each in maintenance.partitions(partition):

@@ -11,7 +11,7 @@ from mainstem.text.printable import printable
 from mainstem.text.redaction import shown
 
 
-class Place:
+class ChosenStore:
     """Where the commands find their store."""
 
     def __init__(self, url: str | None) -> None:
@@ -37,4 +37,4 @@ class Place:
             raise click.UsageError(f"{printable(shown(self.url))} {why}")
 
 
-pass_place = click.make_pass_decorator(Place)
+pass_chosen = click.make_pass_decorator(ChosenStore)

@@ -11,7 +11,7 @@ import mainstem
 from mainstem.cli.inspect import subscription_table
 from mainstem.cli.options import Filters, Moment, filter_options, json_wanted, table_option
 from mainstem.cli.output import console, print_json, say
-from mainstem.cli.store import Place, pass_place
+from mainstem.cli.store import ChosenStore, pass_chosen
 from mainstem.cli.tail import print_from
 from mainstem.text.printable import quoted
 from mainstem.verbs.starts import Start
@@ -30,7 +30,7 @@ def subscriptions(context: click.Context, *, for_programs: bool | None) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    with context.ensure_object(Place).open() as store:
+    with context.ensure_object(ChosenStore).open() as store:
         found = store.subscriptions()
     if json_wanted(for_programs):
         for info in found:
@@ -54,15 +54,15 @@ def subscriptions(context: click.Context, *, for_programs: bool | None) -> None:
 )
 @_YES
 @click.option("--json", "for_programs", is_flag=True, help="JSON for programs.")
-@pass_place
-def reset(place: Place, name: str, start: Start, *, yes: bool, for_programs: bool) -> None:
+@pass_chosen
+def reset(chosen: ChosenStore, name: str, start: Start, *, yes: bool, for_programs: bool) -> None:
     """Move the checkpoint of the subscription NAME: its reader starts there when it is started again.
 
     A reader that is running now gets CheckpointLost at its next save, and must be started again. If you
     move the checkpoint back, the reader gets events a second time; if you move it ahead, the reader never
     sees the events in between.
     """
-    with place.open() as store:
+    with chosen.open() as store:
         before = _known(store, name)
         _ask(f"Reset subscription {quoted(name)}? This ends a reader that is running now.", yes=yes)
         moved = store.reset_subscription(name, start)
@@ -81,13 +81,13 @@ def reset(place: Place, name: str, start: Start, *, yes: bool, for_programs: boo
 @click.argument("name")
 @_YES
 @click.option("--json", "for_programs", is_flag=True, help="JSON for programs.")
-@pass_place
-def forget(place: Place, name: str, *, yes: bool, for_programs: bool) -> None:
+@pass_chosen
+def forget(chosen: ChosenStore, name: str, *, yes: bool, for_programs: bool) -> None:
     """Remove the checkpoints of the subscription NAME: when opened again, it begins where its reader says.
 
     A reader that is running now gets CheckpointLost at its next save.
     """
-    with place.open() as store:
+    with chosen.open() as store:
         before = _known(store, name)
         _ask(
             f"Forget subscription {quoted(name)}? This ends a reader that is running now.", yes=yes
@@ -106,9 +106,9 @@ def forget(place: Place, name: str, *, yes: bool, for_programs: bool) -> None:
 @filter_options
 @click.option("--max-count", type=click.IntRange(1), help="End after this number of events.")
 @_YES
-@pass_place
+@pass_chosen
 def take_over(
-    place: Place, name: str, max_count: int | None, *, yes: bool, **wanted: Unpack[Filters]
+    chosen: ChosenStore, name: str, max_count: int | None, *, yes: bool, **wanted: Unpack[Filters]
 ) -> None:
     """Read the subscription NAME here, in place of its application, until Ctrl-C.
 
@@ -116,7 +116,7 @@ def take_over(
     from the checkpoint on, and moves the checkpoint: the application never sees what was printed here. To
     look without moving the checkpoint, use mainstem tail.
     """
-    with place.open() as store:
+    with chosen.open() as store:
         _known(store, name)
         _ask(
             f"Take over subscription {quoted(name)}? Its reader never sees the events that are printed here.",

@@ -8,7 +8,7 @@ import click
 
 from mainstem.cli.options import json_option
 from mainstem.cli.output import print_json, report_of, say
-from mainstem.cli.store import Place, pass_place
+from mainstem.cli.store import ChosenStore, pass_chosen
 from mainstem.text.printable import quoted
 
 
@@ -38,9 +38,9 @@ from mainstem.text.printable import quoted
     help="Whether the events table has a change stream, which sequencing=stream needs.",
 )
 @json_option
-@pass_place
+@pass_chosen
 def create_tables(
-    place: Place,
+    chosen: ChosenStore,
     renamed: Sequence[str],
     *,
     deletion_protection: bool,
@@ -54,18 +54,18 @@ def create_tables(
     (1 by default) can't be changed later. Tables that exist already are checked and not changed, so you can
     repeat the command.
     """
-    place.check_needs("tables")
+    chosen.check_needs("tables")
     from mainstem.dynamodb import create_tables as create
-    from mainstem.dynamodb.open import parse
+    from mainstem.dynamodb.url import parse
 
     made = create(
-        place.url,
+        chosen.url,
         attributes=attributes_of(renamed),
         deletion_protection=deletion_protection,
         point_in_time_recovery=point_in_time_recovery,
         stream=stream,
     )
-    name = parse(place.url).name
+    name = parse(chosen.url).name
     tables = [f"{name}-events", f"{name}-log"]
     with report_of("The tables are made."):
         _print(tables, made=made, for_programs=for_programs)

@@ -12,7 +12,7 @@ import click
 import mainstem
 from mainstem.cli.options import COUNT, Filters, Places, filter_options
 from mainstem.cli.output import print_lines
-from mainstem.cli.store import Place, pass_place
+from mainstem.cli.store import ChosenStore, pass_chosen
 from mainstem.values.events import RecordedEvent
 from mainstem.values.positions import END
 
@@ -32,9 +32,9 @@ from mainstem.values.positions import END
 @click.option(
     "--json", is_flag=True, expose_value=False, help="JSON lines, which it always prints."
 )
-@pass_place
+@pass_chosen
 def tail(
-    place: Place,
+    chosen: ChosenStore,
     last: int,
     from_position: int | dict[int, int] | None,
     max_count: int | None,
@@ -46,7 +46,7 @@ def tail(
     """
     if last and from_position is not None:
         raise click.UsageError("-n and --from both say where to begin: give only one of them.")
-    with place.open() as store:
+    with chosen.open() as store:
         if last:
             shown, head = _last(store, last, wanted)
             printed = print_lines(shown[:max_count])

@@ -31,7 +31,7 @@ from mainstem.cli.output import (
     say,
     standard_output,
 )
-from mainstem.cli.store import Place, pass_place
+from mainstem.cli.store import ChosenStore, pass_chosen
 from mainstem.text.printable import printable, quoted
 from mainstem.transfer import ImportSummary, export_events, import_events
 from mainstem.transfer.compression import COMPRESSIONS, Compression, by_name
@@ -49,9 +49,9 @@ from mainstem.transfer.jsonlines import commit_by
 )
 @click.option("--dry-run", is_flag=True, help="Check every line and write nothing.")
 @json_option
-@pass_place
+@pass_chosen
 def import_(
-    place: Place,
+    chosen: ChosenStore,
     files: tuple[str, ...],
     commit_by: str | None,
     *,
@@ -72,7 +72,7 @@ def import_(
         if dry_run:
             _import(None, files, commit_of, begun)
         else:
-            with place.open(create=True) as store:
+            with chosen.open(create=True) as store:
                 _import(store, files, commit_of, begun)
     except BaseException:
         if begun:  # a call that was wrong has nothing to count
@@ -193,9 +193,9 @@ def _print_summary(begun: list[ImportSummary], *, dry_run: bool, for_programs: b
     help="How to compress, if the ending of the name does not say it.",
 )
 @json_option
-@pass_place
+@pass_chosen
 def export(
-    place: Place,
+    chosen: ChosenStore,
     /,
     file: str,
     *,
@@ -217,7 +217,7 @@ def export(
     path = Path(file)
     if compression is None:
         compression = "none" if file == "-" else by_name(path)
-    with place.open() as store:
+    with chosen.open() as store:
         store.read_all(**wanted)  # refuses what it can't take before the file is touched
         if file == "-":
             export_events(store, standard_output(), compression=compression, **wanted)

@@ -9,7 +9,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from mainstem.cli.options import json_option
 from mainstem.cli.output import print_json, progress_console, say
-from mainstem.cli.store import Place, pass_place
+from mainstem.cli.store import ChosenStore, pass_chosen
 from mainstem.registry import scheme_name, scheme_of
 from mainstem.schemes import Verified, Verifying, VerifyOptions
 from mainstem.text.printable import printable
@@ -48,9 +48,9 @@ _SHOWN: Final = 20
     help="How long to look again for events that the log lacks, before the log counts as behind.",
 )
 @json_option
-@pass_place
+@pass_chosen
 def verify(
-    place: Place,
+    chosen: ChosenStore,
     *,
     full: bool,
     workers: int,
@@ -72,10 +72,10 @@ def verify(
     Exit code 0: the log is complete. 6: it lacks events that did not come within the grace. 7: something is
     missing, changed or not understood.
     """
-    scheme = scheme_of(place.url)
+    scheme = scheme_of(chosen.url)
     if not isinstance(scheme, Verifying):
         raise click.UsageError(
-            f"{printable(shown(place.url))} is a store of the scheme {scheme_name(place.url)!r}, which has "
+            f"{printable(shown(chosen.url))} is a store of the scheme {scheme_name(chosen.url)!r}, which has "
             "no check of its own."
         )
     options = VerifyOptions(full, workers, read_units, grace)
@@ -83,7 +83,7 @@ def verify(
     with Progress(*columns, console=progress_console(), transient=True) as bar:
         task = bar.add_task("verifying", total=None)
         result = scheme.verify(
-            place.url, options, lambda what: bar.update(task, description=printable(what))
+            chosen.url, options, lambda what: bar.update(task, description=printable(what))
         )
     if for_programs:
         print_json(dict(result.details))

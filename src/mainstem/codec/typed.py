@@ -228,7 +228,7 @@ class TypedCodec:
         if is_too_deep(data):
             raise EncodeError(name, f"it {TOO_DEEP}.")
         # Classes check their fields when they are decoded, and most of them not when they are made.
-        # Written as it is, such an event could never be read, and never be mended either.
+        # If such an event were written, it could never be read, and never be corrected.
         try:
             read = registered.shape.decode(data)
             path = lost(payload, read)
@@ -311,14 +311,14 @@ class TypedCodec:
 
 
 def _said(error: Exception) -> str:
-    """An error's message; its type besides where that says more."""
+    """An error's message; also its type if that says more."""
     plain = isinstance(error, (ValueError, TypeError, NameError, msgspec.MsgspecError))
     return str(error) if plain else repr(error)
 
 
 _codecs: Final[WeakValueDictionary[bytes, TypedCodec]] = WeakValueDictionary()
 _lately_received: Final[deque[TypedCodec]] = deque(maxlen=8)
-"""Kept a while, so that events that come one by one do not make their codec anew each time."""
+"""Kept for a while, so that events that come one by one do not each make a new codec."""
 
 
 def _found_or_new(kind: type[TypedCodec], token: bytes) -> TypedCodec:

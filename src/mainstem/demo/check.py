@@ -19,7 +19,7 @@ class Findings(NamedTuple):
     doubled: int
     """Delivered again."""
     out_of_order: int
-    """Delivered behind a later event of its stream or a later position of its partition, or at a
+    """Delivered after a later event of its stream or a later position of its partition, or at a
     position that another event has already."""
     altered: int
     """With another name or payload than in the source, or not in the source at all."""

@@ -60,7 +60,7 @@ class Lines(Quiet):
 
 
 class Bars(Quiet):
-    """A bar for each writer, one for what they wrote together, and one for the replay behind it."""
+    """A bar for each writer, one for what they wrote together, and one for the replay that follows."""
 
     def __init__(self, console: Console, count: int) -> None:
         self._console = console

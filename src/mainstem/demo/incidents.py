@@ -38,7 +38,7 @@ def evolve(incident: Incident, event: RecordedEvent | NewEvent) -> Incident:
 
 
 def decide(command: RecordChanges, incident: Incident) -> Sequence[NewEvent]:
-    """Record the changes once, whoever comes first. Nothing is left to do if another writer did it."""
+    """Record the changes once. Nothing is left to do if another writer was first."""
     if incident.changes > command.first:
         return []
     if incident.changes < command.first:

@@ -88,7 +88,7 @@ def append(store: Store, commit: Commit) -> Tally:
 
 
 def record(store: Store, commit: Commit) -> Tally:
-    """Record what another writer is about to record as well: decided anew after a conflict."""
+    """Record what another writer is about to record as well: decided again after a conflict."""
     command = RecordChanges(commit.expected, new_events(commit))
     handled = store.handle(RECORDER, commit.stream_id, command)
     return Tally(1, len(handled.events), handled.conflicts)

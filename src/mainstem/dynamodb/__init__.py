@@ -1,8 +1,8 @@
-"""The store on Amazon DynamoDB: two tables, and the log written in the append's own transaction, or by
+"""The store on Amazon DynamoDB: two tables. The log is written in the transaction of the append, or by
 sequencing workers from the events table's change stream.
 
-Needs ``mainstem[dynamodb]``. Stores are opened by `mainstem.connect`; here is what goes beyond:
-making the tables, sequencing, verifying and repairing the log, and counting what operations cost.
+Needs ``mainstem[dynamodb]``. `mainstem.connect` opens stores. This package has the rest:
+creating the tables, sequencing, verifying and repairing the log, and counting what operations cost.
 """
 
 from mainstem.extras import needs

@@ -10,8 +10,8 @@ from mainstem.dynamodb.append.appender import Appender
 from mainstem.dynamodb.append.commits import most_streams
 from mainstem.dynamodb.append.importing import Importer
 from mainstem.dynamodb.append.repeats import Repeats
-from mainstem.dynamodb.append.with_log import Turns
-from mainstem.dynamodb.append.without_log import Puts
+from mainstem.dynamodb.append.with_log import WithLog
+from mainstem.dynamodb.append.without_log import WithoutLog
 from mainstem.dynamodb.checkpoints import Checkpoints
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
@@ -95,15 +95,15 @@ class DynamoAdapter:
         self.sequencer = Sequencer(layout, items, context, bounds, window, self._identity)
         self.segmenter = Segmenter(layout, context, segment_size)
         upkeep = Upkeep(self.sequencer, self.segmenter, context, upkeep_every)
-        turns = Turns(layout, items, self._heads, upkeep, context, bounds)
-        puts = Puts(layout, items, context, bounds) if sequencing == "stream" else None
+        with_log = WithLog(layout, items, self._heads, upkeep, context, bounds)
+        without_log = WithoutLog(layout, items, context, bounds) if sequencing == "stream" else None
         self._appender = Appender(
             layout,
             items,
             streams,
             self._repeats,
-            turns,
-            puts,
+            with_log,
+            without_log,
             self.sequencer,
             upkeep,
             versions,
@@ -111,7 +111,7 @@ class DynamoAdapter:
             bounds,
         )
         self._importer = Importer(
-            layout, items, streams, turns, self.sequencer, upkeep, context, bounds
+            layout, items, streams, with_log, self.sequencer, upkeep, context, bounds
         )
         self._stream_reader = StreamReader(layout, items, streams, versions, context)
         self._log_reader = LogReader(layout, self._heads, context)

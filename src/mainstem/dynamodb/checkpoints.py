@@ -75,9 +75,9 @@ class Checkpoints:
     def put(
         self, subscription: str, partition: Partition, position: Position
     ) -> Op[StoredCheckpoint]:
-        """Move the checkpoint, whoever has claimed it; nobody has from then on.
+        """Move the checkpoint and remove its claim, whichever reader has it.
 
-        Sent again after a lost reply it may take effect twice, which is the same as once.
+        If it is sent again after a lost reply, it may be done twice, which is the same as once.
         """
         stored = StoredCheckpoint(subscription, partition, position, self._context.clock())
         yield from Attempts(self._context).call(put_checkpoint(self._layout, stored))

@@ -9,12 +9,14 @@ from typing import Final
 
 from mainstem.dynamodb.changes.running import sequence
 from mainstem.dynamodb.changes.worker import Rhythm
-from mainstem.dynamodb.open import open_async, open_blocking, parse
+from mainstem.dynamodb.open import open_async, open_blocking
+from mainstem.dynamodb.upgrading import upgrade
+from mainstem.dynamodb.url import parse
 from mainstem.dynamodb.verify.findings import Verification
 from mainstem.dynamodb.verify.running import VerificationStage, verify_log
 from mainstem.schemes import Tool, Verified, VerifyOptions
 
-__all__ = ["TOOLS", "open_async", "open_blocking", "verify", "worker"]
+__all__ = ["TOOLS", "open_async", "open_blocking", "upgrade", "verify", "worker"]
 
 TOOLS: Final[frozenset[Tool]] = frozenset({"tables", "deployment", "maintenance"})
 

@@ -77,7 +77,7 @@ def check(connection: sqlite3.Connection, held: Claim, position: Position) -> No
 
 
 def put(connection: sqlite3.Connection, checkpoint: StoredCheckpoint) -> StoredCheckpoint:
-    """Move the checkpoint, whoever has claimed it; nobody has from then on."""
+    """Move the checkpoint and remove its claim, whichever reader has it."""
     connection.execute(
         f"INSERT INTO checkpoints ({_STORED}, fence) "
         "VALUES (?, ?, ?, ?, 1) ON CONFLICT (subscription, partition) DO UPDATE "

@@ -7,7 +7,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from mainstem.errors import StoreError
@@ -28,7 +28,13 @@ SQLite's own busy handler backs off to 100 ms: with four writing processes its l
 a second where this one's was below 0.2 s, at the same rate."""
 
 
-def connect(settings: Settings, file: StoreFile) -> sqlite3.Connection:
+Prepare: TypeAlias = Callable[[sqlite3.Connection, Settings, Mode], None]
+"""Looks at what was opened, and sets what holds for the connection."""
+
+
+def connect(
+    settings: Settings, file: StoreFile, prepare: Prepare | None = None
+) -> sqlite3.Connection:
     """A connection to the store. The first one may make the file, where the mode allows.
 
     Raises `StoreNotFound`, `StoreFormatError` and their kin.
@@ -36,7 +42,7 @@ def connect(settings: Settings, file: StoreFile) -> sqlite3.Connection:
     _check_library()
     if settings.path is None:
         try:
-            return _opened(settings, file, "file::memory:", settings.mode)
+            return _opened(settings, file, "file::memory:", settings.mode, prepare)
         except FAULTS as error:
             raise translate(error, settings) from error
     if not file.is_known and settings.mode != "rwc":
@@ -47,7 +53,7 @@ def connect(settings: Settings, file: StoreFile) -> sqlite3.Connection:
     mode: Mode = "rw" if file.is_known and settings.mode == "rwc" else settings.mode
     uri = f"file:{quote(os.fsencode(settings.path))}?mode="
     try:
-        return _opened(settings, file, f"{uri}{mode}", mode)
+        return _opened(settings, file, f"{uri}{mode}", mode, prepare)
     except FAULTS as error:
         if not cannot_be_opened(error) or not_there(settings) or not file.may_be_frozen():
             raise translate(error, settings) from error
@@ -55,7 +61,7 @@ def connect(settings: Settings, file: StoreFile) -> sqlite3.Connection:
     try:
         # Where neither the file nor its folder can be written, SQLite's log can't be opened. It is
         # empty, so the file has everything; SQLite then reads it without any lock.
-        return _opened(settings, file, f"{uri}ro&immutable=1", "ro", frozen=True)
+        return _opened(settings, file, f"{uri}ro&immutable=1", "ro", prepare, frozen=True)
     except FAULTS:
         raise translate(first, settings) from first
 
@@ -94,13 +100,19 @@ def _check_library() -> None:
 
 
 def _opened(
-    settings: Settings, file: StoreFile, uri: str, mode: Mode, *, frozen: bool = False
+    settings: Settings,
+    file: StoreFile,
+    uri: str,
+    mode: Mode,
+    prepare: Prepare | None,
+    *,
+    frozen: bool = False,
 ) -> sqlite3.Connection:
     connection = sqlite3.connect(
         uri, uri=True, timeout=settings.timeout, isolation_level=None, check_same_thread=False
     )
     try:
-        _prepare(connection, settings, mode)
+        (prepare or _prepare)(connection, settings, mode)
         file.note(frozen=frozen)
         file.check()  # the file may have been exchanged while it was opened
     except BaseException:

@@ -106,8 +106,8 @@ class Engine:
             refusal = partial(_forked_in_use, self.settings.place)
         if refusal is not None:
             # Neither used nor closed: that could undo what the parent has.
-            forks.keep(self.commits.connection, self._readers, self._alone)
-            self.commits.connection = None
+            forks.keep(self.commits.writing.connection, self._readers, self._alone)
+            self.commits.writing.connection = None
             self._readers = Readers(self.settings, self._file)
             self._alone = Alone(self.settings, self._file, self.commits, self._readers)
         self._readers.resume()

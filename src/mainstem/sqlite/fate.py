@@ -1,12 +1,16 @@
-"""What an append's caller is told with an exception that came from outside: Ctrl-C, a signal handler's, a
-cancellation. The exception stays what it is; what became of the append stands in a note on it.
+"""What a caller is told whose work had no answer: it was not begun or not ended in time, or the caller was
+interrupted.
+
+An exception from outside (Ctrl-C, a signal handler's, a cancellation) stays what it is; what became of the
+append stands in a note on it.
 """
 
 from __future__ import annotations
 
 from enum import Enum
 
-from mainstem.errors import AppendOutcomeUnknown
+from mainstem.errors import AppendOutcomeUnknown, OutcomeUnknown, StoreBusy, StoreError
+from mainstem.sqlite.settings import Settings
 from mainstem.text.printable import quoted
 
 
@@ -35,3 +39,27 @@ def tell_fate(error: BaseException, fate: Fate, stream_id: str, commit_id: str) 
         )
         error.add_note(str(unknown))
         error.__cause__ = unknown
+
+
+def not_begun(settings: Settings) -> StoreBusy:
+    """Of a work that was not begun before its deadline, and never will be."""
+    return StoreBusy(
+        f"Others kept {settings.place} for all of {settings.timeout:g} seconds. Nothing was written; "
+        "try again, or give a longer timeout in the URL (?timeout=60)."
+    )
+
+
+def no_answer(settings: Settings) -> OutcomeUnknown:
+    """Of a work that was begun, and had no answer in time."""
+    return OutcomeUnknown(
+        f"the last change of {settings.place}",
+        f"its commit had no answer within {settings.timeout:g} seconds",
+    )
+
+
+def left_to_the_parent(settings: Settings) -> StoreError:
+    """Of a work that a forked child has from its parent."""
+    return StoreError(
+        f"This process was forked while {settings.place} was being written by its parent, which does it. "
+        "This process has not written it; look at the stream before you append it here."
+    )

@@ -44,8 +44,8 @@ def not_there(settings: Settings) -> StoreError | None:
         )
     except OSError as error:
         return StoreNotFound(
-            f"There is no file {settings.place} ({error.strerror}). See that the path is right; a store is "
-            "made where the URL says mode=rwc, or nothing, and the caller allows it."
+            f"There is no file {settings.place} ({error.strerror}). Check the path. A store is only "
+            "created if the URL says mode=rwc, or no mode, and the caller allows it."
         )
     return None
 
@@ -113,7 +113,7 @@ def _not_opened(error: Exception, settings: Settings) -> StoreError:
         return missing
     if path is None or missing is not None or path.is_dir():
         return StoreNotFound(
-            f"{place} can't be opened ({error}). See that it is a file, or can become one: that its folder "
+            f"{place} can't be opened ({error}). Check that it is a file or can be created: that its folder "
             "exists and that this user may read and write there."
         )
     if not os.access(path, os.R_OK):
@@ -124,11 +124,11 @@ def _not_opened(error: Exception, settings: Settings) -> StoreError:
     if not os.access(path.parent, os.W_OK):
         return StoreDenied(
             f"{place} can't be read ({error}): its last commits are in {path.name}-wal, and this user may "
-            "not write in its folder, as it takes to read them from there. Let a user who may write open "
-            "and close the store once, or copy the file and the -wal to where this user may write."
+            "not write in its folder, which is necessary to read them. Have a user who may write open "
+            "and close the store once, or copy the file and the -wal to a folder where this user may write."
         )
     return StoreError(
-        f"{place} can't be opened ({error}), though it is there. Nothing was written. See that this user may "
+        f"{place} exists but can't be opened ({error}). Nothing was written. Check that this user may "
         "read and write the file, those beside it (-wal, -shm) and its folder."
     )
 

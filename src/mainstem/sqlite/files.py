@@ -88,7 +88,7 @@ class StoreFile:
             self._next_look = now + _SECONDS_BETWEEN_LOOKS
 
     def has_changed(self) -> bool:
-        """Whether a frozen file is not as it was, so that connections to it are to be made anew."""
+        """Whether a frozen file has changed, so that connections to it must be opened again."""
         return self._frozen is not None and self._frozen != self._state()
 
     def may_be_frozen(self) -> bool:
@@ -131,19 +131,20 @@ class StoreFile:
         place = self._settings.place
         if found is None:
             return StoreNotFound(
-                f"The file {place} was moved or deleted since this store opened it. Nothing was written "
-                "or made anew. Put it back as it was, or close the store and connect to where it is now."
+                f"The file {place} was moved or deleted since this store opened it. Nothing was written, "
+                "and no new file was created. Put the file back, or close the store and connect to it "
+                "at its new place."
             )
         return StoreNotFound(
-            f"{place} is another file than the one that this store opened: it was exchanged meanwhile. "
-            "Nothing was written. Close the store and connect again to use the new one. Stop every process "
-            "that uses a store before you exchange its file."
+            f"{place} is not the file that this store opened: it was replaced in between. "
+            "Nothing was written. Close the store and connect again to use the new file. Stop every process "
+            "that uses a store before you replace its file."
         )
 
     def _lost(self, path: str) -> StoreError:
         return StoreDamaged(
-            f"{path} was deleted or exchanged while the store {self._settings.place} was in use. Nothing "
-            "was written now, but events that were appended lately may be lost. Stop every process that "
+            f"{path} was deleted or replaced while the store {self._settings.place} was in use. Nothing "
+            "was written now, but events that were appended recently may be lost. Stop every process that "
             "uses the store, then run `mainstem verify --full`. Never touch the files beside a store, and "
             "copy it with SQLite's backup only."
         )

@@ -3,7 +3,7 @@
 SQLite keeps in memory which locks its process holds, and a fork copies that: a child that opened the file
 beside connections that it inherited would believe that it holds locks which only its parent has. The
 parent could then delete the log under it, and acknowledged events would be lost. So every connection is
-closed before the fork, and made anew on both sides of it when it is needed.
+closed before the fork, and opened again on both sides of it when it is needed.
 """
 
 from __future__ import annotations

@@ -22,13 +22,14 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
-from mainstem.errors import MainstemError, OutcomeUnknown, StoreBusy, StoreClosed, StoreError
-from mainstem.sqlite.connections import begin, connect_for_writing
+from mainstem.errors import MainstemError, StoreBusy, StoreClosed, StoreError
+from mainstem.sqlite.fate import left_to_the_parent, no_answer, not_begun
 from mainstem.sqlite.faults import FAULTS, translate
 from mainstem.sqlite.files import StoreFile
 from mainstem.sqlite.settings import Settings
 from mainstem.sqlite.tickets import Outcome, Ticket, Work, Write, answer_all
 from mainstem.sqlite.transactions import Transaction
+from mainstem.sqlite.writing_connection import WritingConnection
 
 _SHORTEST_WAIT: Final = 0.0003
 _LONGEST_WAIT: Final = 0.005
@@ -39,9 +40,6 @@ its longest wait was about a second where this one's was below 0.2 s, at the sam
 GRACE: Final = 1.0
 """Seconds beyond its deadline in which a caller is told what became of a work that has begun: a timeout
 of 0 means not to wait for others, and the work itself takes time too."""
-
-_LOCKED: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_RECOVERY, sqlite3.SQLITE_LOCKED)
-"""What passes by itself."""
 
 _LONGEST_GATHERING: Final = 0.0003
 """Seconds that a transaction waits for those who were in the last one: less than it takes to flush."""
@@ -59,8 +57,7 @@ class GroupCommit:
     def __init__(self, settings: Settings, file: StoreFile, connection: sqlite3.Connection) -> None:
         self._settings = settings
         self._file = file
-        self.connection: sqlite3.Connection | None = connection
-        """Used by the writing thread only. None: to be opened by it."""
+        self.writing = WritingConnection(settings, file, connection)
         self._waiting: deque[Ticket] = deque()
         """What is to be done next stands first."""
         self._bell: SimpleQueue[None] = SimpleQueue()
@@ -107,7 +104,7 @@ class GroupCommit:
         return ticket.outcome.answer()
 
     def submit(self, ticket: Ticket) -> None:
-        """Put it into the queue. Whoever does not `wait` for it calls `overdue` at its deadline."""
+        """Put it into the queue. A caller that does not `wait` for it calls `overdue` at its deadline."""
         if self.refusal is not None:
             raise self.refusal()
         if sys.is_finalizing():
@@ -137,32 +134,18 @@ class GroupCommit:
         if not ticket.is_taken:
             # Where no transaction of others is in the way, it is about to begin.
             if (transaction is not None or is_late) and ticket.withdraw():
-                return Outcome(None, self._busy())
+                return Outcome(None, not_begun(self._settings))
         elif is_late and (transaction is None or transaction.running is not ticket):
-            return Outcome(None, self._unknown())
+            return Outcome(None, no_answer(self._settings))
         return None
 
     def _outwait(self, ticket: Ticket) -> None:
-        """Wait for what is told at the deadline or, of a work that has begun, behind it."""
+        """Wait for the answer until the deadline or, for work that has begun, a little longer."""
         while not ticket.wait(max(_LOOK, ticket.deadline - time.monotonic())):
             outcome = self.overdue(ticket)
             if outcome is not None:
                 ticket.outcome = ticket.outcome or outcome
                 return
-
-    def _busy(self) -> StoreBusy:
-        settings = self._settings
-        return StoreBusy(
-            f"Others kept {settings.place} for all of {settings.timeout:g} seconds. Nothing was written; "
-            "try again, or give a longer timeout in the URL (?timeout=60)."
-        )
-
-    def _unknown(self) -> OutcomeUnknown:
-        settings = self._settings
-        return OutcomeUnknown(
-            f"the last change of {settings.place}",
-            f"its commit had no answer within {settings.timeout:g} seconds",
-        )
 
     @property
     def is_idle(self) -> bool:
@@ -182,12 +165,12 @@ class GroupCommit:
         deadline. Later calls raise `StoreClosed`.
         """
         self.is_closed, self.refusal = True, StoreClosed
-        if self.connection is None and not self._alive.locked():
+        if self.writing.connection is None and not self._alive.locked():
             return
         if not self._end(self._settings.timeout + GRACE):
             raise StoreBusy(
                 f"{self._settings.place} is closed, but a transaction is still under way after "
-                f"{self._settings.timeout:g} seconds. Its own call tells what became of it."
+                f"{self._settings.timeout:g} seconds. Its own call reports what became of it."
             )
 
     def finish(self) -> None:
@@ -195,14 +178,14 @@ class GroupCommit:
         self.is_closed, self.refusal = True, StoreClosed
         self._bell.put(None)
         if not self._alive.locked():
-            self._put_away()
+            self.writing.put_away(at_end=self.is_closed)
 
     def rest(self, seconds: float) -> bool:
         """End the thread between two transactions, and close a file's connection; what waits goes on
         waiting until `resume`. False: it did not come to that within the time.
         """
         self._is_resting = True
-        return (not self._alive.locked() and self._is_put_away()) or self._end(seconds)
+        return (not self._alive.locked() and self.writing.is_put_away) or self._end(seconds)
 
     def resume(self) -> None:
         """Go on after `rest`."""
@@ -211,8 +194,8 @@ class GroupCommit:
             self._start()
 
     def leave_parent(self, refusal: Callable[[], StoreError] | None) -> None:
-        """Begin anew in a forked child: locks may be held by threads that are not there, and what waits
-        is the parent's to do. With a ``refusal`` the store can't be used here.
+        """Begin again in a forked child: threads that do not exist here may hold locks, and waiting work
+        belongs to the parent. With a ``refusal`` the store can't be used here.
         """
         self.refusal = self.refusal or refusal
         waiting = self._waiting
@@ -225,13 +208,13 @@ class GroupCommit:
         self._is_resting = False
         for ticket in waiting:  # of a signal handler that has forked while its thread was appending
             if ticket.take():
-                ticket.answer(Outcome(None, _left_to_the_parent(self._settings)))
+                ticket.answer(Outcome(None, left_to_the_parent(self._settings)))
 
     def _end(self, seconds: float) -> bool:
         """Have the thread end, and wait for that."""
         if get_ident() == self._thread or sys.is_finalizing():
             self._bell.put(None)
-            return True  # it ends behind the transaction that it is in
+            return True  # it ends after the transaction that it is in
         farewell = allocate_lock()
         farewell.acquire()
         self._farewells.append(farewell)
@@ -244,14 +227,11 @@ class GroupCommit:
                 return False
         return True
 
-    def _is_put_away(self) -> bool:
-        return self.connection is None or self._settings.path is None
-
     # The thread
 
     def _start(self) -> None:
-        # As many as want to: all but one end at once. Whoever is interrupted here leaves nothing behind.
-        # Not one of threading's: their locks are not for signal handlers.
+        # Several may start one: all but one end at once. An interrupt here leaves nothing unfinished.
+        # Not one of threading's: their locks are not safe in signal handlers.
         try:
             start_new_thread(self._work, ())
         except RuntimeError as error:
@@ -269,9 +249,9 @@ class GroupCommit:
                 self._serve()
                 break
             except BaseException:
-                self._renew()  # somebody's exception was thrown into this thread, which goes on
+                self.writing.renew()  # somebody's exception was thrown into this thread, which goes on
         if self.is_closed or self._is_resting:
-            self._put_away()
+            self.writing.put_away(at_end=self.is_closed)
         self._thread = 0
         self._alive.release()
         with suppress(IndexError):
@@ -310,41 +290,27 @@ class GroupCommit:
 
     def _carry_out_some(self) -> None:
         try:
+            if self.is_closed and self.writing.connection is None:
+                raise StoreClosed
             if not self._waiting[0].writes or self._begin():
-                self._transact(self._opened())
+                self._transact(self.writing.opened())
         except Exception as error:
             if not isinstance(error, MainstemError):
-                self._renew()
+                self.writing.renew()
             if isinstance(error, FAULTS):
                 error = translate(error, self._settings)
             self._answer([(each, Outcome(None, copy.copy(error))) for each in self._next()])
 
-    def _opened(self) -> sqlite3.Connection:
-        if self.connection is None:
-            if self.is_closed:
-                raise StoreClosed
-            self.connection = connect_for_writing(self._settings, self._file)
-        return self.connection
-
     def _begin(self) -> bool:
-        """Get the write lock. False: there is no one left who waits for it, or the thread shall end."""
+        """Get the write lock. False: no caller waits for it any more, or the thread must end."""
         wait = _SHORTEST_WAIT
-        while True:
-            try:
-                connection = self._opened()
-                self._file.check()
-                begin(connection, 0.0)
-                return True
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode == sqlite3.SQLITE_BUSY_SNAPSHOT:
-                    self._renew()  # something holds it at an old state, and would for ever
-                elif error.sqlite_errorcode not in _LOCKED:
-                    raise
+        while not self.writing.begin():
             self._drop_overdue()
             if self._is_resting or not self._waiting:
                 return False
             time.sleep(wait * random.uniform(0.5, 1.0))
             wait = min(wait * 2, _LONGEST_WAIT)
+        return True
 
     def _drop_overdue(self) -> None:
         """Tell those whose time is up, and forget those who have withdrawn."""
@@ -354,7 +320,7 @@ class GroupCommit:
                 is_taken = ticket.take()
                 self._waiting.remove(ticket)
                 if is_taken:
-                    self._answer([(ticket, Outcome(None, self._busy()))])
+                    self._answer([(ticket, Outcome(None, not_begun(self._settings)))])
 
     def _transact(self, connection: sqlite3.Connection) -> None:
         """Works that write, together, or one that reads."""
@@ -370,7 +336,7 @@ class GroupCommit:
             self._transaction = None
             self._last = len(transaction.outcomes)
             if not transaction.is_clean:
-                self._renew()
+                self.writing.renew()
             self._answer(transaction.outcomes)
 
     def _next(self, *, writes_only: bool = False) -> Iterator[Ticket]:
@@ -398,32 +364,3 @@ class GroupCommit:
         answer_all(threads)
         for tell, tickets in told.items():
             tell(tickets)
-
-    def _renew(self) -> None:
-        """Exchange a connection that may not be as it should. The new one comes first: SQLite deletes its
-        log with the last connection. What is in memory has a single one.
-        """
-        connection = self.connection
-        if connection is None or self._settings.path is None:
-            return
-        self.connection = None
-        with suppress(StoreError):  # the next work is told
-            self.connection = connect_for_writing(self._settings, self._file)
-        with suppress(sqlite3.Error):
-            self._file.close(connection)
-
-    def _put_away(self) -> None:
-        """Close the connection; the next work opens another. What is in memory stays until the end."""
-        connection = self.connection
-        if connection is None or (self._settings.path is None and not self.is_closed):
-            return
-        self.connection = None
-        with suppress(sqlite3.Error):
-            self._file.close(connection)
-
-
-def _left_to_the_parent(settings: Settings) -> StoreError:
-    return StoreError(
-        f"This process was forked while {settings.place} was being written by its parent, which does it. "
-        "This process has not written it; look at the stream before you append it here."
-    )

@@ -51,7 +51,7 @@ def _streams(connection: sqlite3.Connection, stream_ids: Iterable[str]) -> dict[
             "WHERE stream_id = wanted.id ORDER BY event_id DESC LIMIT 1)",
             some,
         ).fetchall():
-            streams[stream_id].begin_behind(
+            streams[stream_id].begin_after(
                 whole(version, f"an event's id in stream {stream_id!r}"),
                 text(commit_id, f"a commit id of stream {stream_id!r}"),
                 whole(commit_first, f"the beginning of a commit in stream {stream_id!r}"),
@@ -60,7 +60,7 @@ def _streams(connection: sqlite3.Connection, stream_ids: Iterable[str]) -> dict[
 
 
 class _Stream:
-    """One stream as it will be: the events that the table has, and behind them those to be written."""
+    """One stream as it will be: the events that the table has, and after them those to be written."""
 
     __slots__ = (
         "_added",
@@ -80,7 +80,7 @@ class _Stream:
         self._commit: str | None = None
         self._commit_first = 0
 
-    def begin_behind(self, stored: int, commit_id: str, commit_first: int) -> None:
+    def begin_after(self, stored: int, commit_id: str, commit_first: int) -> None:
         """There are so many events, the last of them of a commit whose first event has that id."""
         self._stored = self.version = stored
         self._commit, self._commit_first = commit_id, commit_first
@@ -96,7 +96,7 @@ class _Stream:
         return imported(self._stream_id, event_id, found)
 
     def add(self, event: ImportedEvent) -> int | None:
-        """Put it behind the last one. Answers with its commit's first event id, or None where it is
+        """Put it after the last one. Returns its commit's first event id, or None if it is
         itself the first: events of one commit follow each other, though perhaps not in one call.
         """
         check_due(event, self.version)

@@ -66,7 +66,7 @@ def parse(url: str, *, create: bool = True) -> Settings:
         settings = replace(settings, mode="rw")
     if settings.path is None and settings.mode != "rwc":
         raise InvalidInput(
-            f"{quoted(url, 200)}: a store in memory is always made anew, so it has no mode."
+            f"{quoted(url, 200)}: a store in memory always begins empty, so it has no mode."
         )
     return settings
 

@@ -12,7 +12,7 @@ _SURROGATES = range(0xD800, 0xE000)
 
 
 def log_conditions(log_filter: LogFilter) -> tuple[str, list[str]]:
-    """SQL to stand behind ``WHERE …``, beginning with AND where it is not empty, and its values."""
+    """SQL to put after ``WHERE …``, beginning with AND if it is not empty, and its values."""
     sql, values = stream_conditions(log_filter)
     if log_filter.names is not None:
         names = sorted(log_filter.names)

@@ -1,6 +1,6 @@
 """Reading streams and the log, a page at a time.
 
-No page keeps a transaction open behind it: what was recorded never changes, so the next page can
+No page leaves a transaction open: what was recorded never changes, so the next page can
 start afresh where this one ended, and a slow reader never holds back SQLite's own checkpoints.
 """
 
@@ -123,7 +123,7 @@ def streams(
     after: str | None,
     max_count: int,
 ) -> list[StreamInfo]:
-    """Streams by id, behind ``after``: one seek of the index for each, however many events it has."""
+    """Streams by id, after ``after``: one seek of the index for each, however many events it has."""
     conditions, values = stream_conditions(log_filter)
     next_id = f"SELECT min(stream_id) FROM events WHERE stream_id > ?{conditions}"
     found: list[StreamInfo] = []

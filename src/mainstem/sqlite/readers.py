@@ -65,7 +65,7 @@ class Readers:
             try:
                 result = work(connection)
             except BaseException as error:
-                # Whoever keeps the traceback would keep the statements of the work's frames open.
+                # Code that keeps the traceback would keep the statements of the work's frames open.
                 clear_frames(error.__traceback__)
                 self._file.close(connection)
                 if isinstance(error, FAULTS) and self._file.has_changed():

@@ -14,9 +14,10 @@ from contextlib import closing
 from typing import Final
 
 from mainstem.errors import StoreFormatError, StoreNotFound
-from mainstem.sqlite import checkpoints, rows, snapshots
+from mainstem.sqlite import checkpoints, migrations, rows, snapshots
 from mainstem.values.events import MADE
 from mainstem.values.positions import Partition
+from mainstem.verbs.formats import advice
 
 PARTITION: Final = Partition(0)
 """The embedded store's log has one partition."""
@@ -25,7 +26,8 @@ APPLICATION_ID: Final = 0x6D73746D
 """``mstm``, in the file's header. It marks a file as a Mainstem store, so it cannot be changed."""
 
 FORMAT_VERSION: Final = 1
-"""Of the tables below. To be raised with any change that an older release would not understand."""
+"""Of the tables below. To be raised with any change that an older release would not understand, together
+with a step in `migrations`."""
 
 INDEXED_COMMITS: Final = (
     f"substr(commit_id, 1, 1) <> '{MADE}' AND (commit_first IS NULL OR commit_first = event_id)"
@@ -71,12 +73,18 @@ def is_empty(connection: sqlite3.Connection) -> bool:
 
 def check(connection: sqlite3.Connection, place: str) -> None:
     """Raise unless the database is a store of the format that this release reads and writes."""
+    check_is_store(connection, place)
+    check_format(connection, place)
+
+
+def check_is_store(connection: sqlite3.Connection, place: str) -> None:
+    """Raise unless the database is a store, of whichever format."""
     if is_empty(connection):
         raise StoreNotFound(
             f"{place} is an empty database, not a store. Connect without mode=ro or mode=rw to make one."
         )
     if _pragma(connection, "application_id") != APPLICATION_ID:
-        if _pragma(connection, "application_id") == 0 and _has_our_tables(connection):
+        if _pragma(connection, "application_id") == 0 and has_our_tables(connection):
             raise StoreFormatError(
                 f"{place} has the tables of a Mainstem store, but not the two numbers in the file's header "
                 "that mark it as one (application_id, user_version). SQL text, as .dump writes it, leaves "
@@ -87,15 +95,24 @@ def check(connection: sqlite3.Connection, place: str) -> None:
             f"{place} is a database of another application, not a Mainstem store. "
             "Nothing was changed in it; connect to another file."
         )
-    found = _pragma(connection, "user_version")
+
+
+def check_format(connection: sqlite3.Connection, place: str) -> None:
+    """Raise unless the store has the format that this release reads and writes."""
+    found = format_of(connection)
     if found != FORMAT_VERSION:
         raise StoreFormatError(
             f"{place} has store format {found}; this release of Mainstem reads and writes format "
-            f"{FORMAT_VERSION}. Use the release that made it, or a newer one."
+            f"{FORMAT_VERSION}. {advice(found, FORMAT_VERSION, migrations.STEPS)}"
         )
 
 
-def _has_our_tables(connection: sqlite3.Connection) -> bool:
+def format_of(connection: sqlite3.Connection) -> int:
+    """The format's number, which stands in the header of the file."""
+    return _pragma(connection, "user_version")
+
+
+def has_our_tables(connection: sqlite3.Connection) -> bool:
     """Whether the tables have the columns that they have here."""
     with closing(sqlite3.connect(":memory:")) as model:
         create(model)

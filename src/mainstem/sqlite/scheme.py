@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from mainstem.errors import InvalidInput
 from mainstem.schemes import Tool, Verified, VerifyOptions
 from mainstem.sqlite.open import open_async, open_blocking
+from mainstem.sqlite.upgrading import upgrade as upgrade_file
 from mainstem.sqlite.verification import FileVerification, verify_file
+from mainstem.verbs.formats import Upgraded
 
-__all__ = ["LACKS", "open_async", "open_blocking", "verify"]
+__all__ = ["LACKS", "open_async", "open_blocking", "upgrade", "verify"]
 
 LACKS: Final[Mapping[Tool, str]] = {
     "tables": "is a SQLite store, which needs no tables: append and import create its file.",
@@ -18,6 +20,13 @@ LACKS: Final[Mapping[Tool, str]] = {
     "maintenance": "is a SQLite store: its log is written with each append, in the same file, so there is "
     "nothing to sequence, segment, repair or compare.",
 }
+
+
+def upgrade(url: str, *, client: Any) -> Upgraded:
+    """As `mainstem.schemes.Upgrading`."""
+    if client is not None:
+        raise InvalidInput("A SQLite store has no use for a client. Leave it out.")
+    return upgrade_file(url)
 
 
 def verify(url: str, options: VerifyOptions, progress: Callable[[str], None]) -> Verified:

@@ -1,8 +1,8 @@
 """One caller's work on its way through the writing thread, and what became of it.
 
-A ticket is either carried out by the writing thread or withdrawn by its caller, never both: whoever
-comes first decides, in one step that no interrupt can cut in two. So a caller that is interrupted, or
-whose time is up, always knows which of the two it is.
+A ticket is either carried out by the writing thread or withdrawn by its caller, never both: the first of
+the two decides, in one step that no interrupt can divide. So a caller that is interrupted, or
+whose time is up, always knows which of the two happened.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ signal that comes just before it begins to wait, are seen only when the wait is 
 
 IN_TURN: Final = range(6, 33)
 """How many callers wake each other. Woken at the same moment, they all wait for the interpreter's lock and
-disturb whoever has it: 16 threads that don't flush were slower by a quarter. But with two to four the way
-from one to the next takes longer than that, and with more than 32 the first come back long before the
+disturb the thread that has it: 16 threads that don't flush were slower by a quarter. But with two to four the
+way from one to the next takes longer than that, and with more than 32 the first come back long before the
 last is woken, and the groups get smaller."""
 
 
@@ -77,7 +77,7 @@ class Ticket:
         self.future: asyncio.Future[Any] | None = None
         """What a task waits for."""
         self._owner: dict[Literal["is"], str] = {}
-        # Only ever released by whoever answers, so a signal handler can't meet it held by its own thread.
+        # Only the one that answers releases it, so a signal handler can't find it held by its own thread.
         self._done = allocate_lock()
         self._done.acquire()
         self._follower: Ticket | None = None

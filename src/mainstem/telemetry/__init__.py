@@ -1,6 +1,7 @@
-"""Metrics and traces: off unless asked for.
+"""Metrics and traces, off by default.
 
-`mainstem.connect` and `mainstem.dynamodb.sequence` take a `Telemetry`, which is told what they do.
+`mainstem.connect` and `mainstem.dynamodb.sequence` take a `Telemetry`, which gets metrics and spans of their
+work.
 """
 
 from mainstem.telemetry.adapter import Counted

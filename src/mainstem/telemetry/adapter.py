@@ -21,17 +21,17 @@ from mainstem.values.events import AppendResult
 
 
 class Counted(Protocol):
-    """How an adapter tells what its operations cost."""
+    """How an adapter reports what its operations cost."""
 
     def __call__(self, operation: str, running: Op[Result], record: Record) -> Op[Result]:
-        """The running operation, which tells what it has cost when it ends."""
+        """The running operation, which reports its cost when it ends."""
         ...
 
 
 class ObservedAdapter:
-    """Has all that another adapter has, and each of its operations passes through `counted`.
+    """Has everything that another adapter has; each of its operations passes through `counted`.
 
-    Here, below `handle` and below both stores, every append is seen once, and every conflict.
+    It is below `handle` and both stores, so it sees every append and every conflict once.
     """
 
     def __init__(
@@ -76,12 +76,12 @@ class ObservedAdapter:
 
     @property
     def as_adapter(self) -> Adapter:
-        """Itself, as what it is to whoever uses it."""
+        """Itself, with the type that callers need."""
         return cast("Adapter", self)
 
 
 def observed(adapter: Adapter, observer: Observer, counted: Counted | None = None) -> Adapter:
-    """The adapter as it is, where nobody is told."""
+    """The observed adapter, or the adapter itself if nothing is reported."""
     if observer.silent:
         return adapter
     return ObservedAdapter(adapter, observer, counted).as_adapter

@@ -67,15 +67,15 @@ class _Held:
 
 
 class EmbeddedMetrics:
-    """Tells metrics to CloudWatch by way of what the program prints.
+    """Reports metrics to CloudWatch by printing them.
 
-    Counters are summed up, gauges keep their last value, and of durations every value is kept, until
-    `flush`, which prints a line for each set of dimensions. It is called by itself when something is
-    recorded ``flush_seconds`` after what is held began, and when 100 values of a duration have gathered.
-    A context manager: leaving it flushes. May be shared by any number of stores.
+    Until `flush`, counters are summed up, gauges keep their last value, and durations keep every value.
+    `flush` prints a line for each set of dimensions. It also happens by itself when something is
+    recorded ``flush_seconds`` after the first value, and when a duration has 100 values.
+    It is a context manager: leaving it flushes. Any number of stores may share it.
 
-    A span is told by how long it took. CloudWatch bills for each combination of a metric and its
-    dimensions, which are ``Store`` and, where it applies, ``Operation``, ``Reason`` or ``Subscription``.
+    A span is reported as its duration. CloudWatch bills for each combination of a metric and its
+    dimensions, which are ``Store`` and, if it applies, ``Operation``, ``Reason`` or ``Subscription``.
     """
 
     def __init__(
@@ -88,10 +88,10 @@ class EmbeddedMetrics:
         only: Collection[Metric] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``dimensions`` are added to all metrics. ``stream`` is standard output by default. Where
-        ``only`` some metrics are wanted, the others are left out.
+        """``dimensions`` are added to all metrics. ``stream`` is standard output by default. With
+        ``only`` the other metrics are left out.
 
-        ``clock`` answers seconds since 1970-01-01 UTC. Raises `InvalidInput` for what CloudWatch would
+        ``clock`` returns seconds since 1970-01-01 UTC. Raises `InvalidInput` for what CloudWatch would
         not take.
         """
         _check_namespace(namespace)
@@ -119,7 +119,7 @@ class EmbeddedMetrics:
         self._print(taken)
 
     def span(self, name: str, attributes: Attributes | None = None) -> AbstractContextManager[None]:
-        """Told by how long it took, whether it failed or not."""
+        """Reported as its duration, whether it failed or not."""
         return self._timed(name, attributes or {})
 
     def flush(self) -> None:
@@ -251,7 +251,7 @@ def _check_namespace(namespace: str) -> None:
         )
     if namespace.startswith(("AWS/", ":")):
         raise InvalidInput(
-            f"namespace={quoted(namespace)}: that is CloudWatch's own; take another beginning."
+            f"namespace={quoted(namespace)}: names that begin so are CloudWatch's own; use another one."
         )
 
 
@@ -263,11 +263,11 @@ def _checked(dimensions: Mapping[str, str]) -> dict[str, str]:
     for name, value in dimensions.items():
         if not isinstance(name, str) or not re.fullmatch(r"[!-9;-~][!-~]*", name):
             raise InvalidInput(
-                f"dimensions: {quoted(name)} is no name of a dimension. Take ASCII letters and digits."
+                f"dimensions: {quoted(name)} is not the name of a dimension. Use ASCII letters and digits."
             )
         if len(name) > _LONGEST_NAME or name in _TAKEN:
             raise InvalidInput(
-                f"dimensions: {quoted(name)} is too long or means something already. Take another name."
+                f"dimensions: {quoted(name)} is too long or has a meaning already. Use another name."
             )
         if not isinstance(value, str) or value != _value(value):
             raise InvalidInput(

@@ -34,7 +34,7 @@ REQUESTS: Final = Metric("requests", "counter", "Count", "Requests sent to the d
 READ_UNITS: Final = Metric("read_units", "counter", "Count", "Read capacity used.")
 WRITE_UNITS: Final = Metric("write_units", "counter", "Count", "Write capacity used.")
 RETRIES: Final = Metric(
-    "retries", "counter", "Count", "Requests that were tried again, by `reason` besides."
+    "retries", "counter", "Count", "Requests that were tried again, also by `reason`."
 )
 
 # Of sequencing workers and functions.

@@ -1,6 +1,6 @@
 """What one store tells, or one worker: attributes put in place, secrets kept back, no harm done.
 
-Whoever is told gets numbers and a few names. An error that ends a span is told as a `Failure`, because
+Telemetry gets numbers and a few names. An error that ends a span is reported as a `Failure`, because
 its own message may name a stream or quote a payload. And whatever goes wrong in telling is logged and
 forgotten: an append that was written must not fail by being counted.
 """
@@ -38,7 +38,7 @@ class Observer:
         """Spans whose iteration was left and never came back. They end when the next thing is told."""
 
     def record(self, metric: Metric, value: float, **attributes: str | int) -> None:
-        """So much was measured."""
+        """A value was measured."""
         self.end_left()
         try:
             self._telemetry.record(metric, value, {"store": self._store, **attributes})
@@ -169,8 +169,7 @@ class Apart:
         self._context.run(self._span.__exit__, type(error) if error else None, error, None)
 
     def __del__(self) -> None:
-        # Not ended here: this may be garbage that is collected at any moment, also while whoever is told
-        # holds a lock.
+        # Not ended here: garbage may be collected at any moment, also while the telemetry holds a lock.
         if not self._ended:
             self._left.append((self._context, self._span))
 
@@ -180,7 +179,7 @@ def _failure(error: Exception) -> Failure:
     name = kind.__qualname__
     if kind.__module__ != "builtins":
         name = f"{kind.__module__}.{name}"
-    # The class says what has happened; the message says to whom.
+    # The class says what has happened; the message may name a stream.
     meaning = (kind.__doc__ or "").partition("\n")[0] if isinstance(error, MainstemError) else ""
     return Failure(name, meaning)
 

@@ -74,10 +74,10 @@ class TracerProvider(Protocol):
 
 
 class OpenTelemetry:
-    """Tells metrics and spans to OpenTelemetry's API.
+    """Reports metrics and spans to OpenTelemetry's API.
 
-    What becomes of them is for the providers, which the application sets up: those given here, or else
-    the global ones. They are the application's to shut down, too.
+    The providers decide what happens with them: those given here, or else the global ones. The
+    application sets them up and shuts them down.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class OpenTelemetry:
         tracer_provider: TracerProvider | None = None,
     ) -> None:
         """Raises `InvalidInput` where OpenTelemetry is not installed."""
-        # Not imported with Mainstem: whoever does not use it needs none of it.
+        # Not imported with Mainstem: only its users need it.
         try:
             from opentelemetry import metrics, trace
         except ModuleNotFoundError as error:

@@ -1,6 +1,6 @@
-"""What Mainstem tells of its work, and to whom: nobody, unless asked for.
+"""The interface for metrics and spans. Nothing is reported unless a telemetry is given.
 
-No event's payload, metadata or stream id goes this way, and no credentials.
+Measurements contain no payload, metadata or stream id of an event, and no credentials.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ class Metric(NamedTuple):
 
 
 class Failure(Exception):
-    """What is told of an error that ended a span: never the error itself, whose message may name streams."""
+    """Reported for an error that ended a span, instead of the error, whose message may name streams."""
 
     def __init__(self, kind: str, meaning: str = "") -> None:
         super().__init__(f"{kind}: {meaning}" if meaning else kind)
         self.kind = kind
         """The error's class: ``mainstem.errors.VersionConflict``."""
         self.meaning = meaning
-        """What errors of this class mean, where it is one of Mainstem's."""
+        """What errors of this class mean, if it is one of Mainstem's."""
 
 
 class Telemetry(Protocol):
-    """Somebody who is told. Calls must be quick and never raise; they come from any thread."""
+    """Receives metrics and spans. Calls must return quickly and never raise; they come from any thread."""
 
     def record(self, metric: Metric, value: float, attributes: Attributes | None = None) -> None:
-        """So much was measured. A counter is told what was added, a gauge what it is now."""
+        """A value was measured: of a counter what was added, of a gauge what it is now."""
         ...
 
     def span(self, name: str, attributes: Attributes | None = None) -> AbstractContextManager[None]:
@@ -57,15 +57,15 @@ class Telemetry(Protocol):
 
 
 class Record(Protocol):
-    """Tells one measurement of a store, with what it is of: ``operation``, ``reason``. Never raises."""
+    """Reports one measurement of a store, with attributes such as ``operation``, ``reason``. Never raises."""
 
     def __call__(self, metric: Metric, value: float, **attributes: str | int) -> None:
-        """So much was measured."""
+        """A value was measured."""
         ...
 
 
 class NoTelemetry:
-    """Told to nobody."""
+    """Reports nothing."""
 
     def record(self, metric: Metric, value: float, attributes: Attributes | None = None) -> None:
         """Nobody is told."""

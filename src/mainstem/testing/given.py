@@ -137,7 +137,7 @@ class When(Generic[State, Command]):
             ) from self._error
 
     def then_state(self, expected: State) -> When[State, Command]:
-        """The state behind the command's events is this one."""
+        """The state after the command's events is this one."""
         self._raise_error()
         # From the beginning, so that a decider that changes its state in place is told the truth too.
         state = self._decider.fold(self._decider.initial(), [*self._before, *self._events])

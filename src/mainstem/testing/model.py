@@ -69,7 +69,7 @@ class Model:
         draft = Model()
         draft.streams = {stream_id: list(kept) for stream_id, kept in self.streams.items()}
         for event in events:
-            draft._restore(event)
+            draft._import(event)
         self.streams = draft.streams
         self.log += draft.log
         return len(draft.log), len(events) - len(draft.log)
@@ -140,7 +140,7 @@ class Model:
         self.streams.setdefault(event.stream_id, []).append(event)
         self.log.append(event)
 
-    def _restore(self, event: ImportedEvent) -> None:
+    def _import(self, event: ImportedEvent) -> None:
         there = self.streams.get(event.stream_id, [])
         contents = (
             event.event.name,

@@ -1,7 +1,7 @@
-"""An asynchronous store behind the blocking interface, so that one suite can test both.
+"""An asynchronous store with the blocking interface, so that one suite can test both.
 
-The store lives on an event loop in a thread of its own; every call is sent there and waited for.
-For tests: a program that wants to block is better served by `mainstem.connect`.
+The store lives on an event loop in its own thread; every call is sent there and waited for.
+Only for tests: a program that wants to block should use `mainstem.connect`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def portal(connect: Callable[[], AsyncStore]) -> Store:
 
 
 class _Forwarding:
-    """Has whatever the object behind it has, each call carried out on the event loop."""
+    """Has all attributes of the wrapped object; each call is carried out on the event loop."""
 
     def __init__(self, runner: LoopThread, behind: Any) -> None:
         self._runner = runner

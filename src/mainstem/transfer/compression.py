@@ -22,7 +22,7 @@ _BY_ENDING: Final[dict[str, Compression]] = {
 }
 _MAGIC: Final[dict[Compression, bytes]] = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
 _ZSTD_SKIPPABLE: Final = b"\x2a\x4d\x18"
-"""Behind a byte from 50 to 5F: a frame without content, which some tools write first."""
+"""After a byte from 50 to 5F: a frame without content, which some tools write first."""
 
 
 def by_name(path: Path) -> Compression:

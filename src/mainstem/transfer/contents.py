@@ -52,7 +52,7 @@ class Piece(NamedTuple):
     """A whole piece of a compressed file: a gzip member or a zstd frame."""
 
     end: int
-    """The place in the file behind it."""
+    """The place in the file after it."""
     lines: int
     last_line: bytes
 
@@ -66,7 +66,7 @@ def check_mode(file: object, mode: str) -> None:
 def lines(file: IO[bytes]) -> Iterator[Line]:
     """The file's lines that are not blank, decompressed where it is compressed.
 
-    Raises `CutOff` behind the last whole line where a compressed file is cut off or damaged, and
+    Raises `CutOff` after the last whole line if a compressed file is cut off or damaged, and
     another `Unreadable` for one of another format, or with a line of over `LONGEST_LINE` bytes.
     """
     number, parts, size = 0, list[bytes](), 0
@@ -108,7 +108,7 @@ def contents(file: IO[bytes]) -> Iterator[bytes]:
         yield from _piece(source, compression)
         source.skip_zeros()  # as tapes and block devices leave them
     if source.peek(1):
-        raise CutOff("what is behind its compressed data is neither gzip nor zstd")
+        raise CutOff("the data after its compressed part is neither gzip nor zstd")
 
 
 def whole_pieces(file: IO[bytes], compression: Compression) -> Iterator[Piece]:

@@ -84,11 +84,11 @@ def export_events(
     """Write the store's events to the file, partition after partition, each in order.
 
     ``wanted`` is what `Store.read_all` takes. With ``resume`` the file, open for reading and
-    writing, keeps its whole pieces and goes on behind them; give the same ``wanted`` and
-    ``compression`` as when it was begun. ``progress`` is given the events that the file has so far.
+    writing, keeps its whole pieces and continues after them; give the same ``wanted`` and
+    ``compression`` as at the beginning. ``progress`` gets the number of events in the file so far.
 
-    Raises `InvalidInput` for a file that can't be resumed since it is no export of this store;
-    it is left as it is.
+    Raises `InvalidInput` for a file that can't be resumed because it is not an export of this store;
+    the file is not changed.
     """
     check_mode(file, "r+b" if resume else "wb")
     place = _find_end(store, file, compression) if resume else None

@@ -137,7 +137,7 @@ def _chunks(events: Iterable[Numbered], limits: Limits, name: str) -> Iterator[l
             chunk += commit
             size += _size(commit)
     except InvalidLine:
-        # The commits before the bad line are good, and shall not wait for the file to be mended.
+        # The commits before the bad line are good, and must not wait until the file is corrected.
         if chunk:
             yield chunk
         raise

@@ -33,21 +33,16 @@ was unknown), so stores need not spend an index on them; a caller's own are foun
 
 
 class NewEvent(msgspec.Struct, frozen=True, gc=False):
-    """An event to be appended.
-
-    ``name`` says what happened (``"OrderPlaced"``; 1 to 255 bytes of UTF-8). ``payload`` is what
-    the store's codec takes: by default anything that JSON can hold, and dates, UUIDs, decimals,
-    bytes and enums, which are written as text. ``metadata`` is a mapping with text keys for what
-    surrounds the event (who, from where, caused by what); keys that begin with ``$`` are
-    Mainstem's own.
-    """
+    """An event to be appended."""
 
     name: str
     """What has happened: ``OrderPlaced``. 1 to 255 bytes of UTF-8."""
     payload: Any
-    """What the store's codec takes."""
+    """What the store's codec takes: by default anything that JSON can hold, and dates, UUIDs, decimals,
+    bytes and enums, which are written as text."""
     metadata: Mapping[str, Any] | None = None
-    """What surrounds the event, by text keys; None for nothing."""
+    """What surrounds the event (who, from where, caused by what): a mapping with text keys. Keys that begin
+    with ``$`` are Mainstem's own."""
 
 
 class EncodedEvent(msgspec.Struct, frozen=True, gc=False):
@@ -270,12 +265,12 @@ class AppendResult(NamedTuple):
     version: Version
     """The stream's version after this commit, which is what to expect in the next append."""
     partition: Partition | None
-    """The partition of the log that the positions count in; None where they are."""
+    """The partition of the log that has its events; None where the log is written later."""
     first_position: Position | None
     """Where the commit's first event of this stream stands in the log; None where the log is
     written later."""
     last_position: Position | None
-    """Where its last event of this stream stands; None as above."""
+    """Where its last event of this stream stands in the log; None where the log is written later."""
     repeated: bool = False
     """True where nothing was written now, because this commit had been written before."""
 

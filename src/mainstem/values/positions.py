@@ -25,7 +25,7 @@ class LogEnd(Enum):
     """Before the first event that was ever recorded."""
 
     END = "end"
-    """Behind the last event there is when the subscription is opened for the first time."""
+    """After the last event that there is when the subscription is opened for the first time."""
 
     def __repr__(self) -> str:
         return f"mainstem.{self.name}"
@@ -37,4 +37,4 @@ BEGINNING: Final = LogEnd.BEGINNING
 """Before the first event that was ever recorded."""
 
 END: Final = LogEnd.END
-"""Behind the last event there is when the subscription is opened for the first time."""
+"""After the last event that there is when the subscription is opened for the first time."""

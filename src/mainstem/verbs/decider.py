@@ -21,10 +21,10 @@ class Decider(Generic[State, Command]):
     """The rules for one kind of stream.
 
     ``initial()`` is the state before the first event. ``evolve(state, event)`` is the state after
-    an event; it is asked for new events before they are written as well, and what it raises then comes
-    through, with nothing written.
-    ``decide(command, state)`` answers the events to append (`NewEvent`s, or objects of classes that
-    the codec knows), or none, or raises what the caller of `handle` shall get. It may be asked
+    an event. `handle` also calls it for new events before they are written; if it raises an exception then,
+    nothing is written and the caller gets the exception.
+    ``decide(command, state)`` returns the events to append (`NewEvent`s, or objects of classes that
+    the codec knows), or none, or raises an exception, which the caller of `handle` gets. It may be called
     several times for one command, so it must do nothing else.
     """
 
@@ -38,13 +38,13 @@ class Decider(Generic[State, Command]):
     """When to keep the state; None: never."""
 
     def events_for(self, command: Command, state: State) -> list[Any]:
-        """What ``decide`` answers, as a list. Raises `InvalidInput` where it is no list of events."""
+        """What ``decide`` returns, as a list. Raises `InvalidInput` if it is not a list of events."""
         decided = self.decide(command, state)
         if decided is None:
             return []
         if not isinstance(decided, Iterable) or isinstance(decided, (str, bytes, Mapping)):
             raise InvalidInput(
-                f"decide answered {quoted(decided)}, which is not a list of events. "
+                f"decide returned {quoted(decided)}, which is not a list of events. "
                 "Put a single event into a list."
             )
         return list(decided)
@@ -64,19 +64,19 @@ class Handled(Generic[State]):
     stream_id: str
     """The stream's id."""
     version: Version
-    """The stream's version behind the command's events."""
+    """The stream's version after the command's events."""
     state: State
     """Folded from all events below ``version``."""
     events: list[RecordedEvent]
-    """The events that the command led to; none where ``decide`` answered none."""
+    """The events that the command led to; none if ``decide`` returned none."""
     attempts: int
-    """How often ``decide`` was asked: 1 without a conflict, 0 for a repeat."""
+    """How often ``decide`` was called: 1 without a conflict, 0 for a repeat."""
     result: AppendResult | None
-    """What the append did; None where nothing was appended."""
+    """The result of the append; None if nothing was appended."""
 
     @property
     def conflicts(self) -> int:
-        """How many version conflicts were met and resolved on the way."""
+        """How many version conflicts were resolved on the way."""
         return max(self.attempts - 1, 0)
 
     @property

@@ -27,8 +27,8 @@ from mainstem.verbs.starts import check_not_beyond, resolve_start
 _log = logging.getLogger("mainstem")
 
 _SAVE_AFTER_PASSED_OVER: Final = 1000
-"""Positions. Where the filter lets nothing through, the checkpoint is saved this seldom: other
-streams' events shall not cost a write each."""
+"""Positions. While the filter lets nothing through, the checkpoint is saved this seldom, so that events of
+other streams do not cost a write each."""
 
 
 class _Progress:
@@ -45,7 +45,7 @@ class _Progress:
         self.handled = position
         """Every event below was handled."""
         self.in_hand: Position | None = None
-        """Where the checkpoint would be behind the event or batch that is being handled."""
+        """Where the checkpoint would be after the event or batch that is being handled."""
         self.saved = position
         self.batch: Sequence[RecordedEvent] = ()
         """The events that were read last."""
@@ -75,7 +75,7 @@ class Follower:
         if name is not None:
             for number in range(self._adapter.partitions):
                 claims[number] = yield from self._adapter.claim_checkpoint(name, Partition(number))
-        # All of them are looked up before the first is saved: a start that is refused leaves none behind.
+        # All are looked up before the first is saved, so that a refused start saves nothing.
         starts = []
         for number, claim in enumerate(claims):
             position = None if claim is None else claim.position

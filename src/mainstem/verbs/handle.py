@@ -63,7 +63,7 @@ class _Loaded(Generic[State]):
         self.events += events
 
     def fold_again(self, decider: Decider[State, Any]) -> None:
-        """Make the state anew, where folding what was foreseen may have changed the object itself."""
+        """Fold the state again, because folding foreseen events may have changed the object itself."""
         self.state = decider.fold(self.begin(), self.events)
 
 
@@ -85,8 +85,8 @@ def handle(
         check_commit_id(commit_id)
     own_id = commit_id or new_commit_id()
     loaded = yield from _load(adapter, codec, decider, stream_id)
-    # Looked for behind the load: were the same command handled in between, the load would have its
-    # events, and the command would be decided a second time on top of them.
+    # Looked for after the load. If it were before, and the same command were handled in between, the load
+    # would have its events, and the command would be decided a second time on top of them.
     earlier = yield from _find_earlier(adapter, stream_id, commit_id)
     if earlier is not None:
         return (yield from _repeat(adapter, codec, decider, earlier, attempts=0))
@@ -131,7 +131,7 @@ def _find_earlier(
 def _load(
     adapter: Adapter, codec: Codec, decider: Decider[State, Command], stream_id: str
 ) -> Op[_Loaded[State]]:
-    """The stream's state: from its snapshot where there is a good one, and the events behind it."""
+    """The stream's state: from its snapshot if there is a good one, and the events after it."""
     loaded = yield from _begin(adapter, decider, stream_id)
     stream = yield from read(adapter, codec, stream_id, from_version=loaded.version)
     if stream.version < loaded.version:
@@ -198,8 +198,7 @@ def _finish(
         else:
             loaded.state, loaded.version = state, version
     except Exception as error:
-        # Whatever it is, it must not look as if nothing was written: who believes that decides a second
-        # time.
+        # This error must not look as if nothing was written: the caller would decide a second time.
         raise AppendOutcomeUnknown(
             stream_id,
             result.commit_id,
@@ -218,8 +217,8 @@ def _repeat(
     *,
     attempts: int,
 ) -> Op[Handled[State]]:
-    """The answer that the command got the first time: its events, and the state behind them. Folded
-    from the snapshot, where that is not later; else from the stream's beginning.
+    """The answer that the command got the first time: its events, and the state after them. Folded
+    from the snapshot if that is not later, else from the stream's beginning.
     """
     stream_id, version, first = earlier.stream_id, earlier.version, earlier.first_event_id
     begun = yield from _begin(adapter, decider, stream_id)
@@ -244,6 +243,6 @@ def _keep_snapshot(
 
 
 def _pause(attempt: int, jitter: float) -> float:
-    """Seconds before the next attempt: "equal jitter", so that rivals part and nobody hurries."""
+    """Seconds before the next attempt: "equal jitter", so that competing writers spread out."""
     longest: float = min(_FIRST_PAUSE * 2 ** (attempt - 1), _LONGEST_PAUSE)
     return longest / 2 + longest / 2 * jitter

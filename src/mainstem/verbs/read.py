@@ -23,7 +23,7 @@ def read_page(
     backwards: bool,
     max_count: int | None,
 ) -> Op[tuple[Stream, tuple[int, int | None] | None]]:
-    """One page of a stream, and the range that is left behind it (None: nothing)."""
+    """One page of a stream, and the range that is left after it (None: nothing)."""
     page = yield from adapter.read_stream(
         stream_id,
         codec,

@@ -55,8 +55,8 @@ class LogScan:
     Pages are fetched ahead where more is known to be there. A page that reached the head is not the
     end: handling it took time, so the log is asked again, once that page was handled.
 
-    Whoever replays asks for what to `begin`, runs `fetch`, tells its outcome with `keep` or `fail`,
-    and takes the pages with `take`. Only `fetch` may run beside the other calls.
+    The caller asks with `begin` what to fetch, runs `fetch`, reports its outcome with `keep` or `fail`,
+    and gets the pages with `take`. Only `fetch` may run at the same time as the other calls.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class LogScan:
 
     def take(self) -> list[RecordedEvent] | None:
         """The next events, perhaps none of them; None where they have yet to be fetched, and at the
-        end. Raises what `fail` was told, behind the pages before it.
+        end. Raises the error that `fail` got, after the pages before it.
         """
         self._handled = None
         self._open_next()

@@ -83,8 +83,9 @@ def load_state(adapter: Adapter, snapshots: Snapshots, stream_id: str) -> Op[Kep
 def drop_state(
     adapter: Adapter, snapshots: Snapshots, stream_id: str, version: Version
 ) -> Op[None]:
-    """Remove the snapshot of that version, whose events are gone: once there are others in their place,
-    it would be taken for theirs. A failure goes to the log: whoever loads need not be allowed to write.
+    """Remove the snapshot of that version, whose events are gone: when other events have their ids,
+    it would be taken for their state. A failure is only logged: a process that loads needs no permission
+    to write.
     """
     _log.warning(
         "Snapshot %r of stream %r is of version %d, which the stream does not have: its events were restored "

@@ -81,8 +81,8 @@ def checked_positions(
 def resolve_start(adapter: Adapter, partition: Partition, start: Start) -> Op[Position]:
     """The position that a checked start means in a partition.
 
-    Raises `InvalidInput` for a mapping's position behind the head: it is of another store, or of this
-    one before it was restored.
+    Raises `InvalidInput` for a mapping's position beyond the head: it is from another store, or from this
+    store before it was restored.
     """
     if start is BEGINNING:
         return Position(0)
@@ -101,9 +101,9 @@ def resolve_start(adapter: Adapter, partition: Partition, start: Start) -> Op[Po
 
 
 def check_not_beyond(partition: Partition, position: int, head: Position) -> None:
-    """Raise `InvalidInput` where a position to go on at is behind the head."""
+    """Raise `InvalidInput` if a position to go on at is beyond the head."""
     if position > head:
         raise InvalidInput(
-            f"Position {position} of partition {partition} is beyond the head, which is {head}: it is of "
-            "another store, or of this one before an older copy of it was restored. Nothing was moved."
+            f"Position {position} of partition {partition} is beyond the head, which is {head}: it is from "
+            "another store, or from this store before an older copy of it was restored. Nothing was moved."
         )

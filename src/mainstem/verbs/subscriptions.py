@@ -1,4 +1,4 @@
-"""How far subscriptions are behind the log, and putting them elsewhere."""
+"""How far subscriptions are behind the log, and resetting them."""
 
 from __future__ import annotations
 
@@ -89,9 +89,9 @@ def _recorded_us(
 
 
 def reset(adapter: Adapter, name: str, start: Start) -> Op[list[StoredCheckpoint]]:
-    """Put a subscription elsewhere, in every partition; whoever reads under its name loses its claim.
+    """Move a subscription's checkpoints, in every partition; its reader loses its claim.
 
-    Raises `InvalidInput` where there is no such subscription, or no such place.
+    Raises `InvalidInput` if there is no such subscription, or no such place.
     """
     start = checked_start(start, adapter.partitions)
     known = yield from adapter.checkpoints(name)

@@ -12,8 +12,6 @@ from mainstem import (
     AppendResult,
     CheckpointLost,
     Codec,
-    CommitMismatch,
-    EventId,
     ImportCounts,
     ImportedEvent,
     Limits,
@@ -25,7 +23,6 @@ from mainstem import (
     StoreStatus,
     StreamInfo,
     Version,
-    VersionConflict,
 )
 from mainstem.port import (
     Claim,
@@ -36,10 +33,9 @@ from mainstem.port import (
     StoredSnapshot,
     StreamPage,
     StreamWrite,
-    is_as_expected,
 )
-from mainstem.verbs.importing import check_due, compare
-from mainstem_journal.contents import Contents, Fact, Reader, Stored, to_json
+from mainstem_journal import writing
+from mainstem_journal.contents import Contents, Fact, Reader, to_json
 from mainstem_journal.drivers import Read, Write
 from mainstem_journal.journal import FORMAT, Journal
 
@@ -68,41 +64,15 @@ class JournalAdapter:
         self, writes: Sequence[StreamWrite], commit_id: str, *, may_repeat: bool
     ) -> Op[list[AppendResult]]:
         def work(contents: Contents) -> tuple[list[Fact], list[AppendResult]]:
-            if may_repeat:
-                repeats = _repeats(contents, writes, commit_id)
-                if repeats:
-                    return [], repeats
-            for write in writes:
-                version = contents.version(write.stream_id)
-                if not is_as_expected(write.expected, version):
-                    raise VersionConflict(write.stream_id, write.expected, version)
-            return self._commit(contents, writes, commit_id)
+            # The time is asked for in the writer's turn, so that times follow the order of positions.
+            now = self._clock()
+            return writing.append(contents, writes, commit_id, now, may_repeat=may_repeat)
 
         try:
             results: list[AppendResult] = yield Write(work)
         except OutcomeUnknown as error:
             raise AppendOutcomeUnknown(writes[0].stream_id, commit_id, error.problem) from error
         return results
-
-    def _commit(
-        self, contents: Contents, writes: Sequence[StreamWrite], commit_id: str
-    ) -> tuple[list[Fact], list[AppendResult]]:
-        facts: list[Fact] = []
-        results = []
-        head = len(contents.log)
-        now = self._clock()  # in the writer's turn, so that times follow the order of positions
-        for stream_id, events, _ in writes:
-            version = contents.version(stream_id)
-            first = Position(head + len(facts))
-            for event in events:
-                data = to_json(event.data)
-                facts.append(
-                    ["event", stream_id, event.name, data, event.metadata, now, commit_id, version]
-                )
-            end = Version(version + len(events)), Partition(0), first
-            last = Position(head + len(facts) - 1)
-            results.append(AppendResult(stream_id, commit_id, EventId(version), *end, last))
-        return facts, results
 
     def find_commit(self, stream_id: str, commit_id: str) -> Op[AppendResult | None]:
         def work(contents: Contents) -> AppendResult | None:
@@ -113,14 +83,7 @@ class JournalAdapter:
         return found
 
     def import_events(self, events: Sequence[ImportedEvent]) -> Op[ImportCounts]:
-        def work(contents: Contents) -> tuple[list[Fact], ImportCounts]:
-            added = _Added(contents)
-            for event in events:
-                added.add(event)
-            written = len(added.facts)
-            return added.facts, ImportCounts(written, len(events) - written)
-
-        counts: ImportCounts = yield Write(work)
+        counts: ImportCounts = yield Write(lambda contents: writing.add_imported(contents, events))
         return counts
 
     # Reading
@@ -282,27 +245,6 @@ class JournalAdapter:
         yield Write(work)
 
 
-def _repeats(
-    contents: Contents, writes: Sequence[StreamWrite], commit_id: str
-) -> list[AppendResult]:
-    """What the commit did before; nothing if it is new. Raises `CommitMismatch` if it is so in part."""
-    repeats = []
-    strangers = []
-    for stream_id, _, expected in writes:
-        first = contents.commits.get((stream_id, commit_id))
-        if isinstance(expected, int):
-            events = contents.streams.get(stream_id, [])[expected : expected + 1]
-            is_it = [each.commit_id == commit_id for each in events] == [True]
-            first = events[0].commit_first if is_it and events[0].commit_first == expected else None
-        if first is None:
-            strangers.append(stream_id)
-        else:
-            repeats.append(contents.result(stream_id, first))
-    if repeats and strangers:
-        raise CommitMismatch(commit_id, strangers[0])
-    return repeats
-
-
 def _check_claim(contents: Contents, claim: Claim, position: Position) -> None:
     reader = contents.readers.get((claim.subscription, claim.partition), Reader())
     if reader.fence != claim.fence:
@@ -311,52 +253,3 @@ def _check_claim(contents: Contents, claim: Claim, position: Position) -> None:
 
 def _moved(claim: Claim, position: Position | None, saved_us: int) -> Fact:
     return ["reader", claim.subscription, claim.partition, claim.fence, position, saved_us]
-
-
-class _Added:
-    """Streams as they are, and behind them the events to be imported."""
-
-    def __init__(self, contents: Contents) -> None:
-        self.facts: list[Fact] = []
-        self._streams = contents.streams
-        self._added: dict[str, list[tuple[ImportedEvent, EventId]]] = {}
-
-    def add(self, event: ImportedEvent) -> None:
-        """Behind the last one of its stream, unless it is there; raises `ImportConflict`."""
-        stream_id, event_id, encoded, recorded_us, commit_id = event
-        stored = self._streams.get(stream_id, [])
-        added = self._added.setdefault(stream_id, [])
-        if event_id < len(stored):
-            compare(_imported(stored[event_id]), event)
-            return
-        if event_id < len(stored) + len(added):
-            compare(added[event_id - len(stored)][0], event)
-            return
-        check_due(event, len(stored) + len(added))
-        last_commit, first = None, event_id
-        if added:
-            last_commit, first = added[-1][0].commit_id, added[-1][1]
-        elif stored:
-            last_commit, first = stored[-1].commit_id, stored[-1].commit_first
-        if last_commit != commit_id:
-            first = event_id
-        added.append((event, first))
-        data = to_json(encoded.data)
-        self.facts.append(
-            [
-                "event",
-                stream_id,
-                encoded.name,
-                data,
-                encoded.metadata,
-                recorded_us,
-                commit_id,
-                first,
-            ]
-        )
-
-
-def _imported(stored: Stored) -> ImportedEvent:
-    return ImportedEvent(
-        stored.stream_id, stored.event_id, stored.event, stored.recorded_us, stored.commit_id
-    )

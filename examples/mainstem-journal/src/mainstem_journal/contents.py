@@ -59,7 +59,7 @@ class Stored(NamedTuple):
 
 
 class Reader(NamedTuple):
-    """How far a subscription is, and the fencing number of whoever may move that."""
+    """How far a subscription is, and the fencing number of the reader that may move it."""
 
     fence: int = 0
     position: Position | None = None

@@ -1,5 +1,1 @@
 """Sending the events of the log to other services: one module for each kind of target."""
-
-from mainstem.aws.publishing.publisher import Publisher
-
-__all__ = ["Publisher"]

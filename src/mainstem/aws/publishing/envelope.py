@@ -6,16 +6,16 @@ The body is JSON::
      "partition": 0, "position": 17, "recorded_at": "2026-03-04T05:06:07.000008Z",
      "commit_id": "...", "payload": {...}, "metadata": {...}}
 
-``metadata`` is left out where there is none. A payload that is bytes comes in base64, with
+``metadata`` is left out if there is none. A payload that is bytes comes in base64, with
 ``"payload_encoding": "base64"``; text that is not JSON as a string, with ``"text"``. A payload that is
 too large for the target is left out, with ``"payload_omitted": true`` and its size in
-``payload_bytes``; where that is not enough the metadata is too, with ``"metadata_omitted": true`` and
-``metadata_bytes``: read the event from the store, by ``stream_id`` and ``event_id``.
+``payload_bytes``. If that is not enough, the metadata are left out too, with ``"metadata_omitted": true`` and
+``metadata_bytes``. Then read the event from the store, by ``stream_id`` and ``event_id``.
 
-SQS and SNS get attributes besides, for filters: ``StreamId``, ``EventName``, ``Category``,
+SQS and SNS also get attributes, for filters: ``StreamId``, ``EventName``, ``Category``,
 ``RecordedAt`` and ``Metadata`` (its JSON) as text, ``EventId``, ``Partition`` and ``Position`` as
-numbers. One that these services would refuse, because it is empty or has characters that XML does not
-have, is left out; the body has it in any case.
+numbers. An attribute that these services would refuse, because it is empty or has characters that XML does
+not have, is left out; the body always has it.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ class Publisher:
         is sent then.
 
         Answers how many of them, from the first on, are surely sent: all, unless it was out of time.
-        Others behind those may have been sent too. Raises `PublicationFailed` where one is refused for
+        Later ones may have been sent too. Raises `PublicationFailed` if one is refused for
         good, or for too long, or is too large and may not go without its payload; what is before it is
         sent, and to repeat it is safe.
         """
@@ -99,7 +99,7 @@ class Publisher:
             lambda number: self._entry(events[number]),
             target.limits,
             ordered=target.ordered,
-            # Else what is behind an event that is refused for good would be sent at each new try.
+            # Otherwise events after one that is refused for good would be sent at each new try.
             first_alone=any(
                 event.position == self._stopped_at.get(event.partition) for event in events[:1]
             ),
@@ -184,7 +184,7 @@ def _check(events: Sequence[RecordedEvent]) -> None:
         ):
             raise InvalidInput(
                 "Events are published partition by partition, in the order of their positions: "
-                f"{event.position} of {event.partition} came behind {before.position} of "
+                f"{event.position} of {event.partition} came after {before.position} of "
                 f"{before.partition}."
             )
         before = event

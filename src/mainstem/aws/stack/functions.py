@@ -169,7 +169,7 @@ def _publishing_source() -> dict[str, Json]:
 
 
 NEW_BATCHES: Final = '{"eventName":["INSERT"],"dynamodb":{"Keys":{"pk":{"S":[{"prefix":"log#"}]}}}}'
-"""Of the log table's stream, the records that whoever reads the log is to be woken by."""
+"""The records of the log table's stream that wake readers of the log."""
 
 
 def _schedules() -> dict[str, Json]:
@@ -216,7 +216,7 @@ def _settings() -> dict[str, Json]:
                 "ServiceTimeout": 120,
                 "StoreName": ref("StoreName"),
                 "Partitions": ref("Partitions"),
-                # So that it comes behind them.
+                # So that it comes after them.
                 "Tables": when(
                     "MakesTables",
                     {"Fn::Join": [",", [ref("EventsTable"), ref("LogTable")]]},

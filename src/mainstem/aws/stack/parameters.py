@@ -149,7 +149,7 @@ PARAMETERS: Final[dict[str, Json]] = {
     ),
     "CodeBucket": _text("The S3 bucket with the functions' bundle."),
     "CodeKey": _text("The key of the bundle there."),
-    "Runtime": _text("The functions' Python.", "python3.14", AllowedPattern=r"^python3\.[0-9]+$"),
+    "Runtime": _text("The functions' Python.", "python3.13", AllowedPattern=r"^python3\.[0-9]+$"),
     "Architecture": _choice(
         "The functions' processor, which the bundle is for.", "arm64", "x86_64"
     ),

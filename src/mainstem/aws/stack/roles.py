@@ -24,7 +24,7 @@ from mainstem.aws.stack.functions import PUBLISHER
 from mainstem.dynamodb.items.layout import checkpoint_hash
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html, without the
-# grants, which whoever makes the tables gives.
+# grants, which the creator of the tables gives.
 _KEY_ACTIONS: Final = (
     "Decrypt",
     "DescribeKey",

@@ -8,7 +8,7 @@ from mainstem.aws.stack.expressions import Json, attribute, ref, sub, when
 from mainstem.dynamodb.items.layout import AttributeNames, Layout
 from mainstem.dynamodb.items.tables import TableOptions, events_table, log_table
 
-# Whoever deletes the stack, on purpose or not, keeps the data.
+# If the stack is deleted, on purpose or not, the data stays.
 _KEPT = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
 
 

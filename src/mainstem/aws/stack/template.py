@@ -58,10 +58,10 @@ def _outputs() -> dict[str, Json]:
         "LogStreamArn": ("The log table's stream: what wakes projections.", LOG_STREAM),
         "DeadLettersBucket": ("Records that could not be sequenced.", ref("DeadLetters")),
         "ReaderPolicyArn": (
-            "For whoever reads the log and keeps checkpoints.",
+            "For roles that read the log and keep checkpoints.",
             ref("ReaderPolicy"),
         ),
-        "WriterPolicyArn": ("For whoever appends and reads.", ref("WriterPolicy")),
+        "WriterPolicyArn": ("For roles that append and read.", ref("WriterPolicy")),
         "MaintainFunctionArn": (
             "The maintenance function.",
             attribute("MaintainFunction", "Arn"),

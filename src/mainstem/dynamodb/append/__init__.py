@@ -1,8 +1,8 @@
 """Writing commits. Read `appender` first: it is one append from its beginning to its end.
 
 1. `stream_versions` finds out at which versions to write, by what is known of the streams or by a look.
-2. With its place in the log (transactional sequencing), `with_log` writes the commit: it finds the head, and
-   puts the commits that wait into one group. Without it (stream sequencing), `without_log` does.
+2. With its place in the log (transactional sequencing), `with_log` writes the commit at the head, together
+   with those that wait (`partition_queue`). Without it (stream sequencing), `without_log` does.
 3. `commits` makes the transaction; `pending` says what was sent, and what refused it.
 4. `refusals` says what a refusal means: a conflict, a repeat (found by `repeats`), or to try again.
 

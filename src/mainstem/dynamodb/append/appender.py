@@ -13,8 +13,8 @@ from mainstem.dynamodb.append.refusals import Refusals
 from mainstem.dynamodb.append.repeats import Repeats, all_or_mismatch
 from mainstem.dynamodb.append.stream_versions import StreamVersions
 from mainstem.dynamodb.append.tries import Commit
-from mainstem.dynamodb.append.with_log import Turns
-from mainstem.dynamodb.append.without_log import Puts
+from mainstem.dynamodb.append.with_log import WithLog
+from mainstem.dynamodb.append.without_log import WithoutLog
 from mainstem.dynamodb.client.attempts import Attempts, Outdated
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.trust import Moment
@@ -47,26 +47,26 @@ class Appender:
         items: EventItems,
         streams: Streams,
         repeats: Repeats,
-        turns: Turns,
-        puts: Puts | None,
+        with_log: WithLog,
+        without_log: WithoutLog | None,
         sequencer: Sequencer,
         upkeep: Upkeep,
         versions: KnownVersions,
         context: Context,
         bounds: Bounds,
     ) -> None:
-        """``puts`` None: commits are written with their place in the log."""
+        """``without_log`` None: commits are written with their place in the log."""
         self._layout = layout
         self._items = items
         self._streams = streams
         self._repeats = repeats
-        self._turns = turns
-        self._puts = puts
+        self._with_log = with_log
+        self._without_log = without_log
         self._upkeep = upkeep
         self._known = versions
         self._versions = StreamVersions(streams, versions)
         self._refusals = Refusals(
-            layout, items, streams, repeats, self._versions, sequencer, with_log=puts is None
+            layout, items, streams, repeats, self._versions, sequencer, with_log=without_log is None
         )
         self._reading_back = ReadingBack(streams, repeats, self._versions, context)
         self._context = context
@@ -147,19 +147,19 @@ class Appender:
 
     def _writer(
         self, writes: Sequence[StreamWrite], commit_id: str, recorded_us: int
-    ) -> tuple[Puts | Turns, bool]:
+    ) -> tuple[WithoutLog | WithLog, bool]:
         """What is to write the commit, and whether by one transaction with every item. Raises
         `TooLarge` where none can hold even the commit's beginnings.
         """
         if len(writes) == 1 and len(writes[0].events) == 1:
-            return self._puts or self._turns, True
+            return self._without_log or self._with_log, True
         entries = _entries(writes, [_LATE_VERSION] * len(writes), commit_id, recorded_us)
-        if self._puts is not None and self._puts.fits(entries):
-            return self._puts, True
+        if self._without_log is not None and self._without_log.fits(entries):
+            return self._without_log, True
         if fits(self._layout, self._items, entries, self._bounds):
-            return self._turns, True
+            return self._with_log, True
         check_fits_begun(self._layout, self._items, entries, self._bounds)
-        return self._turns, False
+        return self._with_log, False
 
     def _results(
         self, writes: Sequence[StreamWrite], commit_id: str, pending: Pending
@@ -190,7 +190,7 @@ class Appender:
             if not pending.whole:
                 yield from self._roll_forward(attempts, pending)
         except Exception as error:
-            # The commit is in the log, whole; its other items are written by whoever meets it.
+            # The whole commit is in the log; the next reader or writer writes its other items.
             _log.warning("A large commit was written, but not all of its items: %s", error)
             return
         if pending.sent is None:

@@ -22,7 +22,7 @@ from mainstem.dynamodb.items.packing import raw_bytes
 from mainstem.errors import TooLarge
 
 
-class Plan(NamedTuple):
+class PlannedTransaction(NamedTuple):
     """One transaction, and where its parts stand in it."""
 
     actions: tuple[Put, ...]
@@ -43,7 +43,7 @@ class Plan(NamedTuple):
     """What is left to be rolled forward."""
 
 
-def plan(
+def plan_transaction(
     layout: Layout,
     items: EventItems,
     entries: Sequence[Entry],
@@ -52,7 +52,7 @@ def plan(
     bounds: Bounds,
     whole: bool,
     markers: Sequence[MarkerPut] = (),
-) -> Plan:
+) -> PlannedTransaction:
     """One transaction that writes the entries at those heads, in their order.
 
     The entries of each stream follow each other from the version that it has. ``whole=False``
@@ -85,7 +85,7 @@ def plan(
         actions.append(moved_cursor(layout, stream_id, before, count, positions[number]))
     marker_places = {len(actions) + n: stream_id for n, (stream_id, _) in enumerate(markers)}
     actions += (put for _, put in markers)
-    return Plan(
+    return PlannedTransaction(
         tuple(actions),
         firsts,
         base,
@@ -199,7 +199,9 @@ def _bytes_of(
     for each in entries:
         heads[layout.partition(each.event.stream_id)] = Head(2**52 + 1, 2**52)
     markers = marker_puts(layout, entries, ()) if marked else []
-    planned = plan(layout, items, entries, heads, bounds=bounds, whole=whole, markers=markers)
+    planned = plan_transaction(
+        layout, items, entries, heads, bounds=bounds, whole=whole, markers=markers
+    )
     return sum(item_bytes(action.item) + 16 for action in planned.actions)
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from mainstem.codec import JsonCodec
 from mainstem.dynamodb.append.commits import fits, fits_begun, marker_puts
 from mainstem.dynamodb.append.pending import Pending
-from mainstem.dynamodb.append.with_log import Turns
+from mainstem.dynamodb.append.with_log import WithLog
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.requests import BatchGet, Item, Key, Transact
@@ -44,7 +44,7 @@ class Importer:
         layout: Layout,
         items: EventItems,
         streams: Streams,
-        turns: Turns,
+        with_log: WithLog,
         sequencer: Sequencer,
         upkeep: Upkeep,
         context: Context,
@@ -53,7 +53,7 @@ class Importer:
         self._layout = layout
         self._items = items
         self._streams = streams
-        self._turns = turns
+        self._with_log = with_log
         self._sequencer = sequencer
         self._upkeep = upkeep
         self._context = context
@@ -68,7 +68,7 @@ class Importer:
             for piece, whole in self._pieces(missing):
                 pending = Pending(self._layout, piece, whole=whole)
                 yield from self._put_markers(piece)
-                yield from self._turns.settle(Attempts(self._context), pending)
+                yield from self._with_log.settle(Attempts(self._context), pending)
                 if pending.positions is None:
                     # Somebody else has appended meanwhile, or before, without the log: look again.
                     yield from self._catch_up(attempts, pending)
@@ -219,7 +219,7 @@ class Importer:
 
 
 class _Stream:
-    """One stream as it will be: the events that the table has, and behind them those to be written."""
+    """One stream as it will be: the events that the table has, and after them those to be written."""
 
     __slots__ = ("_commit", "_commit_first", "added", "stored")
 
@@ -234,7 +234,7 @@ class _Stream:
         return self.stored + len(self.added)
 
     def add(self, imported: ImportedEvent) -> int:
-        """Put it behind the last one. Answers with the id of its commit's first event: events of one
+        """Put it after the last one. Returns the id of its commit's first event: events of one
         commit follow each other, though perhaps not in one call.
         """
         if imported.commit_id != self._commit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mainstem.dynamodb.append.commits import MarkerPut, Plan
+from mainstem.dynamodb.append.commits import MarkerPut, PlannedTransaction
 from mainstem.dynamodb.client.holds import Hold
 from mainstem.dynamodb.client.requests import CONDITION_FAILED, Cancelled, Item
 from mainstem.dynamodb.client.trust import Moment
@@ -120,7 +120,7 @@ class Pending:
         self.partitions = sorted({layout.partition(stream_id) for stream_id in self.streams})
         self.markers = markers
         self.whole = whole
-        """Every item in the transaction; otherwise the rest is rolled forward behind it."""
+        """Every item in the transaction; otherwise the rest is rolled forward after it."""
         self.positions: Sequence[int | None] | None = None
         """Those of the entries, once they are written; each None where the log is written later."""
         self.refusals: dict[str, Refusal] = {}
@@ -153,13 +153,13 @@ class Refused:
 
     __slots__ = ("is_over", "passing", "refusals", "taken")
 
-    def __init__(self, layout: Layout, planned: Plan, answer: Cancelled) -> None:
+    def __init__(self, layout: Layout, planned: PlannedTransaction, answer: Cancelled) -> None:
         self.refusals: dict[str, Refusal] = {}
         """By stream."""
         self.taken: list[int] = []
         """Partitions whose head another has moved."""
         self.passing = False
-        """Something besides will pass by itself."""
+        """There is another reason, which will pass by itself."""
         for_ever = False
         cursors = {place: stream_id for stream_id, place in planned.cursors.items()}
         for place, (action, reason) in enumerate(zip(planned.actions, answer.reasons, strict=True)):

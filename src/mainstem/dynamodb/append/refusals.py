@@ -1,7 +1,7 @@
 """What it means that a try was refused: another was faster, or it was our own earlier try, or try again.
 
-Whoever is refused looks at what stood in the way. Where that is an event of this very commit, an earlier try
-was carried out, perhaps one whose reply was lost.
+After a refusal the appender looks at what was in the way. If that is an event of the same commit, an earlier
+try was carried out, perhaps one whose reply was lost.
 """
 
 from __future__ import annotations

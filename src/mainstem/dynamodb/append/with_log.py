@@ -11,20 +11,19 @@ turn longer than its own deadline, and one that can't be waited for is done with
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from mainstem.dynamodb.append.commits import Plan, plan
+from mainstem.dynamodb.append.commits import PlannedTransaction, plan_transaction
+from mainstem.dynamodb.append.partition_queue import PartitionQueue
 from mainstem.dynamodb.append.pending import Pending, Refused
 from mainstem.dynamodb.client.attempts import Attempts, Outdated
 from mainstem.dynamodb.client.context import Context
-from mainstem.dynamodb.client.holds import Hold, OfHome, Turn
+from mainstem.dynamodb.client.holds import Hold, OfHome
 from mainstem.dynamodb.client.requests import Cancelled, Transact
 from mainstem.dynamodb.client.trust import Moment
-from mainstem.dynamodb.items.batches import Bounds, raw_size
+from mainstem.dynamodb.items.batches import Bounds
 from mainstem.dynamodb.items.block_items import Head
 from mainstem.dynamodb.items.event_items import EventItems
 from mainstem.dynamodb.items.layout import Layout
@@ -37,55 +36,7 @@ from mainstem.port import Op
 _WAITED: Final = "the commits before it in this process were not written in time"
 
 
-class _Queue:
-    """One partition's turn, and the commits that wait for the next transaction."""
-
-    def __init__(self, context: Context) -> None:
-        self.turn = Turn(context)
-        self._waiting: deque[Pending] = deque()
-
-    def join(self, pending: Pending) -> None:
-        if pending not in self._waiting:
-            self._waiting.append(pending)
-
-    def leave(self, pending: Pending) -> None:
-        with suppress(ValueError):
-            self._waiting.remove(pending)
-
-    def wake(self) -> None:
-        """Have those look that are next."""
-        self.turn.wake()
-        with suppress(IndexError):
-            self._waiting[0].wake()
-
-    def group_of(self, leading: Pending, bounds: Bounds) -> list[Pending]:
-        """That commit, and of those that wait as many as fit into one transaction; no stream twice."""
-        self.leave(leading)
-        group = [leading]
-        streams = set(leading.streams)
-        # The batch, and one more where an epoch ends.
-        items = len(leading.entries) + len(streams) + len(leading.markers) + 2
-        size = raw_size(leading.entries)
-        # Another thread may take them at the same time, where one leads without the turn.
-        with suppress(IndexError):
-            while True:
-                following = self._waiting[0]
-                items += len(following.entries) + len(following.streams) + len(following.markers)
-                size += raw_size(following.entries)
-                if (
-                    items > bounds.items
-                    or size > bounds.batch_bytes
-                    or not streams.isdisjoint(following.streams)
-                ):
-                    break
-                self.leave(following)
-                following.leader = leading.hold
-                streams |= following.streams
-                group.append(following)
-        return group
-
-
-class Turns:
+class WithLog:
     """Writes pending commits, each at the head of its partition."""
 
     def __init__(
@@ -104,13 +55,13 @@ class Turns:
         self._context = context
         self._bounds = bounds
         self._paces: dict[int, Pace] = {}
-        self._queues = OfHome(context, lambda: _Queue(context))
+        self._queues = OfHome(context, lambda: PartitionQueue(context))
 
     def settle(self, attempts: Attempts, pending: Pending) -> Op[None]:
         """Have it written or refused.
 
-        Raises `StoreError` where it was neither, `Outdated` where its versions have to be asked for
-        anew; `Pending.in_air` tells whether it may be written all the same.
+        Raises `StoreError` if it was neither, and `Outdated` if its versions must be asked for
+        again; `Pending.in_air` says whether it may be written all the same.
         """
         if self._is_beneath():
             yield from self._write(attempts, [pending])
@@ -120,8 +71,8 @@ class Turns:
             yield from self._go_alone(attempts, pending)
 
     def _is_beneath(self) -> bool:
-        """Whether this thread has a turn already, which it was called away from by a signal: whoever
-        it would wait for might be waiting for that.
+        """Whether this thread has a turn already and a signal handler has interrupted it: an operation that
+        it would wait for might be waiting for that turn.
         """
         holders = (queue.turn.holder for queue in list(self._queues.here().values()))
         return any(holder is not None and holder.is_beneath for holder in holders)
@@ -143,14 +94,14 @@ class Turns:
             queue.leave(pending)
             queue.wake()
 
-    def _lead(self, attempts: Attempts, queue: _Queue, pending: Pending) -> Op[None]:
+    def _lead(self, attempts: Attempts, queue: PartitionQueue, pending: Pending) -> Op[None]:
         if pending.is_settled:
             return
         group = queue.group_of(pending, self._bounds)
         try:
             yield from self._write(attempts, group)
         finally:
-            # Whoever waits shall not share what befell this one: what is not settled queues up again.
+            # Others must not get this one's error: those that are not settled queue up again.
             for other in group:
                 other.leader = None
                 if other is not pending:
@@ -158,7 +109,7 @@ class Turns:
 
     def _go_alone(self, attempts: Attempts, pending: Pending) -> Op[None]:
         """For what shares no transaction. Turns are taken in order, so nobody waits in a circle."""
-        taken: list[tuple[_Queue, Hold]] = []
+        taken: list[tuple[PartitionQueue, Hold]] = []
         alive = threading.Lock()
         try:
             with alive:
@@ -186,7 +137,7 @@ class Turns:
             token = f"{self._context.random.getrandbits(128):032x}"
             for pending in group:
                 pending.in_air.note(token)
-            # Noted first: who abandons one looks at what is noted behind that.
+            # Noted first: a caller that abandons one looks afterwards at what is noted.
             left = [each for each in group if each is leading or not each.abandoned]
             if len(left) < len(group):
                 _ruled_out(group, token, lost=False)
@@ -222,9 +173,9 @@ class Turns:
                     yield from self._pace(partition).lost(attempts)
             group = left
 
-    def _plan(self, group: Sequence[Pending], heads: Mapping[int, Head]) -> Plan:
+    def _plan(self, group: Sequence[Pending], heads: Mapping[int, Head]) -> PlannedTransaction:
         entries = [entry for pending in group for entry in pending.entries]
-        return plan(
+        return plan_transaction(
             self._layout,
             self._items,
             entries,
@@ -262,7 +213,7 @@ class Turns:
         found = [moment for pending in group for moment in pending.relies_on]
         return found + [self._heads.asked(partition) for partition in heads]
 
-    def _written(self, group: Sequence[Pending], planned: Plan, sent: Moment) -> None:
+    def _written(self, group: Sequence[Pending], planned: PlannedTransaction, sent: Moment) -> None:
         for partition, head in planned.heads.items():
             self._heads.learn(partition, head, sent)
         start = 0
@@ -276,7 +227,7 @@ class Turns:
         self,
         group: list[Pending],
         heads: Mapping[int, Head],
-        planned: Plan,
+        planned: PlannedTransaction,
         answer: Cancelled,
         refused: Refused,
     ) -> list[Pending]:
@@ -304,7 +255,7 @@ def _ruled_out(group: Sequence[Pending], token: str, *, lost: bool) -> None:
         pending.in_air.settle(token, lost=lost)
 
 
-def _holes(planned: Plan, answer: Cancelled) -> str:
+def _holes(planned: PlannedTransaction, answer: Cancelled) -> str:
     return (
         f"A transaction of {len(planned.actions)} items was refused for no reason that can be dealt "
         f"with: {[reason.code for reason in answer.reasons if reason is not None]}. The tables do not "

@@ -2,7 +2,7 @@
 
 The log is not touched: change records tell the sequencer of the events. One event is one conditional
 put; several, or one with a marker, are one transaction. What has no room in a transaction is written by way
-of the log, as `turns` does it.
+of the log, as `with_log` does it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mainstem.errors import StoreError
 from mainstem.port import Op
 
 
-class Puts:
+class WithoutLog:
     """Writes pending commits without a place in the log."""
 
     def __init__(self, layout: Layout, items: EventItems, context: Context, bounds: Bounds) -> None:
@@ -51,7 +51,7 @@ class Puts:
         return size <= self._bounds.bytes
 
     def settle(self, attempts: Attempts, pending: Pending) -> Op[None]:
-        """Have it written or refused; its positions are None. As `turns.Turns.settle`, `Outdated`
+        """Have it written or refused; its positions are None. As `with_log.WithLog.settle`, `Outdated`
         included.
         """
         events = [

@@ -14,8 +14,8 @@ from typing import Any, Final
 from mainstem.dynamodb.changes.held_shard import Held
 from mainstem.dynamodb.changes.leases import Beats, Leases
 from mainstem.dynamodb.changes.shard_reader import ShardReader
-from mainstem.dynamodb.changes.shards import is_after, plan, to_take
-from mainstem.dynamodb.changes.told import Batch, Loss, Status
+from mainstem.dynamodb.changes.shards import is_after, survey, to_take
+from mainstem.dynamodb.changes.told import Loss, ShardRecords, Status
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.requests import Control, DescribeStream, Shard
@@ -78,7 +78,7 @@ class ChangeStream:
         """Leases that will not change any more."""
         self._lost: dict[str, Loss] = {}
         self._missing: frozenset[str] = frozenset()
-        self._ready: list[Batch] = []
+        self._ready: list[ShardRecords] = []
         """Read, and not handed out yet: `poll` may fail between two shards."""
         self.first_start = False
         """Nobody has ever read this change stream: what it held before is not known."""
@@ -97,7 +97,7 @@ class ChangeStream:
         """
         return tuple(self._lost.values())
 
-    def poll(self) -> Op[list[Batch]]:
+    def poll(self) -> Op[list[ShardRecords]]:
         """The next page of each shard held. Renews, saves, takes and gives up leases as it is due.
 
         To be called at least each third of `Pace.lease_seconds`. Raises `StoreFormatError` where the
@@ -171,7 +171,7 @@ class ChangeStream:
         leases |= yield from leases_of(self._layout, attempts, unknown)
         if not leases:
             self.first_start = True
-        found = plan(shards, leases)
+        found = survey(shards, leases)
         self._first = next(iter(found.readable), None)
         for shard_id, lost in found.unleased:
             made = yield from self._leases.make(attempts, shard_id, lost=lost)
@@ -257,7 +257,7 @@ class ChangeStream:
         held.at_end = page.ended
         held.at_tip = not page.records
         if page.records:
-            self._ready.append(Batch(shard_id, page.records))
+            self._ready.append(ShardRecords(shard_id, page.records))
             held.read_to = page.records[-1].sequence_number
             held.newest_s = page.records[-1].created_s
         if held.lost or held.is_finished:

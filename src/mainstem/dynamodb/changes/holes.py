@@ -2,7 +2,7 @@
 
 A query may see a later event of a transaction first; that lasts milliseconds. What lasts longer is
 an event that was deleted, or never written: such a stream is sequenced up to there and no further.
-If the event comes after all, its own change record tells of it, but nothing tells of those behind.
+If the event comes after all, it has its own change record, but the later events get no second one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Holes:
                 return
             _log.error(
                 "Stream %r has no event %d although it has event %d: it is sequenced up to there. "
-                "`mainstem verify --full` tells whether that lasts.",
+                "`mainstem verify --full` shows whether that lasts.",
                 stream_id,
                 missing_id,
                 last_id,

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from mainstem.dynamodb.changes.told import Batch
+from mainstem.dynamodb.changes.told import ShardRecords
 from mainstem.dynamodb.log.hints import Hint
 
 
@@ -26,7 +26,7 @@ class Inbox:
 
     def __init__(self) -> None:
         self._hints: dict[int, list[Hint]] = {}
-        self._shards: dict[str, deque[tuple[Batch, set[int]]]] = {}
+        self._shards: dict[str, deque[tuple[ShardRecords, set[int]]]] = {}
         """The batches of each shard in order, with the partitions that are waited for."""
 
     @property
@@ -34,7 +34,7 @@ class Inbox:
         """Hints not dealt with."""
         return sum(map(len, self._hints.values()))
 
-    def put(self, batch: Batch, hints: Iterable[tuple[int, Hint]]) -> None:
+    def put(self, batch: ShardRecords, hints: Iterable[tuple[int, Hint]]) -> None:
         """A batch, and what follows from it, by partition."""
         partitions = set()
         for partition, hint in hints:
@@ -53,11 +53,11 @@ class Inbox:
             for _, partitions in batches:
                 partitions.discard(partition)
 
-    def finished(self) -> list[Batch]:
+    def finished(self) -> list[ShardRecords]:
         """The last batch of each shard up to which everything is dealt with. Told once."""
-        found: list[Batch] = []
+        found: list[ShardRecords] = []
         for shard_id, batches in list(self._shards.items()):
-            last: Batch | None = None
+            last: ShardRecords | None = None
             while batches and not batches[0][1]:
                 last, _ = batches.popleft()
             if last is not None:

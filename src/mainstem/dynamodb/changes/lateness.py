@@ -1,11 +1,13 @@
 """How old the oldest event is that is not in the log, seen from the change stream's own records.
 
-Whoever sequences can't tell that it does not run. So somebody else follows the change stream beside it, and
-looks for each record whether its event is in the log. In each shard it stays at the first one that is not:
-that is the oldest there, and it is looked at again until it is in the log, or DynamoDB has forgotten it.
+A sequencer that does not run can't report it. So another process follows the change stream too, and checks
+for each record whether its event is in the log. In each shard it stays at the first record whose event is
+not: that is the oldest there. It checks this record again until the event is in the log, or DynamoDB has
+deleted the record.
 
-Its place in each shard is kept in the log table, so that a new process does not begin anew. Two at once do
-each other no harm: what is saved only says where a reader may begin, and one that lies behind costs reading.
+The place in each shard is saved in the log table, so that a new process can continue there. Two such
+processes do not harm each other: the saved place only says where to begin, and an old place only costs
+reading.
 """
 
 from __future__ import annotations
@@ -66,7 +68,7 @@ class _Told(NamedTuple):
     last_id: int
 
 
-class _Place:
+class _Followed:
     """How far one shard is known to be in the log."""
 
     def __init__(
@@ -77,12 +79,12 @@ class _Place:
         self.after = after
         """The last record that is in the log, as are those before it; None: no record was looked at."""
         self.read: list[_Told] = []
-        """Records behind it. The first of them is not in the log, or was not looked at yet."""
+        """Records after it. The event of the first is not in the log, or was not looked for yet."""
         self.ended = after == _ENDED
         self.newest_s: int | None = None
         """When the last record was written that is known to be in the log."""
         self.seen_s = seen_s
-        """When it was read to its very end, or was not there yet: what is behind the records that were read
+        """When it was read to its very end, or was not there yet: what is after the records that were read
         came later. None: it never was."""
         self.at_end = False
         """It was looked at as far as it goes, or to the first event that is not in the log."""
@@ -100,11 +102,11 @@ class _Place:
             return None
         return self.seen_s if self.newest_s is None else max(self.seen_s, self.newest_s)
 
-    def moved(self, arn: str, after: str) -> _Place:
+    def moved(self, arn: str, after: str) -> _Followed:
         """The same shard, where somebody else has got farther."""
-        # Of what was read and waited, some may wait behind that place, too.
+        # Some of the records that were read and wait may be after that place, too.
         seen_s = self.read[0].created_s if self.read else self.seen_s
-        place = _Place(arn, self.shard_id, after, seen_s)
+        place = _Followed(arn, self.shard_id, after, seen_s)
         place.newest_s = self.newest_s
         return place
 
@@ -120,7 +122,7 @@ class Lateness:
         self._sequencer = sequencer
         self._context = context
         self._arn = ""
-        self._places: dict[str, _Place] = {}
+        self._places: dict[str, _Followed] = {}
         self._saved: dict[str, str] | None = None
         self._begun_s: int | None = None
         """When the last look began, or the one under way."""
@@ -184,13 +186,13 @@ class Lateness:
             if place is None:
                 if is_first and shard.last_sequence is not None:
                     after = _ENDED  # of before anybody has looked
-                self._places[shard_id] = _Place(self._arn, shard_id, after, before_s)
+                self._places[shard_id] = _Followed(self._arn, shard_id, after, before_s)
             elif after is not None and _is_farther(after, place):
                 self._places[shard_id] = place.moved(self._arn, after)
         self._saved = saved
 
     def _follow(
-        self, attempts: Attempts, place: _Place, out_of_time: Callable[[], bool]
+        self, attempts: Attempts, place: _Followed, out_of_time: Callable[[], bool]
     ) -> Op[int]:
         """How many records were read."""
         count = 0
@@ -214,7 +216,7 @@ class Lateness:
             if place.read:
                 place.at_end = True
                 if place.seen_s is None:
-                    place.seen_s = place.read[0].created_s  # what is behind it came later
+                    place.seen_s = place.read[0].created_s  # later records came later
         return count
 
     def _told(self, record: ChangeRecord) -> _Told:
@@ -224,7 +226,7 @@ class Lateness:
                 hint = hint_of(self._items, record.new_image or record.keys)
             except StoreDamaged as error:
                 # It is never in the log: the verification finds it.
-                _log.warning("A change record is passed over: %s", error)
+                _log.warning("A change record is skipped: %s", error)
                 hint = None
             if hint is not None:
                 stream_id, last_id = hint.stream_id, hint.last_id
@@ -257,8 +259,8 @@ class Lateness:
         self._saved = places
 
 
-def _is_farther(after: str, place: _Place) -> bool:
-    """Whether what somebody else has saved lies behind the place."""
+def _is_farther(after: str, place: _Followed) -> bool:
+    """Whether another process has saved a later place than this one."""
     if place.ended:
         return False
     return after == _ENDED or is_after(after, place.after)

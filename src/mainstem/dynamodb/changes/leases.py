@@ -1,8 +1,8 @@
 """Leases: who reads which shard of the change stream, and how far it has got.
 
-Two workers may read one shard for a while, where one thinks that the other is dead. That is no
-harm: their records come twice, and whoever takes records as hints takes them twice as well. What
-must not happen is that a checkpoint passes a record that nobody has dealt with, so only the newest
+Two workers may read one shard for a while, if one takes the other for dead. That does no
+harm: records then come twice, and a hint may come twice. But a checkpoint must not
+pass a record that is not done, so only the newest
 owner may move it, and only as far as its own caller says.
 
 No clocks of two machines are compared to tell who is alive: a worker takes a lease away when it has
@@ -75,7 +75,7 @@ class Leases:
         """Show that its owner is alive, and move the checkpoint where one is given. None: another
         worker has the lease.
 
-        ``lost`` tells that records behind the old checkpoint were gone. It is written with the new
+        ``lost`` says that records after the old checkpoint were gone. It is written with the new
         one, so that no crash in between can hide it.
         """
         answer = yield from attempts.call(

@@ -18,8 +18,8 @@ from mainstem.dynamodb.changes.report import WorkerReport
 from mainstem.dynamodb.changes.worker import Rhythm, Worker, WorkerStatus
 from mainstem.dynamodb.client.context import system_clock
 from mainstem.dynamodb.log.sequencing import Sequenced
-from mainstem.dynamodb.maintenance import Maintenance
 from mainstem.dynamodb.observed import cost_told
+from mainstem.dynamodb.open import OpenTables, open_tables
 from mainstem.errors import InvalidInput, StoreBusy
 from mainstem.port import Op, Polling, Result
 from mainstem.telemetry.observer import Observer
@@ -49,32 +49,32 @@ def sequence(
     pace: Pace | None = None,
     rhythm: Rhythm | None = None,
 ) -> WorkerStatus:
-    """Be a sequencing worker for the store at a ``dynamodb:`` URL: read its events table's change
-    stream, and put every event into the log that is not in it.
+    """Run a sequencing worker for the store at a ``dynamodb:`` URL: read the change stream of its events
+    table, and put every event into the log that is not there yet.
 
-    Any number of them may run, in any number of processes: they share the stream's shards by leases.
-    Returns when ``stop`` is set, after what was read is in the log, settled, and the shards are left to
-    the others; with ``idle_seconds``, also when nothing has come for so long. ``reclaim`` empties
-    batches whose events are in segments. ``report`` is told how the worker is doing after each turn.
-    ``telemetry`` is told the same as metrics, and what it costs. ``pace`` and ``rhythm`` change how
-    often what is done.
+    Any number of workers may run, in any number of processes: they share the stream's shards by leases.
+    Returns when ``stop`` is set, after what was read is in the log and settled, and the leases are free for
+    other workers. With ``idle_seconds`` it also returns when nothing has come for that long. ``reclaim``
+    empties batches whose events are in segments. ``report`` gets the worker's status after each turn.
+    ``telemetry`` gets the same as metrics, and what it costs. ``pace`` and ``rhythm`` change how
+    often it does its work.
 
-    ``start`` is a moment from which on a worker reads shards that nobody has read before; it must have a
-    time zone and not lie ahead. Records before it are left out, which is for those who know that their
-    events are in the log: after a repair, or where functions have sequenced so far. Shards with a
-    checkpoint go on there, whatever ``start`` says. Where DynamoDB does not take times (DynamoDB Local),
-    all that there is is read, which is only slower.
+    ``start`` is the time from which it reads shards that no worker has read before; it must have a
+    time zone and must not be in the future. Earlier records are skipped, so give it only if you know that
+    their events are in the log: after a repair, or because functions have sequenced so far. Shards with a
+    checkpoint continue there, whatever ``start`` says. DynamoDB Local does not support times, so there
+    everything is read, which is only slower.
 
-    Where change records were lost before anybody read them (DynamoDB keeps them for 24 hours), or
-    when nobody has read the stream before, the whole events table is scanned for what is missing.
+    If change records were lost before a worker read them (DynamoDB keeps them for 24 hours), or
+    if no worker has read the stream before, the whole events table is scanned for missing events.
 
     Throttling and lost connections are logged and tried again for ever. Raises what `mainstem.connect`
-    raises, and `StoreFormatError` where the events table has no change stream. A process that dies at
-    any moment loses nothing: others go on at the last checkpoint.
+    raises, and `StoreFormatError` if the events table has no change stream. A process may die at
+    any moment and nothing is lost: other workers continue at the last checkpoint.
     """
     stop = stop or threading.Event()
     start_us = None if start is None else _microseconds(start)
-    with Maintenance(url, client=client) as maintenance:
+    with open_tables(url, client=client) as maintenance:
         owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         changes = ChangeStream(maintenance.layout, maintenance.context, owner, pace, start_us)
         worker = Worker(
@@ -99,7 +99,7 @@ def _microseconds(start: datetime) -> int:
         raise InvalidInput(f"start={quoted(start)}: give a time with its time zone.")
     microseconds = (start - _EPOCH) // timedelta(microseconds=1)
     if microseconds > system_clock():
-        raise InvalidInput(f"start={quoted(start)} lies ahead: give a time that has been.")
+        raise InvalidInput(f"start={quoted(start)} is in the future: give a time in the past.")
     return microseconds
 
 
@@ -111,7 +111,7 @@ class _Running:
 
     def __init__(
         self,
-        maintenance: Maintenance,
+        maintenance: OpenTables,
         worker: Worker,
         stop: threading.Event,
         report: Callable[[WorkerStatus], None] | None,
@@ -145,7 +145,7 @@ class _Running:
                     last_busy = clock()
                 elif idle_seconds is not None and clock() - last_busy >= idle_seconds:
                     break
-                # Behind the first record there are likely to be more in a moment.
+                # After the first record there are likely to be more in a moment.
                 wait = _POLLING.shortest if busy else min(wait * 2, _POLLING.longest)
                 if not (busy and status.delay_s > _FAR_BEHIND):
                     self._stop.wait(wait)

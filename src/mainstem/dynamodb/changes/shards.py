@@ -1,4 +1,4 @@
-"""Which shards of a change stream are to be read now, by whom, and what was lost. No I/O.
+"""Which shards of a change stream to read now, which worker reads them, and what was lost. No I/O.
 
 Each shard has a lease, an item that says who reads it and how far. Shards come from the stream's
 description and leases from the log table; here is what follows from both.
@@ -14,7 +14,7 @@ from mainstem.dynamodb.client.requests import Shard
 from mainstem.dynamodb.items.lease_item import Lease
 
 
-class Plan(NamedTuple):
+class Survey(NamedTuple):
     """What follows from a description and the leases."""
 
     readable: tuple[str, ...]
@@ -27,7 +27,7 @@ class Plan(NamedTuple):
     """Shards described no more, though they were not read to their end."""
 
 
-def plan(shards: Iterable[Shard], leases: Mapping[str, Lease]) -> Plan:
+def survey(shards: Iterable[Shard], leases: Mapping[str, Lease]) -> Survey:
     """What to do about all shards that are described, and all leases there are.
 
     A shard may be read when its parent was read to its end, so that the records of an item stay
@@ -41,10 +41,10 @@ def plan(shards: Iterable[Shard], leases: Mapping[str, Lease]) -> Plan:
         and (shard.parent_id not in described or _is_ended(shard.parent_id, leases))
     )
     gone = [lease for shard_id, lease in leases.items() if shard_id not in described]
-    return Plan(
+    return Survey(
         readable,
-        # Whoever read the parent to its end, before it grew old, has read everything so far. A shard
-        # without such a parent may have had records, or ancestors, that nobody has seen.
+        # A worker that read the parent to its end, before it grew old, has read everything so far. A
+        # shard without such a parent may have had records, or ancestors, that no worker has read.
         tuple(
             (shard_id, described[shard_id].parent_id not in described)
             for shard_id in readable
@@ -78,7 +78,7 @@ def to_take(leases: Collection[Lease], worker: str, silent: Collection[str]) -> 
 
 
 def is_after(sequence: str, other: str | None) -> bool:
-    """Whether a record comes behind another of its shard. Their numbers differ in length."""
+    """Whether a record comes after another of its shard. Their numbers differ in length."""
     return other is None or int(sequence) > int(other)
 
 

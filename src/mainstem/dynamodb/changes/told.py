@@ -8,7 +8,7 @@ from mainstem.dynamodb.client.requests import ChangeRecord
 from mainstem.dynamodb.items.lease_item import Lease
 
 
-class Batch(NamedTuple):
+class ShardRecords(NamedTuple):
     """Records of one shard, in its order."""
 
     shard_id: str

@@ -1,9 +1,9 @@
 """A sequencing worker: change records in, events in the log out.
 
-It reads its share of the change stream, hands the records to the sequencer as hints, and says that
-they are dealt with when what they tell of is in the log. Besides it does what would otherwise be
-left: it settles and segments, looks again at streams that lacked an event, and scans the events
-table where change records are lost. Nothing is wrong if two workers do the same.
+It reads its share of the change stream, hands the records to the sequencer as hints, and reports
+them as done when their events are in the log. It also settles and segments, looks again at streams
+that lacked an event, and scans the events
+table if change records are lost. Two workers may do the same work at the same time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mainstem.dynamodb.adapter import DynamoAdapter
 from mainstem.dynamodb.changes.change_stream import ChangeStream
 from mainstem.dynamodb.changes.holes import Holes
 from mainstem.dynamodb.changes.inbox import Inbox, Task
-from mainstem.dynamodb.changes.told import Batch, Loss
+from mainstem.dynamodb.changes.told import Loss, ShardRecords
 from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.log.hints import Hint, hint_of
@@ -32,7 +32,7 @@ from mainstem.port import Op
 _log = logging.getLogger("mainstem")
 
 _MOST_WAITING: Final = 10_000
-"""Hints. Whoever can't get rid of so many reads no more, and loses its shards to other workers."""
+"""Hints. A worker with this many waiting reads no more, and loses its shards to other workers."""
 _SEGMENTS_AT_ONCE: Final = 4
 """Packed between two looks at the change stream, which must not wait for long."""
 
@@ -127,7 +127,7 @@ class Worker:
         self._inbox.dealt_with(task.partition)
 
     def care(self) -> Op[bool]:
-        """A piece of what is due besides. Answers whether there is more of it at once."""
+        """Do a piece of the other work that is due. Returns whether more of it is due at once."""
         for batch in self._inbox.finished():
             self._changes.done(batch.shard_id, batch.last)
         now = self._context.monotonic()
@@ -171,7 +171,7 @@ class Worker:
             self._repair is not None,
         )
 
-    def _take(self, batch: Batch) -> None:
+    def _take(self, batch: ShardRecords) -> None:
         hints: list[tuple[int, Hint]] = []
         self._records += len(batch.records)
         for record in batch.records:
@@ -181,7 +181,7 @@ class Worker:
                 hint = hint_of(self._items, record.new_image)
             except StoreDamaged as error:
                 self._unreadable += 1
-                _log.error("A change record is left out: %s", error)
+                _log.error("A change record is skipped as unreadable: %s", error)
                 continue
             if hint is not None:
                 hints.append((self._layout.partition(hint.stream_id), hint))
@@ -248,7 +248,7 @@ class Worker:
     def _begin_repair(self, lost: tuple[Loss, ...]) -> Op[None]:
         """Begin the scan, or go on with that of a worker that has died, if it was for the same losses."""
         if self._changes.first_start:
-            _log.info("Nobody has read the change stream before: the events table is scanned.")
+            _log.info("No worker has read the change stream before: the events table is scanned.")
         else:
             _log.warning(
                 "The change stream, which keeps records for 24 hours, has lost some before anybody read "

@@ -4,7 +4,8 @@
    operation's deadline. `faults` are what a driver may throw into it, `trust` how long an answer may be
    used, `holds` the turns that operations of one process take, `context` what they need from the world.
 2. `drivers` carries requests out, blocking or on an event loop: `exchange` is one attempt at a request, sent
-   by `http_blocking` (with `sockets` and `http_messages`) or `http_async`.
+   by `http_blocking` (with `sockets`) or `http_async` (with `pool` and `transports`). Both share `route` and
+   `http_messages`: where connections lead, what is sent, how a reply is read, what a failure means.
 3. `encoding` and `write_encoding` make bodies, `decoding` reads replies, `failures` what went wrong.
 4. `session` and `settings` say who asks and where, `signing` signs. `botocore` sends by a user's client.
 

@@ -36,8 +36,8 @@ _LONGEST_PAUSE: Final = 1.0
 
 
 class Outdated(Exception):
-    """What a write relies on was learned too long ago: it was not sent, or not once more. For those who then
-    ask anew; no user sees it.
+    """What a write relies on was learned too long ago, so it was not sent, or not sent again. The caller
+    then asks again; no user sees this error.
     """
 
 
@@ -119,8 +119,8 @@ class Attempts:
             try:
                 if tries == self._context.most_tries:
                     raise StoreBusy(
-                        f"DynamoDB did not carry it out in {tries} tries, which is what the settings for "
-                        f"AWS allow (max_attempts): {problem}. Trying again is safe."
+                        f"DynamoDB did not carry out the request in {tries} tries, which is what the "
+                        f"settings for AWS allow (max_attempts): {problem}. Trying again is safe."
                     )
                 yield from self.pause(problem, reason)
             except StoreBusy as busy:
@@ -139,8 +139,8 @@ class Attempts:
             return (yield from self.call(request, lambda: self.still_holds(asked)))
         except Outdated:
             raise StoreBusy(
-                f"DynamoDB did not answer ({place_of(request)}) in so long that the tables may be others "
-                "by now. Trying again is safe."
+                f"DynamoDB did not answer ({place_of(request)}) for so long that the tables may have been "
+                "replaced. Trying again is safe."
             ) from None
 
     def still_holds(self, asked: Moment) -> bool:
@@ -177,8 +177,8 @@ class Attempts:
 
     def _too_late(self, problem: str) -> StoreBusy:
         return StoreBusy(
-            f"DynamoDB did not carry it out within {self._timeout:g} seconds: {problem}. Trying "
-            "again is safe."
+            f"DynamoDB did not carry out the request within {self._timeout:g} seconds: {problem}. "
+            "Trying again is safe."
         )
 
     def batch_get(self, request: BatchGet) -> Op[dict[Key, Item]]:

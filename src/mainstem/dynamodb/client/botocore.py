@@ -89,7 +89,7 @@ class Call:
                 "over another."
             )
         if isinstance(error, _CREDENTIALS):
-            denied = StoreDenied(f"The client's AWS credentials can't be had: {told}")
+            denied = StoreDenied(f"The client can't get its AWS credentials: {told}")
             return denied if is_first else NoReply(told)
         if isinstance(error, of_botocore.ParamValidationError):
             told = f"The client's botocore does not know all of {self._place.operation}: {told}"

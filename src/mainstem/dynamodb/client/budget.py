@@ -1,4 +1,4 @@
-"""How fast read units may be used. No I/O and no clock: whoever asks says what time it is."""
+"""How fast read units may be used. No I/O and no clock: the caller gives the time."""
 
 from __future__ import annotations
 

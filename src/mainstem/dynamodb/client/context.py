@@ -21,7 +21,7 @@ class Home:
 
     def __init__(self, *, blocks: bool = False) -> None:
         self.blocks = blocks
-        """Whoever waits holds up its thread, and with it whatever the thread had begun before."""
+        """Whether waiting blocks the thread, and with it everything that the thread had begun before."""
 
 
 def _one_home() -> Callable[[], Home]:

@@ -10,7 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from mainstem.drive import in_thread, on_loop
@@ -24,15 +24,13 @@ from mainstem.dynamodb.client.botocore import (
 )
 from mainstem.dynamodb.client.context import Home
 from mainstem.dynamodb.client.hooks import has_hooks_of_others
+from mainstem.dynamodb.client.http_async import AsyncClient
 from mainstem.dynamodb.client.http_blocking import BlockingClient
 from mainstem.dynamodb.client.requests import Acquire, Aside, Compute
 from mainstem.dynamodb.client.session import session_of
 from mainstem.dynamodb.client.settings import Settings, find_client
 from mainstem.errors import InvalidInput, StoreClosed
 from mainstem.port import Op, Result, Sleep
-
-if TYPE_CHECKING:
-    from mainstem.dynamodb.client.http_async import AsyncClient
 
 _log = logging.getLogger("mainstem")
 
@@ -183,9 +181,7 @@ def connect_blocking(settings: Settings | None = None, client: Any = None) -> Bl
     """
     found = find_client(settings, client)
     if is_of_aiobotocore(found.client):
-        raise InvalidInput(
-            "A client of aiobotocore's is for connect_async; hand over one of boto3's."
-        )
+        raise InvalidInput("An aiobotocore client is for connect_async; give a boto3 client.")
     if found.is_handed_over or has_hooks_of_others(found.client):
         return BlockingDriver(BotocoreClient(found.client, found.for_changes))
     session = session_of(found)
@@ -203,8 +199,6 @@ def connect_async(settings: Settings | None = None, client: Any = None) -> Async
     if found.is_handed_over or has_hooks_of_others(found.client):
         threads = found.client.meta.config.max_pool_connections
         return AsyncDriver(ThreadedClient(BotocoreClient(found.client, found.for_changes), threads))
-    from mainstem.dynamodb.client.http_async import AsyncClient  # aiohttp takes a while to import
-
     session = session_of(found)
     return AsyncDriver(AsyncClient(session), session.max_tries)
 

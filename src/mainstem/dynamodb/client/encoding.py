@@ -1,6 +1,6 @@
 """Requests as DynamoDB takes them: the name of an operation and a JSON body. No I/O.
 
-Attribute names always stand behind a ``#`` placeholder, so that DynamoDB's several hundred reserved
+Attribute names are always written as a ``#`` placeholder, so that DynamoDB's several hundred reserved
 words are no matter (`expressions`).
 """
 

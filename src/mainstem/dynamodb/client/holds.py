@@ -3,8 +3,8 @@
 An operation can be broken off between any two steps: by Ctrl-C, by a signal's handler that raises, by
 a task that is cancelled. A lock that it had just taken would stay locked for ever. So a turn is not
 locked: it is claimed by one atomic step, and it is free as soon as its holder is no longer within a
-``with`` of its `Hold.alive`, a lock of C's whose leaving nothing can break off. Whoever waits is woken
-where that is possible, and looks by itself now and then where it was not.
+``with`` of its `Hold.alive`, a lock of C whose release nothing can interrupt. A waiting operation is woken
+if that is possible, and checks by itself now and then in case it was not.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mainstem.dynamodb.client.requests import Acquire
 from mainstem.port import Op
 
 _LOOK_AGAIN: Final = 0.25
-"""Seconds. Whoever waits looks so often whether the turn is free though nobody told it."""
+"""Seconds. How often a waiting operation checks whether the turn is free, in case it was not woken."""
 
 
 class Hold:

@@ -6,22 +6,19 @@ time (`make bench PARTS=dynamodb-client`).
 
 from __future__ import annotations
 
-import http.client
 import os
 import socket
 from collections import deque
 from typing import Any
-from urllib.parse import urlsplit
 
 from mainstem.drive import in_thread
 from mainstem.dynamodb.client import deadline
 from mainstem.dynamodb.client.deadline import Limit
-from mainstem.dynamodb.client.exchange import Disconnected, Outgoing, Reply, Step, attempt
-from mainstem.dynamodb.client.faults import NoReply, Unreachable
-from mainstem.dynamodb.client.http_messages import Line, Received, message, receive_reply
+from mainstem.dynamodb.client.exchange import Outgoing, Reply, Step, attempt
 from mainstem.dynamodb.client.requests import CHANGE_READS, Request
+from mainstem.dynamodb.client.route import FAILURES, Route, check_time
 from mainstem.dynamodb.client.session import Session
-from mainstem.dynamodb.client.sockets import Route, connect, is_open
+from mainstem.dynamodb.client.sockets import connect, exchange, is_open
 from mainstem.errors import StoreClosed
 from mainstem.telemetry.guard import Guard
 
@@ -32,14 +29,7 @@ class BlockingClient:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._closed = False
-        endpoint = urlsplit(session.endpoint)
-        proxy = None if session.proxy is None else urlsplit(session.proxy)
-        self._route = Route(
-            endpoint, proxy, session.proxy_headers, session.tls(), session.connect_timeout
-        )
-        self._target = endpoint.path or "/"
-        if proxy is not None and self._route.tls is None:
-            self._target = session.endpoint  # such a proxy wants the whole of it
+        self._route = Route.of(session)
         self._idle: dict[int, deque[socket.socket]] = {}
         """By process: a forked child must not talk over its parent's connections. Appending and
         popping need no lock."""
@@ -79,15 +69,17 @@ class BlockingClient:
     def _send(self, outgoing: Outgoing, limit: Limit) -> Reply:
         if self._closed:
             raise StoreClosed
-        if limit.has_passed:
-            raise Unreachable("the operation's time was up before it was sent")
+        check_time(limit)
         idle = self._connections()
         sock = _take(idle) or connect(self._route, limit)
         # Whatever ends an exchange early leaves a reply under way, which would be taken for that of
         # the next request: only a connection whose exchange came to its end is kept.
         may_stay = False
         try:
-            reply, may_stay = self._exchange(sock, outgoing, limit)
+            request = self._route.message(outgoing)
+            reply, may_stay = exchange(sock, request, self._route.read_timeout, limit)
+        except FAILURES as error:
+            raise self._route.fault(error, limit) from error
         finally:
             if may_stay and len(idle) < self._session.max_connections and not self._closed:
                 idle.append(sock)
@@ -108,19 +100,6 @@ class BlockingClient:
             idle = self._idle[process]
         return idle
 
-    def _exchange(self, sock: socket.socket, outgoing: Outgoing, limit: Limit) -> Received:
-        timeout = self._session.read_timeout
-        line = Line(sock, timeout, limit)
-        try:
-            line.send(message("POST", self._target, outgoing.headers, outgoing.body))
-            return receive_reply(line)
-        except (ConnectionError, http.client.IncompleteRead) as error:
-            raise Disconnected(f"the connection broke: {error!r}") from error
-        except TimeoutError as error:
-            raise NoReply(_late(timeout, limit)) from error
-        except (OSError, http.client.HTTPException) as error:
-            raise NoReply(f"{type(error).__name__}: {error}") from error
-
 
 def _take(idle: deque[socket.socket]) -> socket.socket | None:
     """A connection that is open."""
@@ -133,9 +112,3 @@ def _take(idle: deque[socket.socket]) -> socket.socket | None:
             return sock
         sock.close()
     return None
-
-
-def _late(timeout: float | None, limit: Limit) -> str:
-    if limit.has_passed:
-        return "no whole reply before the operation's time was up"
-    return f"no reply within {timeout:g} seconds"

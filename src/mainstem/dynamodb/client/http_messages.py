@@ -1,4 +1,4 @@
-"""Requests and replies as HTTP/1.1 has them on a blocking connection.
+"""Requests and replies as HTTP/1.1 has them. No I/O: the blocking and the async client share it.
 
 DynamoDB's replies have one shape: a length, and a connection that stays open. That shape is read here,
 since ``http.client`` would spend most of a request's time on the seven lines of its head. Every other
@@ -11,26 +11,24 @@ from __future__ import annotations
 import http.client
 import io
 import re
-import socket
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from mainstem.dynamodb.client.deadline import Limit
 from mainstem.dynamodb.client.exchange import Reply
 
-_PIECE: Final = 64 * 1024
-"""Bytes that are asked for at once."""
 _LONGEST_HEAD: Final = 64 * 1024
-"""Bytes of a head that are looked at here. ``http.client`` has limits of its own."""
+"""Bytes of a head."""
 
 _HEAD_END: Final = b"\r\n\r\n"
 _HEAD: Final = re.compile(
     rb"HTTP/1\.1 ([2-5][0-9][0-9])(?: [^\r\n\0]*)?\r\n"
     rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*\r\n)+)\r\n"
 )
+_INFORMATIONAL: Final = re.compile(rb"HTTP/1\.[01] 1(?!01)[0-9][0-9][ \r]")
 _FIELD: Final = re.compile(rb"([^:]+):([^\r]*)\r\n")
 _LENGTH: Final = re.compile(rb"[0-9]{1,12}")
 _WITHOUT_BODY: Final = (204, 304)
+_ENDS_OF_CHUNKS: Final = (b"\r\n\r\n", b"\n\n")
 
 
 class Received(NamedTuple):
@@ -48,52 +46,67 @@ def message(method: str, target: str, headers: Mapping[str, str], body: bytes) -
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + body
 
 
-class Line:
-    """A connection in the course of one exchange: each piece within a timeout, and all of it within a
-    limit, either of which may raise `TimeoutError`.
-    """
+class Arriving:
+    """A reply in the course of its arrival, whatever pieces it comes in. No I/O."""
 
-    __slots__ = ("_limit", "_sock", "_timeout")
+    __slots__ = ("_got", "_head", "_method", "_pieces", "_received")
 
-    def __init__(self, sock: socket.socket, timeout: float | None, limit: Limit) -> None:
-        """``timeout`` is in seconds."""
-        self._sock = sock
-        self._timeout = timeout
-        self._limit = limit
+    def __init__(self, method: str = "POST") -> None:
+        """``method`` is that of the request."""
+        self._method = method
+        self._received = b""
+        """All of it, until its head is known, and where `http.client` reads it."""
+        self._head: _Head | None = None
+        self._pieces: list[bytes] = []
+        """Of the body, once the head is known."""
+        self._got = 0
+        """Bytes of the body."""
 
-    def send(self, data: bytes) -> None:
-        self._set_timeout()
-        self._sock.sendall(data)
+    def feed(self, piece: bytes) -> Received | None:
+        """The reply, where this piece was its last. Raises `http.client.HTTPException` where it is none."""
+        head = self._head
+        if head is None:
+            received = self._received = _without_informational(self._received + piece)
+            end = received.find(_HEAD_END)
+            if max(end, len(received) if end < 0 else 0) > _LONGEST_HEAD:
+                raise http.client.HTTPException("the head of the reply is too long")
+            if end < 0:
+                return None
+            head = self._head = _Head.of(received) if self._method == "POST" else None
+            if head is None:
+                return _read_other(received, self._method, is_all=False)
+            piece = received[head.end :]
+        self._pieces.append(piece)
+        self._got += len(piece)
+        return self._whole(head) if self._got >= head.length else None
 
-    def receive(self, most: int = _PIECE) -> bytes:
-        """What comes next, up to so many bytes. Empty: the other side has closed it."""
-        self._set_timeout()
-        return self._sock.recv(most)
+    def end(self) -> Received:
+        """The connection was closed: the reply, where that is how it ends. Raises `ConnectionError` or
+        `http.client.IncompleteRead` where it was cut.
+        """
+        head = self._head
+        if head is not None:
+            raise http.client.IncompleteRead(b"".join(self._pieces), head.length - self._got)
+        if _HEAD_END not in self._received:
+            raise ConnectionError("it was closed before the reply")
+        found = _read_other(self._received, self._method, is_all=True)
+        if found is None:
+            raise ConnectionError("it was closed in the middle of the reply")
+        return found
 
-    def receive_into(self, buffer: Any) -> int:
-        self._set_timeout()
-        return self._sock.recv_into(buffer)
-
-    def _set_timeout(self) -> None:
-        seconds = self._limit.within(self._timeout)
-        if seconds != self._sock.gettimeout():  # to set it is a system call
-            self._sock.settimeout(seconds)
-
-
-def receive_reply(line: Line, method: str = "POST") -> Received:
-    """The reply to a request of that method. Raises `OSError` and `http.client.HTTPException`, and of these
-    `ConnectionError` and `http.client.IncompleteRead` where the connection was closed before the end.
-    """
-    received = line.receive()
-    while _HEAD_END not in received and 0 < len(received) < _LONGEST_HEAD:
-        more = line.receive()
-        if not more:
-            raise ConnectionError("it was closed in the middle of a reply's head")
-        received += more
-    if not received:
-        raise ConnectionError("it was closed before the reply")
-    head = _Head.of(received) if method == "POST" else None
-    return _receive_any(line, received, method) if head is None else _receive(line, received, head)
+    def _whole(self, head: _Head) -> Received:
+        pieces = self._pieces
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        # What comes unasked would be taken for the next reply.
+        may_stay = self._got == head.length
+        crc, date = head.fields.get(b"x-amz-crc32"), head.fields.get(b"date")
+        reply = Reply(
+            head.status,
+            body if may_stay else body[: head.length],
+            None if crc is None else crc.decode("latin-1"),
+            None if date is None else date.decode("latin-1"),
+        )
+        return Received(reply, may_stay)
 
 
 class _Head(NamedTuple):
@@ -126,40 +139,30 @@ class _Head(NamedTuple):
         return cls(status, fields, int(length), found.end())
 
 
-def _receive(line: Line, received: bytes, head: _Head) -> Received:
-    body = received[head.end :]
-    if len(body) < head.length:
-        pieces, got = [body], len(body)
-        while got < head.length:
-            piece = line.receive()
-            if not piece:
-                raise http.client.IncompleteRead(b"".join(pieces), head.length - got)
-            pieces.append(piece)
-            got += len(piece)
-        body = b"".join(pieces)
-    # What comes unasked would be taken for the next reply.
-    may_stay = len(body) == head.length
-    crc, date = head.fields.get(b"x-amz-crc32"), head.fields.get(b"date")
-    reply = Reply(
-        head.status,
-        body if may_stay else body[: head.length],
-        None if crc is None else crc.decode("latin-1"),
-        None if date is None else date.decode("latin-1"),
-    )
-    return Received(reply, may_stay)
+def _without_informational(received: bytes) -> bytes:
+    """Without replies that only say that one will come."""
+    while _INFORMATIONAL.match(received) is not None and _HEAD_END in received:
+        received = received.partition(_HEAD_END)[2]
+    return received
 
 
-def _receive_any(line: Line, received: bytes, method: str) -> Received:
-    pieces = _Pieces(line, received)
-    buffered = _Buffered(pieces)
-    response = http.client.HTTPResponse(_AsSocket(buffered), method=method)  # type: ignore[arg-type]
+def _read_other(received: bytes, method: str, *, is_all: bool) -> Received | None:
+    """A reply of another shape, from its beginning; None where more of it must come."""
+    incoming = _Kept(received)
+    response = http.client.HTTPResponse(_AsSocket(incoming), method=method)  # type: ignore[arg-type]
     try:
         response.begin()
+        if method == "POST" and response.length is None and not response.chunked and not is_all:
+            return None  # it goes to the connection's end
         body = response.read() if method == "POST" else b""
-        pieces.is_over = True
-        may_stay = not response.will_close and not buffered.peek()
-    finally:
-        response.close()
+    except (ConnectionError, http.client.IncompleteRead):
+        if is_all:
+            raise
+        return None
+    end = incoming.tell()
+    if method == "POST" and response.chunked and not received[:end].endswith(_ENDS_OF_CHUNKS):
+        return None
+    may_stay = not response.will_close and end == len(received)
     field = response.headers.get
     return Received(Reply(response.status, body, field("x-amz-crc32"), field("date")), may_stay)
 
@@ -167,35 +170,13 @@ def _receive_any(line: Line, received: bytes, method: str) -> Received:
 class _AsSocket:
     """What ``http.client`` asks of a socket."""
 
-    def __init__(self, buffered: io.BufferedReader) -> None:
-        self._buffered = buffered
+    def __init__(self, incoming: io.BytesIO) -> None:
+        self._incoming = incoming
 
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        return self._buffered
+    def makefile(self, _mode: str) -> io.BytesIO:
+        return self._incoming
 
 
-class _Buffered(io.BufferedReader):
+class _Kept(io.BytesIO):
     def close(self) -> None:
-        """``http.client`` closes it at the end of a reply. Whether that was all is asked afterwards."""
-
-
-class _Pieces(io.RawIOBase):
-    def __init__(self, line: Line, received: bytes) -> None:
-        self._line = line
-        self._received = memoryview(received)
-        """Before ``http.client`` was asked."""
-        self.is_over = False
-        """Nothing more is waited for."""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        if len(self._received):
-            some = self._received[: len(buffer)]
-            buffer[: len(some)] = some
-            self._received = self._received[len(some) :]
-            return len(some)
-        if self.is_over:
-            return None
-        return self._line.receive_into(buffer)
+        """``http.client`` closes it at the end of a reply. Where that was is asked afterwards."""

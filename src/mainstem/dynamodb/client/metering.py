@@ -1,4 +1,4 @@
-"""What operations cost: requests, write units and read units, counted where they are asked for.
+"""What operations cost: requests, write units and read units, counted if you ask for it.
 
 ::
 
@@ -6,7 +6,7 @@
         store.append(...)
     print(cost.requests, cost.write_units, cost.read_units)
 
-Read units are those that DynamoDB answers. Write units are counted from the items by DynamoDB's
+Read units are those that DynamoDB reports. Write units are counted from the items by DynamoDB's
 published rules: one for each started KB, two in a transaction, one for each index entry written.
 An attempt that was cancelled, or whose reply was lost, is counted as if it had been carried out.
 """
@@ -44,19 +44,19 @@ from mainstem.telemetry.guard import Guard
 
 @dataclass(slots=True)
 class Cost:
-    """What was asked of DynamoDB so far."""
+    """What DynamoDB was asked so far, and what that cost."""
 
     requests: int = 0
-    """Requests sent, each attempt of them."""
+    """Requests sent; each attempt counts."""
     write_units: float = 0
     """Write units, by the items' sizes."""
     read_units: float = 0
-    """Read units, as DynamoDB answers them."""
+    """Read units, as DynamoDB reports them."""
     by_kind: dict[str, int] = field(default_factory=dict)
     """Requests by kind: ``Transact``, ``Query`` …"""
     retries: dict[str, int] = field(default_factory=dict)
     """What was tried again, by reason: ``Throttled``, ``Conflicted``, ``NoReply``, ``InProgress``,
-    ``Unreachable``, or ``HeadTaken``, where another writer was first at the head of the log."""
+    ``Unreachable``, or ``HeadTaken``: another writer was first at the head of the log."""
     _outer: Cost | None = field(default=None, repr=False, compare=False)
     """What is counted here is counted there too."""
 
@@ -107,9 +107,9 @@ def current() -> Cost | None:
 
 @contextmanager
 def metered() -> Iterator[Cost]:
-    """Count what this thread or task asks of DynamoDB from here on. One within another counts in both.
+    """Count the requests of this thread or task to DynamoDB within the block. Of nested blocks, both count.
 
-    Appends that share a transaction with those of others are counted where it is sent from.
+    If appends of several threads or tasks share a transaction, the one that sends it counts it.
     """
     cost = Cost(_outer=_current.get())
     token = _current.set(cost)
@@ -120,9 +120,9 @@ def metered() -> Iterator[Cost]:
 
 
 def counted(operation: Op[Result], cost: Cost) -> Op[Result]:
-    """The operation, with what it asks for counted in ``cost`` too, whoever runs it.
+    """The operation, with its requests also counted in ``cost``, whichever driver runs it.
 
-    It is counted step by step: in between, the context is that of whoever waits for the answer.
+    It is counted step by step: between the steps, the context is that of the caller.
     """
     steps = _Steps(cost)
 

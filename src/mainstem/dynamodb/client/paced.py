@@ -25,7 +25,7 @@ _LEAST_GRACE: Final = 0.5
 
 def waits(context: Context, grace_s: float) -> Iterator[Sleep]:
     """The pauses between looks at something that may still come: none comes after the grace, in seconds,
-    has passed. Behind the last pause there is one more look.
+    has passed. After the last pause there is one more look.
     """
     until = context.monotonic() + max(grace_s, _LEAST_GRACE)
     wait = _FIRST_WAIT

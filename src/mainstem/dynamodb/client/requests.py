@@ -21,7 +21,7 @@ Item: TypeAlias = Mapping[str, Value]
 
 
 class PartItem(dict[str, Value]):
-    """An item that has attributes of other types besides: maps, lists, booleans, nulls, sets."""
+    """An item that also has attributes of other types: maps, lists, booleans, nulls, sets."""
 
     def __init__(self, values: Item, unread: Iterable[str]) -> None:
         super().__init__(values)
@@ -170,7 +170,7 @@ class QueryIndex(NamedTuple):
     exactly: str | None = None
     """The sort key itself, instead of a prefix."""
     after: Item | None = None
-    """Go on behind this entry: a `Page.last` or any four keys of index and table."""
+    """Go on after this entry: a `Page.last` or any four keys of index and table."""
     limit: int | None = None
     count_only: bool = False
 
@@ -183,7 +183,7 @@ class Scan(NamedTuple):
     """Which of ``segments`` parts of the table, from 0: they can be scanned at the same time."""
     segments: int = 1
     after: Key | None = None
-    """Go on behind this item, which is of the same segment."""
+    """Go on after this item, which is of the same segment."""
     limit: int | None = None
     attributes: tuple[str, ...] | None = None
     consistent: bool = True
@@ -305,7 +305,7 @@ class DescribeStream(NamedTuple):
 
     stream_arn: str
     after_shard: str | None = None
-    """Go on behind this one: a `StreamDescription.last_shard`."""
+    """Go on after this one: a `StreamDescription.last_shard`."""
 
 
 class Shard(NamedTuple):
@@ -401,8 +401,8 @@ class Control(NamedTuple):
 
 
 class Acquire(NamedTuple):
-    """Wait until the lock is free and lock it, at most so many seconds. There is no answer: whoever
-    waited looks whether what it waited for has come.
+    """Wait until the lock is free and lock it, at most so many seconds. There is no answer: the
+    operation checks whether what it waited for has come.
     """
 
     lock: Any

@@ -73,7 +73,7 @@ class Session:
         self.endpoint = endpoint
         self.proxy, self.proxy_headers = proxy_of(endpoint, proxies)
         self.unsigned_headers = {"User-Agent": self.user_agent}
-        """Headers of each request besides those that `sign` makes."""
+        """Headers of each request in addition to those that `sign` makes."""
         if not self.uses_tls:  # a proxy takes the request itself, and is told within it who asks
             self.unsigned_headers |= self.proxy_headers
         self._signer = Signer(endpoint, self.region)
@@ -185,7 +185,7 @@ class Session:
             frozen: FrozenCredentials = credentials.get_frozen_credentials()
         except botocore.exceptions.BotoCoreError as error:
             raise StoreDenied(
-                f"The AWS credentials can't be had: {redacted(str(error))}"
+                f"Mainstem can't get AWS credentials: {redacted(str(error))}"
             ) from error
         return frozen
 

@@ -61,7 +61,7 @@ def find_client(settings: Settings | None = None, client: Any = None) -> Found:
     """A client as the settings say, or the user's own.
 
     ``client`` may be a DynamoDB client or a session, of botocore or boto3. A client brings
-    everything with it; a session takes the settings besides.
+    everything with it; a session also takes the settings.
     """
     settings = settings or Settings()
     if settings.endpoint is not None:
@@ -80,7 +80,7 @@ def find_client(settings: Settings | None = None, client: Any = None) -> Found:
                 )
             if type(client).__module__.startswith(("aiobotocore.", "aioboto3.")):
                 raise InvalidInput(
-                    f"{quoted(client, 200)} makes clients on an event loop: hand over a client of its, not "
+                    f"{quoted(client, 200)} makes clients on an event loop: give such a client, not "
                     "the session."
                 )
             made = _new_client(make, settings)
@@ -110,12 +110,12 @@ def explained() -> Iterator[None]:
     except (botocore.exceptions.InvalidRegionError, ValueError) as error:
         # Such as an endpoint in the environment; what botocore says of it would show all of it.
         told = redacted(str(error))
-        raise InvalidInput(f"DynamoDB can't be reached as it is set up: {told}") from None
+        raise InvalidInput(f"DynamoDB can't be reached with these settings: {told}") from None
     except botocore.exceptions.ProfileNotFound as error:
         raise StoreDenied(f"{error}. Set another profile.") from error
     except botocore.exceptions.BotoCoreError as error:
         told = redacted(str(error))
-        raise StoreError(f"DynamoDB can't be reached as it is set up: {told}") from error
+        raise StoreError(f"DynamoDB can't be reached with these settings: {told}") from error
 
 
 def _new_client(make: Callable[..., Any], settings: Settings) -> Any:

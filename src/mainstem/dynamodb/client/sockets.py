@@ -1,74 +1,73 @@
-"""Connections for the blocking client: looked up and opened, each within a limit."""
+"""Connections for the blocking client: looked up, opened, spoken through, each within a limit."""
 
 from __future__ import annotations
 
-import http.client
 import os
 import socket
-import ssl
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import SplitResult
 
 from urllib3.util.wait import wait_for_read
 
 from mainstem.dynamodb.client.deadline import Limit
-from mainstem.dynamodb.client.faults import Unreachable
-from mainstem.dynamodb.client.http_messages import Line, message, receive_reply
+from mainstem.dynamodb.client.http_messages import Arriving, Received
+from mainstem.dynamodb.client.route import FAILURES, Route, check_tunnel
 from mainstem.text.printable import quoted
-from mainstem.text.redaction import redacted
 
-PORTS: Final = {"http": 80, "https": 443}
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where connections lead, and through what."""
-
-    endpoint: SplitResult
-    proxy: SplitResult | None
-    proxy_headers: Mapping[str, str]
-    """What tells the proxy who asks."""
-    tls: ssl.SSLContext | None
-    connect_timeout: float | None
-    """Seconds, for each of: the name's look-up, an address, the handshakes."""
-
-    @property
-    def first_hop(self) -> tuple[str, int]:
-        to = self.proxy or self.endpoint
-        return to.hostname or "", to.port or PORTS[to.scheme]
+_PIECE: Final = 64 * 1024
+"""Bytes that are asked for at once."""
 
 
 def connect(route: Route, limit: Limit) -> socket.socket:
     """A new connection. Raises `Unreachable`."""
-    host, port = route.first_hop
     sock: socket.socket | None = None
+    timeout = route.connect_timeout
     try:
-        sock = _open(host, port, route.connect_timeout, limit)
+        sock = _open(route.host, route.port, timeout, limit)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if route.tls is None:
             return sock
-        if route.proxy is not None:
-            _tunnel(sock, route, limit)
-        sock.settimeout(limit.within(route.connect_timeout))
-        return route.tls.wrap_socket(sock, server_hostname=route.endpoint.hostname)
+        if route.tunnel is not None:
+            check_tunnel(exchange(sock, route.tunnel, timeout, limit, "CONNECT"))
+        sock.settimeout(limit.within(timeout))
+        return route.tls.wrap_socket(sock, server_hostname=route.server)
     except BaseException as error:
         if sock is not None:
             sock.close()
-        if isinstance(error, (OSError, http.client.HTTPException)):
-            told = redacted(f"no connection to {host}:{port}: {error}")
-            raise Unreachable(told) from error
+        if isinstance(error, FAILURES):
+            raise route.unreachable(error) from error
         raise
 
 
-def is_open(sock: socket.socket) -> bool:
+def is_open(sock: Any) -> bool:
     """Whether a connection that nobody speaks through can be used: the other side has neither closed it
     nor said anything.
     """
     return sock.fileno() >= 0 and not wait_for_read(sock, timeout=0.0)
+
+
+def exchange(
+    sock: socket.socket, request: bytes, timeout: float | None, limit: Limit, method: str = "POST"
+) -> Received:
+    """Send a request, and receive its reply: each piece within a timeout, and all of it within a limit.
+    Raises `FAILURES`.
+    """
+    arriving = Arriving(method)
+    _set_timeout(sock, limit.within(timeout))
+    sock.sendall(request)
+    while True:
+        _set_timeout(sock, limit.within(timeout))
+        piece = sock.recv(_PIECE)
+        found = arriving.feed(piece) if piece else arriving.end()
+        if found is not None:
+            return found
+
+
+def _set_timeout(sock: socket.socket, seconds: float | None) -> None:
+    if seconds != sock.gettimeout():  # to set it is a system call
+        sock.settimeout(seconds)
 
 
 def _open(host: str, port: int, timeout: float | None, limit: Limit) -> socket.socket:
@@ -86,19 +85,6 @@ def _open(host: str, port: int, timeout: float | None, limit: Limit) -> socket.s
         else:
             return sock
     raise problem or OSError(f"{quoted(host)} has no address")
-
-
-def _tunnel(sock: socket.socket, route: Route, limit: Limit) -> None:
-    """Have the proxy connect us to the endpoint."""
-    name = route.endpoint.hostname or ""
-    to = f"[{name}]" if ":" in name else name
-    to += f":{route.endpoint.port or PORTS['https']}"
-    headers = {"Host": to, **route.proxy_headers}
-    line = Line(sock, route.connect_timeout, limit)
-    line.send(message("CONNECT", to, headers, b""))
-    status = receive_reply(line, "CONNECT").reply.status
-    if not 200 <= status < 300:
-        raise OSError(f"the proxy answered CONNECT with status {status}")
 
 
 # Names

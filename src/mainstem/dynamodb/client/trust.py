@@ -5,20 +5,20 @@ process has them open. What it remembers (versions, heads, a sequencer's view) i
 tables, and a batch that is put at the end of the old log lands above a hole of the new one: an event
 that is acknowledged, and that nobody can read.
 
-So what was learned is trusted for `TRUST_S` only, counted from when the request was *sent* whose answer
-told it (a read, or an append that was carried out), and looked at again before each try that relies on
-it. What is older is asked for anew, by the consistent read that finds it where nothing is known. To
-delete a table, and make or restore another one under its name, takes longer than that on AWS, and whoever
-asks for the table in between is told that there is none. So a process either asked in between, and has
-forgotten everything, or what it trusts was told by the table that is there now. Nothing is made longer by
-a look at the tables' ids (see `identity`): such an answer is eventually consistent, and proves nothing.
+So an answer is trusted only for `TRUST_S`, counted from when its request was *sent* (a read, or an append
+that was carried out), and its age is checked before each try that relies on
+it. Older answers are asked for again, by the same consistent read as if nothing were known. On AWS it takes
+longer than that to delete a table and to create or restore another one under its name, and a request for the
+table in between fails. So a process either asked in between, and has
+forgotten everything, or its answers come from the table that is there now. A look at the tables' ids (see
+`identity`) does not extend this time: such an answer is eventually consistent, and proves nothing.
 
 What takes many requests (settling, copying into segments) needs them all to meet the same tables. It asks and
 is answered again and again, and stops where there was a pause as long as that (`Attempts.still_holds`).
 
-Whoever is told what can't be (a log or a stream that is shorter than it was, tables that are gone or do not
-fit together) forgets everything at once: a new era begins, and nothing that was learned before it is
-trusted, nor what is still on its way. That goes for tables with the same id as well, whose items were
+If an answer is impossible (a log or a stream that is shorter than it was, tables that are gone or do not fit
+together), the process forgets everything at once: a new era begins, and no answer to an earlier request is
+trusted, not even one that is still on its way. This also covers tables with the same id whose items were
 restored one by one.
 
 Two clocks count: the monotonic one, which stops while a machine sleeps or a function's environment is

@@ -7,5 +7,6 @@ other programs wrote), `block_items` (batches and segments), `partition_item`, `
 `lateness_item`. `packing` is how events become bytes within a block, `batches` how they are cut into batches.
 
 `tables` makes the tables, `table_checks` says whether they fit, and `identity` whether they are still those
-that were opened. Read `layout` first, then `event_items` and `block_items`.
+that were opened. `migrations` has the steps from older formats. Read `layout` first, then `event_items` and
+`block_items`.
 """

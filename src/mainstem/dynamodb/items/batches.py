@@ -38,35 +38,35 @@ def batches_of(
 ) -> tuple[list[dict[str, Value]], Head]:
     """The batches that hold the entries from the head on, and where the log then ends."""
     batches: list[dict[str, Value]] = []
-    for run in _runs(layout, entries, head.position, bounds):
-        latest = max(head.latest_us, *(each.event.recorded_us for each in run))
-        packed = [each.event for each in run]
+    for cut in _cuts(layout, entries, head.position, bounds):
+        latest = max(head.latest_us, *(each.event.recorded_us for each in cut))
+        packed = [each.event for each in cut]
         batches.append(
             batch_item(layout, partition, head.position, packed, latest, sequenced=sequenced)
         )
-        head = Head(head.position + len(run), latest)
+        head = Head(head.position + len(cut), latest)
     return batches, head
 
 
-def _runs(
+def _cuts(
     layout: Layout, entries: Sequence[Entry], first: int, bounds: Bounds
 ) -> Iterable[Sequence[Entry]]:
     """The entries, cut where a batch is full or its epoch ends."""
-    run: list[Entry] = []
+    cut: list[Entry] = []
     size = 0
     position = first
     for entry in entries:
         event = entry.event
         more = raw_bytes(event)
         crosses = position == layout.epoch_end(position - 1) if position else False
-        if run and (size + more > bounds.batch_bytes or crosses):
-            yield run
-            run, size = [], 0
-        run.append(entry)
+        if cut and (size + more > bounds.batch_bytes or crosses):
+            yield cut
+            cut, size = [], 0
+        cut.append(entry)
         size += more
         position += 1
-    if run:
-        yield run
+    if cut:
+        yield cut
 
 
 def raw_size(entries: Iterable[Entry]) -> int:

@@ -105,7 +105,8 @@ def head_after(block: Item) -> Head:
         return Head(first + count, latest)
     raise StoreDamaged(
         f"Item {quoted(block.get(HASH, ''))} {first!s} of the log has Count {quoted(count, 40)} and Latest "
-        f"{quoted(latest, 40)}, which can't be. Somebody has changed it; restore the table from a backup."
+        f"{quoted(latest, 40)}, which is impossible. Somebody has changed it; restore the table from a "
+        "backup."
     )
 
 

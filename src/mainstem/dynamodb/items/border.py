@@ -66,7 +66,7 @@ class Border:
             self._no(
                 item,
                 names.payload,
-                "bytes that are no JSON",
+                "bytes that are not JSON",
                 "JSON, as text or binary, where another program than Mainstem has written it",
             )
         return Packed(
@@ -90,8 +90,8 @@ class Border:
             check_stream_id(found)  # type: ignore[arg-type]
         except InvalidStreamId as error:
             raise StoreDamaged(
-                f"Table {self._table!r} has an item whose {name} is no stream id: {error} It is no event; "
-                "delete it."
+                f"Table {self._table!r} has an item whose {name} is not a stream id: {error} It is not an "
+                "event; delete it."
             ) from error
         return str(found)
 
@@ -102,7 +102,7 @@ class Border:
                 item,
                 self._names.event_id,
                 self._what(item, self._names.event_id),
-                "a whole number from 0 on, below 2**63. It is no event; delete it",
+                "a whole number from 0, below 2**63. It is not an event; delete it",
             )
         return found
 
@@ -204,8 +204,8 @@ class Border:
         raise StoreDamaged(
             f"Table {self._table!r} has an item that can't be understood, {self._names.stream_id} "
             f"{quoted(stream_id)}, {self._names.event_id} {event_id!s:.40}: its {attribute} "
-            f"{'are' if ' and ' in attribute else 'is'} {found}, and has to be {expected}. Its stream "
-            "stays out of the log from there on until the item is mended."
+            f"{'are' if ' and ' in attribute else 'is'} {found}, but must be {expected}. The later events "
+            "of its stream wait outside the log until the item is corrected."
         )
 
 

@@ -57,7 +57,7 @@ def saved_checkpoint(layout: Layout, held: Claim, position: Position, saved_us: 
 
 
 def put_checkpoint(layout: Layout, stored: StoredCheckpoint) -> Update:
-    """Moves the checkpoint, whoever has claimed it, and takes the claim away."""
+    """Moves the checkpoint and removes its claim, whichever reader has it."""
     return Update(
         layout.log,
         checkpoint_key(stored.subscription, stored.partition),

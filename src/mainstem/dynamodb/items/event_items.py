@@ -48,7 +48,7 @@ class Placed(NamedTuple):
 
     @property
     def is_whole(self) -> bool:
-        """Whether no event of its commit comes behind it."""
+        """Whether it is the last event of its commit."""
         return self.event_id >= self.commit_last
 
 

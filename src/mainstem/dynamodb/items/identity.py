@@ -1,9 +1,9 @@
 """Whether the tables are still those that were opened: looked at now and then, beside everything else.
 
-What `trust` does needs no such look. This one is for what is used longer than it allows, as long as nothing
-speaks against it (what a reader fetched ahead, a head that every append renews), and to tell whoever reads
-the log of the process. On an emulator, where tables are exchanged within milliseconds, it is what ends the
-time in which a batch may land above a hole.
+`trust` needs no such check. This one is for what is used longer than `trust` allows, as long as nothing
+contradicts it (what a reader fetched ahead, a head that every append renews), and to log a warning. On an
+emulator, where tables are replaced within milliseconds, it ends the time in which a batch may be put above
+a hole.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Identity:
         self._next_s = context.monotonic() + EVERY_S
 
     def look_aside(self) -> Op[None]:
-        """Have them looked at beside, if it is time to. To be called behind whatever was asked for."""
+        """Check them in the background, if it is time to. Call it after each operation."""
         if self._known is None:
             return
         now = self._context.monotonic()
@@ -68,7 +68,7 @@ class Identity:
         except StoreClosed:
             raise
         except StoreError as error:
-            # Whoever may not ask, or has no such table, is told so by what it does next.
+            # If it may not ask, or there is no such table, the next operation says so.
             _log.debug("The tables of %r could not be looked at: %s", self._layout.name, error)
             return
         ids = ids_of(found)
@@ -76,7 +76,7 @@ class Identity:
             self._known = ids
             self._context.trust.forget()
             _log.warning(
-                "The tables of %r are others than before: they were made again or restored. What was known "
+                "The tables of %r have been replaced: they were created again or restored. What was known "
                 "of the old ones is forgotten.",
                 self._layout.name,
             )

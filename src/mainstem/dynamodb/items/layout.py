@@ -261,8 +261,8 @@ def whole_number(item: Item, name: str, default: int | None) -> int:
     if type(found) is int and 0 <= found < _MOST:
         return found
     raise StoreDamaged(
-        f"Item {quoted(item.get(HASH))} of the log has {name}={quoted(found, 40)}, which has to be a whole "
-        "number. Somebody has changed it: run `mainstem repair`, which makes it again from the log."
+        f"Item {quoted(item.get(HASH))} of the log has {name}={quoted(found, 40)}, which must be a whole "
+        "number. Somebody has changed it: run `mainstem repair`, which writes it again from the log."
     )
 
 
@@ -276,5 +276,5 @@ def listed(listing: str, name: str) -> dict[str, str]:
 
 
 def listing_start(listing: str, name: str, key: Key) -> Item:
-    """The index's place of an item, to go on behind it."""
+    """The index's place of an item, to go on after it."""
     return {LISTING.hash_key: listing, LISTING.sort_key: name, **keyed(key)}

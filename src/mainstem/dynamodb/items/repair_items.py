@@ -1,6 +1,6 @@
 """The items of a repair: which run is the newest, and how far each scan segment was scanned.
 
-The item of the run says which run is the newest; runs are numbered. Each scan segment has an item besides,
+The item of the run says which run is the newest; runs are numbered. Each scan segment also has an item,
 written after each page by the run that has scanned it.
 """
 

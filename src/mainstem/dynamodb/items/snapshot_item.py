@@ -1,6 +1,6 @@
 """The item of a snapshot: the newest state of a stream, for one schema.
 
-It is never removed as a whole: whoever may write items need not be allowed to delete any.
+It is never removed as a whole, so a process needs no permission to delete items.
 """
 
 from __future__ import annotations

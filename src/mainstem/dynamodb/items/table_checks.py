@@ -21,7 +21,7 @@ def check_name(name: str) -> None:
     if not name or len(name) > MAX_NAME or not allowed:
         raise InvalidInput(
             f"{quoted(name)} is not the name of a store: give 1 to {MAX_NAME} letters, digits, '-', '_' "
-            "and '.'; its tables are called after it."
+            "and '.'; the names of its tables begin with it."
         )
 
 
@@ -50,8 +50,8 @@ def check_same(there: Layout, wanted: Layout) -> None:
     ]
     if found:
         raise StoreFormatError(
-            f"The tables of {wanted.name!r} were made with {', '.join(found)}. That can't be changed any "
-            "more: ask for the same, or take another name."
+            f"The tables of {wanted.name!r} were created with {', '.join(found)}. That can't be changed "
+            "later: give the same, or use another name."
         )
 
 
@@ -117,7 +117,7 @@ def _check_index(description: Mapping[str, Any], name: str) -> None:
                 return
     raise StoreFormatError(
         f"Table {name!r} lacks the index {LISTING.name!r} on {LISTING.hash_key} and "
-        f"{LISTING.sort_key}, so it is not a log of Mainstem's. Take another name for the store."
+        f"{LISTING.sort_key}, so it is not a log of Mainstem. Use another name for the store."
     )
 
 

@@ -13,6 +13,7 @@ from mainstem.dynamodb.client.requests import (
     Control,
     Get,
     Got,
+    Item,
     Page,
     Put,
     Refused,
@@ -32,7 +33,7 @@ CREATION_SECONDS: Final = 300.0
 
 @dataclass(frozen=True, slots=True)
 class TableOptions:
-    """What the tables have besides their keys."""
+    """What the tables have in addition to their keys."""
 
     deletion_protection: bool = False
     point_in_time_recovery: bool = False
@@ -150,19 +151,25 @@ def check(name: str, context: Context) -> Op[Found]:
 
 
 def _check(attempts: Attempts, name: str) -> Op[Found]:
+    log, settings = yield from look_at_log(attempts, name)
+    layout = layout_in(name, settings)
+    events = yield from _described(attempts, layout.events.name)
+    check_events(events, layout, stream=has_stream(settings))
+    return Found(layout, ids_of((events, log)))
+
+
+def look_at_log(attempts: Attempts, name: str) -> Op[tuple[Mapping[str, Any], Item]]:
+    """The log table as DynamoDB describes it, and what it says about its store, of whichever format."""
     basis = Layout(name)
     log = yield from _described(attempts, basis.log.name)
     check_log(log, basis)
     got: Got = yield from attempts.call(Get(basis.log, TABLE_KEY))
     if got.item is None:
         raise StoreFormatError(
-            f"Table {basis.log.name!r} says nothing about its store: it was made by something else, or "
-            "by a run that was broken off. Run mainstem create-tables to finish it."
+            f"Table {basis.log.name!r} lacks the item about its store: another program created the table, or "
+            "its creation broke off. Run `mainstem create-tables` to finish it."
         )
-    layout = layout_in(name, got.item)
-    events = yield from _described(attempts, layout.events.name)
-    check_events(events, layout, stream=has_stream(got.item))
-    return Found(layout, ids_of((events, log)))
+    return log, got.item
 
 
 def events_table(layout: Layout, options: TableOptions) -> dict[str, Any]:

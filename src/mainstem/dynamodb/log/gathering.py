@@ -96,7 +96,7 @@ class Gatherer:
                 except StoreDamaged as error:
                     return str(error)
                 if hint is None:
-                    return None  # and so is every event behind it: the view is old
+                    return None  # and so is every later event: the view is old
                 want.add(hint)
             if page.last is None or want.commits(due):
                 return None

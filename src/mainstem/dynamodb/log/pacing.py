@@ -1,10 +1,10 @@
 """How processes share the head of one partition's log: who goes ahead, who waits, and how long.
 
-Of two transactions at one head the first wins, and whoever has just won knows the new head before
-all others: left to themselves, the same process wins again and again. So whoever wins while there
-are others stops after a few transactions for long enough that another can begin. And whoever loses
-does not throw more transactions against a head that moves: it looks at it, which costs half a read
-unit, until it stands still for about one transaction.
+Of two transactions at one head the first wins, and the winner knows the new head before
+all others. Without a rule the same process would win again and again. So a process that wins while
+others wait stops after a few transactions, long enough for another to begin. A process that loses
+sends no more transactions while the head moves. It reads the head, which costs half a read
+unit, until the head has not moved for about one transaction.
 """
 
 from __future__ import annotations
@@ -130,8 +130,8 @@ class Pace:
     def _pause(
         self, attempts: Attempts, transactions: float, reason: str | None = None
     ) -> Op[None]:
-        """About so many transactions, so that those who wait part; whoever has little time left
-        waits for less.
+        """Wait for about so many transactions, a random time so that waiting processes spread out. A process
+        with little time left waits for less.
         """
         seconds = transactions * self._transaction_s * (0.5 + self._context.random.random())
         left = attempts.left(_OTHERS)

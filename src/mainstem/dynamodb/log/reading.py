@@ -72,7 +72,7 @@ class _Block:
     def __init__(self, item: Item) -> None:
         self.first = first_of(item)
         self.end = self.first + count_of(item)
-        """The position behind its last event."""
+        """The position after its last event."""
         self._item: Item | None = item
         self._columns: Columns | None = None
 

@@ -75,7 +75,7 @@ class _Gathered(NamedTuple):
     ended: bool
     """A larger segment could not take more."""
     more: bool
-    """What is settled goes on behind them."""
+    """The settled part goes on after them."""
 
 
 class Segmenter:

@@ -1,9 +1,9 @@
 """The sequencer: hints to batches at the head of the log. Any number of them may run at once.
 
-A hint may be late, doubled, out of order or lost; it only says where to look. What a stream has in
-the log is known from the view and the cursors, what it has besides from the events table, and what
-is written is written at the head, on condition that nothing is there: so either everything that it
-was decided by is still so, or nothing is written and the view is brought up to date.
+A hint may be late, doubled, out of order or lost; it only says where to look. The view and the cursors
+say what the log has of a stream, and the events table says what else the stream has. The sequencer
+writes only at the head, on condition that nothing is there. So either everything that it based its
+decision on is still true, or nothing is written and it updates the view.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Sequencer:
 
     def settle_if_full(self, partition: int) -> Op[None]:
         """Settle where enough has gathered, unless another sequencer is at it. To be called when there is
-        time for it: behind `sequence`, which only does it where nobody has for long.
+        time for it: after `sequence`, which only does it if no process has done it for long.
         """
         view = self._views.get(partition)
         if view is None or not view.is_full:
@@ -122,7 +122,7 @@ class Sequencer:
     def catch_up(self, stream_id: str, version: int, attempts: Attempts) -> Op[None]:
         """Have a stream's first events, so many, in the log, and its cursor say so.
 
-        For a transactional append behind events that were not sequenced yet.
+        For a transactional append after events that were not sequenced yet.
         """
         partition = self._layout.partition(stream_id)
 

@@ -1,7 +1,7 @@
-"""Settling and segmenting by those who append, where no sequencer is there to do it.
+"""Settling and segmenting by processes that append, if no sequencer does it.
 
-It runs beside the appends: whoever's append makes it due is answered first, and what takes long on
-the processor (packing segments) holds up no event loop.
+It runs at the same time as appends: the append that makes it due is answered first, and work that takes
+long on the processor (packing segments) does not block an event loop.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from mainstem.port import Op
 _log = logging.getLogger("mainstem")
 
 EVERY: Final = 8192
-"""Positions. Whoever's batch ends behind such a border looks whether a segment is due; among any number
-of processes that is one, and if it dies at it, there is the next."""
+"""Positions. A process whose batch passes a multiple of this checks whether a segment is due. Of any
+number of processes that is one, and if it dies, the next one does it."""
 
 
 class Upkeep:

@@ -65,7 +65,7 @@ class View:
         self.is_at_batch = settled.position == 0
         """Whether the head is known to be where a batch ends, or the log begins: marks may be wrong."""
         self.gap: int | None = None
-        """Where the batch begins that was seen behind the head, with a hole before it."""
+        """Where the batch begins that was seen beyond the head, with a hole before it."""
         self.asked: Moment | None = None
         """When the log was last asked whether it is as it was seen."""
         self.last: Seen | None = None
@@ -95,7 +95,7 @@ class View:
 
     @property
     def is_beyond_bounds(self) -> bool:
-        """Whether it has to be settled at once, whoever else is at it."""
+        """Whether it must be settled at once, even if another process is settling."""
         return self._is_beyond(4.0 - self._patience)
 
     def _is_beyond(self, windows: float) -> bool:

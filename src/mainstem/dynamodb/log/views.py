@@ -107,12 +107,12 @@ class Views:
         if end != settled.position:
             raise StoreDamaged(
                 f"Partition {partition} is marked as settled up to position {settled.position}, and its "
-                f"log ends before, at {end}. Run `mainstem repair`: it puts the mark right, and appends "
+                f"log ends before, at {end}. Run `mainstem repair`: it corrects the mark, and appends "
                 "what the log lacks."
             )
 
     def _read_on(self, attempts: Attempts, partition: int, view: View) -> Op[bool]:
-        """Add the batches that are behind the view's head. False: they don't fit, one of them is emptied."""
+        """Add the batches after the view's head. False: they don't fit, because one of them is emptied."""
         while True:
             start = view.head
             page: Page = yield from attempts.call(

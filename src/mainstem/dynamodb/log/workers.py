@@ -20,7 +20,7 @@ _LATE: Final = 3
 
 
 def workers(layout: Layout, context: Context, attempts: Attempts) -> Op[tuple[Worker, ...] | None]:
-    """Whoever holds leases, by name. None: nobody has ever made one."""
+    """The workers that hold leases, by name. None: there has never been a lease."""
     leases = yield from listed_leases(layout, attempts)
     if not leases:
         return None

@@ -16,11 +16,11 @@ class RepairOptions:
     """How a run goes about it. Raises `InvalidInput`."""
 
     segments: int = 4
-    """Into so many parts the scan is split, which can be read at the same time."""
+    """The number of parts of the scan, which can be read at the same time."""
     read_units: float | None = None
     """So many a second, of both tables together; None: no limit."""
     restart: bool = False
-    """Begin anew, also where a run was broken off."""
+    """Begin again, even if an earlier run broke off."""
     name: str = "command"
     """Runs of different names have nothing to do with each other."""
     reason: str = ""

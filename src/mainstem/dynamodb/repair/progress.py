@@ -62,11 +62,11 @@ class RepairProgress(NamedTuple):
     unreadable: Mapping[str, str] = {}
     """Of the streams with holes, those with an item that is not understood, and what is to be said of it."""
     rebuilt: int = 0
-    """So many cursors, marks and positions said what is not so, and were put right."""
+    """How many cursors, marks and positions were wrong and were corrected."""
     put_back: int = 0
     """So many events were only in the log, and are in the events table again."""
     problems: tuple[str, ...] = ()
-    """What can't be put right."""
+    """What can't be repaired."""
     markers: int = 0
     """So many commits lacked the marker by which a repeat of them is recognised, and have it now."""
 
@@ -117,6 +117,6 @@ class Kept:
         yield from attempts.call(noted_scan(self._layout, self._name, run, scanned))
 
     def finish(self, attempts: Attempts, run: Run, now_us: int) -> Op[bool]:
-        """The next run begins anew. False: a newer one has begun."""
+        """Have the next run begin again. False: a newer one has begun."""
         answer = yield from attempts.call(finished_run(self._layout, self._name, run, now_us))
         return not isinstance(answer, Refused)

@@ -76,8 +76,8 @@ class PutBack:
             ]
             if differs:
                 differing[stream_id] = (
-                    f"Event {differs[0]} of stream {stream_id!r} is another in the events table than in "
-                    "the log, so what the table lacks behind it was not put back."
+                    f"Event {differs[0]} of stream {stream_id!r} differs between the events table and "
+                    "the log, so later events that the table lacks were not put back."
                 )
                 continue
             items = self._items_of(events, missing[stream_id])

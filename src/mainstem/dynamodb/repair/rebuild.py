@@ -43,9 +43,9 @@ from mainstem.dynamodb.log.heads import Heads
 from mainstem.dynamodb.log.view import Due
 from mainstem.dynamodb.repair.books import UNREADABLE, Books, Stream
 from mainstem.dynamodb.repair.missing_markers import MissingMarkers
+from mainstem.dynamodb.verify.event_positions import EventPositions
 from mainstem.dynamodb.verify.findings import Findings
 from mainstem.dynamodb.verify.log_walk import LogWalk
-from mainstem.dynamodb.verify.places import Places
 from mainstem.errors import StoreDamaged
 from mainstem.port import Op
 
@@ -56,15 +56,15 @@ _GRACE_SECONDS: Final = 2.0
 
 
 class Rebuilt(NamedTuple):
-    """What was put right, beside cursors that were behind, as they may be."""
+    """What was corrected, without cursors that were behind, which is normal."""
 
     cursors: int = 0
     marks: int = 0
 
 
 class Rebuilder:
-    """Reads one store's log, and makes again what follows from it. `begin`; then `scan`, all of it;
-    then `mend`.
+    """Reads one store's log, and writes again what follows from it. Call `begin`, then `scan` until all is
+    read, then `correct`.
     """
 
     def __init__(self, layout: Layout, context: Context, paced: Paced) -> None:
@@ -74,7 +74,7 @@ class Rebuilder:
         self._cursors = Cursors(layout)
         self.books = Books()
         self.markers = MissingMarkers(layout, self.books)
-        self.places = Places()
+        self.places = EventPositions()
         self._heads: dict[int, Head] = {}
         """Where each log ended before it was scanned: everything below is seen by the scan."""
         self._walks: dict[int, LogWalk] = {}
@@ -155,8 +155,8 @@ class Rebuilder:
                 end_of_all = end
         return end_of_all
 
-    def mend(self) -> Op[Rebuilt]:
-        """Put right what the scan has found. To be repeated without harm."""
+    def correct(self) -> Op[Rebuilt]:
+        """Correct what the scan has found. It is safe to repeat."""
         lowered = marks = 0
         yield from self.read_on()
         heads = {number: walk.head for number, walk in self._walks.items()}
@@ -220,7 +220,7 @@ class Rebuilder:
         )
         if not isinstance(refused, Refused):
             _log.warning(
-                "The cursor of stream %r was put right: the log has %d events of it.",
+                "The cursor of stream %r was corrected: the log has %d events of it.",
                 stream_id,
                 now.in_log,
             )
@@ -253,6 +253,6 @@ class Rebuilder:
             marks = Marks(head, copied, min(reclaimed, copied))
             refused = yield from attempts.call(replaced(self._layout, partition, item, marks))
             if not isinstance(refused, Refused):
-                _log.warning("The marks of partition %d were put right.", partition)
+                _log.warning("The marks of partition %d were corrected.", partition)
                 return True
             yield from attempts.pause("others move the mark")

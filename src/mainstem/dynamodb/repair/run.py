@@ -81,7 +81,7 @@ class RepairRun:
             self._rebuilder.close()
 
     def begin(self) -> Op[RepairProgress]:
-        """Go on where the last run of this name was broken off, or begin anew."""
+        """Continue where the last run of this name broke off, or begin again."""
         attempts, options = Attempts(self._context), self._options
         run: Run | None = None
         if not options.restart:
@@ -116,12 +116,12 @@ class RepairRun:
         """
         assert self._rebuilder is not None, "to be rebuilt"
         self._rebuilder.check()
-        done = yield from self._paced.counted(self._rebuilder.mend())
+        done = yield from self._paced.counted(self._rebuilder.correct())
         self._rebuilt += done.cursors + done.marks
         return self.progress()
 
     def step(self) -> Op[RepairProgress]:
-        """One page, if there is one to be read and the budget allows it; behind the last one, a part of
+        """One page, if there is one to be read and the budget allows it; after the last one, a part of
         what `finish` does.
 
         It takes some seconds at most, unless DynamoDB is short of capacity: then up to the context's
@@ -155,8 +155,8 @@ class RepairRun:
         self._paced.stop()
 
     def finish(self) -> Op[RepairProgress]:
-        """When all hands are done: put back what only the log has, where the run is to rebuild; settle what
-        was put, and have the next run begin anew.
+        """When all hands are done: put back what only the log has, if the run rebuilds; settle what
+        was put, and have the next run begin again.
         """
         assert self._is_scanned, "every segment is scanned"
         if self._rebuilder is not None:
@@ -226,7 +226,7 @@ class RepairRun:
                 used,
             )
             items = page.items
-            scanned = _behind(scanned, page, used.read_units)
+            scanned = _with_page(scanned, page, used.read_units)
             # Only now that its events are in the log.
             yield from self._kept.save(Attempts(self._context), self._run, scanned)
         finally:
@@ -257,7 +257,7 @@ class RepairRun:
 
     def _end(self) -> Op[None]:
         """Settle a partition: what was put into it may be of a run that was broken off, so all of them.
-        Behind the last one, note that the run has ended.
+        After the last one, note that the run has ended.
         """
         assert self._run is not None, "begun before"
         partition, used = self._settled, _Used()
@@ -301,7 +301,7 @@ class _Stopped(BrokenOff):
     """Ends a page that nobody waits for."""
 
 
-def _behind(scanned: Scanned, page: Repaired, read_units: float) -> Scanned:
+def _with_page(scanned: Scanned, page: Repaired, read_units: float) -> Scanned:
     """The segment with that page."""
     return Scanned(
         scanned.segment,

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from mainstem.dynamodb.client.attempts import Attempts
 from mainstem.dynamodb.client.requests import Control
-from mainstem.dynamodb.maintenance import Maintenance
+from mainstem.dynamodb.open import OpenTables, open_tables
 from mainstem.dynamodb.repair.options import RepairOptions
 from mainstem.dynamodb.repair.progress import RepairProgress
 from mainstem.dynamodb.repair.run import RepairRun
@@ -47,11 +47,11 @@ class RepairResult(NamedTuple):
     unreadable: Mapping[str, str] = {}
     """Of the streams with holes, those with an item that is not understood, and what is to be said of it."""
     rebuilt: int = 0
-    """So many cursors, marks and positions of items said what the log does not, and were put right."""
+    """How many cursors, marks and positions of items differed from the log and were corrected."""
     put_back: int = 0
     """So many events were only in the log, and are in the events table again."""
     problems: tuple[str, ...] = ()
-    """What can't be put right: the log can't be read, or a stream is another in the table than in the log."""
+    """What can't be repaired: the log can't be read, or a stream differs between the table and the log."""
     markers: int = 0
     """So many commits lacked the marker by which a repeat of them is recognised, and have it now."""
 
@@ -66,7 +66,7 @@ def repair_log(
     client: Any = None,
     progress: Callable[[RepairProgress], None] | None = None,
 ) -> RepairResult:
-    """Put right whatever the tables can tell: afterwards the log has all that the events table has.
+    """Repair what can be repaired from the tables: afterwards the log has every event of the events table.
 
     It believes only what it reads. First it reads the log, all of it, and makes cursors and marks again
     from it where they say otherwise. Then it scans the events table, appends to the log what that lacks,
@@ -88,32 +88,32 @@ def repair_log(
             f"workers={quoted(workers)}: give a whole number from 1 to {MAX_WORKERS}."
         )
     options = RepairOptions(segments, read_units, restart, rebuild=True)
-    with Maintenance(url, client=client) as place:
-        return repair_in_threads(place, options, workers, progress)
+    with open_tables(url, client=client) as tables:
+        return repair_in_threads(tables, options, workers, progress)
 
 
 def repair_in_threads(
-    place: Maintenance,
+    tables: OpenTables,
     options: RepairOptions,
     workers: int = WORKERS,
     progress: Callable[[RepairProgress], None] | None = None,
 ) -> RepairResult:
     """`repair_log` of a store that is open."""
-    started = place.context.monotonic()
-    run = RepairRun(place.adapter, place.layout, place.context, options)
+    started = tables.context.monotonic()
+    run = RepairRun(tables.adapter, tables.layout, tables.context, options)
     hands = min(workers, options.segments)
     try:
-        place.run(run.begin())
+        tables.run(run.begin())
         if options.rebuild:
-            _work(place, run, run.read_log, hands, progress)
-            place.run(run.rebuild())
-        _work(place, run, run.work, hands, progress)
-        done = place.run(run.finish())
+            _work(tables, run, run.read_log, hands, progress)
+            tables.run(run.rebuild())
+        _work(tables, run, run.work, hands, progress)
+        done = tables.run(run.finish())
     finally:
         run.close()
     if progress is not None:
         progress(done)
-    seconds = place.context.monotonic() - started
+    seconds = tables.context.monotonic() - started
     return RepairResult(
         *done[:4],
         seconds,
@@ -127,19 +127,19 @@ def repair_in_threads(
     )
 
 
-def item_count(place: Maintenance) -> int | None:
+def item_count(tables: OpenTables) -> int | None:
     """About how many items the events table has: DynamoDB counts them every six hours."""
 
     def describe() -> Op[Any]:
-        request = Control("DescribeTable", {"TableName": place.layout.events.name})
-        return (yield from Attempts(place.context).call(request))
+        request = Control("DescribeTable", {"TableName": tables.layout.events.name})
+        return (yield from Attempts(tables.context).call(request))
 
-    count = place.run(describe())["Table"].get("ItemCount")
+    count = tables.run(describe())["Table"].get("ItemCount")
     return count if isinstance(count, int) and count > 0 else None
 
 
 def _work(
-    place: Maintenance,
+    tables: OpenTables,
     run: RepairRun,
     hand: Callable[[], Op[None]],
     workers: int,
@@ -150,7 +150,7 @@ def _work(
 
     def work() -> None:
         try:
-            place.run(hand())
+            tables.run(hand())
         except BaseException as error:  # the caller's thread raises it
             failures.append(error)
             run.stop()
@@ -172,10 +172,10 @@ def _work(
                     progress(run.progress())
     except BaseException:
         run.stop()
-        deadline = place.context.monotonic() + _PATIENCE
+        deadline = tables.context.monotonic() + _PATIENCE
         for thread in threads:
             if thread.is_alive():
-                thread.join(max(0.0, deadline - place.context.monotonic()))
+                thread.join(max(0.0, deadline - tables.context.monotonic()))
         raise
     if failures:
         raise failures[0]

@@ -145,7 +145,7 @@ class Repairer:
                     found.places.append((stream_id, event_id, position))
                 hint = any_hint_of(self._items, item)
             except StoreDamaged as error:
-                _log.error("An item is left out: %s", error)
+                _log.error("An item is skipped: %s", error)
                 found.add_unreadable(stream_id, item.get(self._layout.events.sort_key), str(error))
             else:
                 found.hints.setdefault(partition, []).append(hint)

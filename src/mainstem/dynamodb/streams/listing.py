@@ -1,4 +1,4 @@
-"""The list of streams: by an index over the cursors, which DynamoDB keeps up a moment behind."""
+"""The list of streams: by an index over the cursors, which DynamoDB updates a moment later."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def _ranges(log_filter: LogFilter) -> list[_Range]:
 
 
 def _is_passed(wanted: _Range, after: str) -> bool:
-    """Whether nothing of the range comes behind that id."""
+    """Whether nothing of the range comes after that id."""
     if wanted.exactly is not None:
         return after >= wanted.exactly
     return after > wanted.prefix and not after.startswith(wanted.prefix)

@@ -30,8 +30,8 @@ from mainstem.values.positions import EventId, Partition, Position, Version
 _log = logging.getLogger("mainstem")
 
 _LEFT_TO_ITS_WRITER: Final = 10_000_000
-"""Microseconds. A commit that is not rolled forward after so long was left by a writer that died,
-so whoever reads it finishes it; before that, its writer is most likely at it."""
+"""Microseconds. If a commit is not rolled forward after this time, its writer has died,
+so the next reader finishes it. Before that, its writer is most likely still writing."""
 
 _LARGEST_ID: Final = 10**37
 

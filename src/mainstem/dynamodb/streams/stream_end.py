@@ -131,7 +131,7 @@ class Streams:
             yield from self._write_rest(attempts, items[1:])
 
     def _write_rest(self, attempts: Attempts, items: Sequence[Item]) -> Op[None]:
-        """Write the items of one stream behind the first one of their commit.
+        """Write the items of one stream after the first one of their commit.
 
         The last one is written when all others are, so that where it is, none is missing.
         """

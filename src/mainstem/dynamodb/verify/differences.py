@@ -69,7 +69,7 @@ class Differences:
             altered = yield from self._altered_events(stream_id, in_log[stream_id])
             for event_id in altered:
                 self._findings.damaged(
-                    f"Event {event_id} of stream {stream_id!r} is another in the events table than in the "
+                    f"Event {event_id} of stream {stream_id!r} differs between the events table and the "
                     "log: one of them was changed. Restore that table from a backup.",
                     stream_id=stream_id,
                     event_id=event_id,
@@ -96,7 +96,7 @@ class Differences:
         said = f"says that the log has {cursor} of its events" if cursor else "is missing"
         self._findings.damaged(
             f"The cursor of stream {stream_id!r} {said}; the log has {account.in_log}. `mainstem repair` "
-            "puts that right.",
+            "corrects it.",
             stream_id=stream_id,
         )
 
@@ -138,7 +138,7 @@ class Differences:
                 self._altered.add(stream_id)
             else:
                 self._findings.damaged(
-                    f"Stream {stream_id!r} is another in the events table than in the log: one of them was "
+                    f"Stream {stream_id!r} differs between the events table and the log: one of them was "
                     "changed. Restore that table from a backup.",
                     stream_id=stream_id,
                 )
@@ -152,13 +152,13 @@ class Differences:
         if seen.torn is not None and seen.torn < account.top:
             names = self._layout.attributes
             self._findings.damaged(
-                f"Event {seen.torn} of stream {stream_id!r} or one behind it says with {names.commit_first} "
-                f"and {names.commit_last} that it is of a commit which does not fit the events beside it. "
-                "Mend these items, or restore the events table from a backup.",
+                f"Event {seen.torn} of stream {stream_id!r}, or a later one, has a {names.commit_first} and "
+                f"{names.commit_last} of a commit that does not fit its neighbours. "
+                "Correct these items, or restore the events table from a backup.",
                 stream_id=stream_id,
                 event_id=seen.torn,
             )
-        # What comes behind an item that is missing or not understood waits for it.
+        # Events after an item that is missing or not understood wait for it.
         ends = [each for each in (missing, seen.unread) if each is not None and each >= in_log]
         reach = min([account.top, *ends])
         if in_log < reach:

@@ -8,21 +8,21 @@ from typing import NamedTuple
 
 
 class Verdict(StrEnum):
-    """Of the whole log."""
+    """The verdict on the whole log."""
 
     COMPLETE = "complete"
     """It has every event that was written before the verification began, and nothing else, as far as the
     form that was chosen can see."""
     BEHIND = "behind"
-    """Some events are not in it, though there was time for them to come. Sequencing or a repair brings
+    """Some events are not in it, although there was time for them to come. Sequencing or a repair brings
     them."""
     DAMAGED = "damaged"
-    """Something is missing, changed or not understood. Each finding says what mends it: a repair, or work
+    """Something is missing, changed or not understood. Each finding says what repairs it: a repair, work
     by hand, or a backup."""
 
 
 class Finding(NamedTuple):
-    """One thing that is not as it should be."""
+    """One thing that is wrong."""
 
     verdict: Verdict
     """What it means for the log."""
@@ -31,18 +31,18 @@ class Finding(NamedTuple):
     stream_id: str | None = None
     """The stream that it is about, if it is about one."""
     event_id: int | None = None
-    """The first that is concerned."""
+    """The id of the first event that it is about."""
     partition: int | None = None
     """The partition of the log that it is about."""
     position: int | None = None
-    """The first position that is concerned."""
+    """The first position that it is about."""
 
 
 class Verification(NamedTuple):
     """The result of a verification."""
 
     verdict: Verdict
-    """The worst of the findings; complete where there is none."""
+    """The worst of the findings; complete if there is none."""
     full: bool
     """Whether everything was read. If not, streams without any event in the log were not looked for."""
     findings: tuple[Finding, ...]
@@ -60,8 +60,8 @@ class Verification(NamedTuple):
     under_way: int
     """Streams with events that were written while the verification ran and are not in the log yet."""
     unfinished: int
-    """Commits larger than a transaction whose log part is written, and whose items are not all there yet.
-    Whoever reads the stream, or a repair, finishes them."""
+    """Commits larger than a transaction whose log part is written, but not all of their items yet.
+    The next reader of the stream, or a repair, finishes them."""
     read_units: float
     """Read units used, of both tables."""
     seconds: float

@@ -16,9 +16,9 @@ from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.items.packing import Packed
 from mainstem.dynamodb.items.partition_item import NO_MARKS
 from mainstem.dynamodb.verify.differences import Differences
+from mainstem.dynamodb.verify.event_positions import EventPositions
 from mainstem.dynamodb.verify.findings import Findings
 from mainstem.dynamodb.verify.log_walk import LogWalk, Stretch, marks_of
-from mainstem.dynamodb.verify.places import Places
 from mainstem.dynamodb.verify.strays import Strays
 from mainstem.dynamodb.verify.tally import Later, Tally, sums, sums_of_items
 from mainstem.errors import StoreDamaged
@@ -40,7 +40,7 @@ class FullCheck:
             LogWalk(layout, paced, findings, number) for number in range(layout.partitions)
         ]
         self.tally = Tally()
-        self._places = Places()
+        self._places = EventPositions()
         self.differences = Differences(layout, items, paced, findings)
         """For what comes after: the streams of which the two sides differ."""
         self._strays = Strays(layout, paced, findings, self.tally)
@@ -117,7 +117,7 @@ class FullCheck:
         if walk.segmented > marks.settled.position:
             self._findings.damaged(
                 f"Partition {partition} has segments up to position {walk.segmented}, and is settled only "
-                f"up to {marks.settled.position}. `mainstem repair` puts that right.",
+                f"up to {marks.settled.position}. `mainstem repair` corrects that.",
                 partition=partition,
                 position=marks.settled.position,
             )
@@ -194,7 +194,7 @@ class FullCheck:
     def _misplaced(self, stream_id: str, event_id: int, position: int) -> None:
         self._findings.damaged(
             f"Event {event_id} of stream {stream_id!r} says that the log has it at position {position}, "
-            "and it is not there. `mainstem repair` puts that right.",
+            "but it is not there. `mainstem repair` corrects that.",
             stream_id=stream_id,
             event_id=event_id,
         )
@@ -202,7 +202,7 @@ class FullCheck:
     def _mark_is_wrong(self, partition: int, what: str, mark: int, end: int) -> None:
         self._findings.damaged(
             f"Partition {partition} is marked as {what} up to position {mark}, and its log ends at {end}. "
-            "`mainstem repair` puts the mark right; if the log has lost events, it appends them again.",
+            "`mainstem repair` corrects the mark; if the log has lost events, it appends them again.",
             partition=partition,
             position=end,
         )

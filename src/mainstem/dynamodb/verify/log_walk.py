@@ -92,14 +92,14 @@ class LogWalk:
                 found.append((yield from self._batch(batch)))
             if found:
                 return found
-            behind = page.items or (yield from self._of_later_epoch(epoch))
-            if not behind:
+            later = page.items or (yield from self._of_later_epoch(epoch))
+            if not later:
                 return None
             looks += 1
             if looks <= _LOOKS:
                 yield from self._paced.attempts().pause(missing(self.partition, start))
                 continue
-            there = first_of(behind[0])
+            there = first_of(later[0])
             self._damaged(f"has no batch for positions {start} to {there - 1}", start)
             self.head = Head(there, self.head.latest_us)
 
@@ -131,7 +131,7 @@ class LogWalk:
             rows = copied if rows is None else rows
         self._check_times(end, rows or ())
         if end.position > self._layout.epoch_end(first):
-            self._damaged(f"has a batch of {count_of(batch)} events, which can't be", first)
+            self._damaged(f"has a batch of {count_of(batch)} events, which is impossible", first)
             end = Head(first + 1, end.latest_us)
         self.head = end
         return Stretch(first, rows or (), is_sequenced(batch))

@@ -258,7 +258,7 @@ class QuickCheck:
             if first is None:
                 self._findings.damaged(
                     f"The last event of stream {stream_id!r} says that its commit goes on to event "
-                    f"{target - 1}, which neither the events table nor the log has. Mend the item, or "
+                    f"{target - 1}, which neither the events table nor the log has. Correct the item, or "
                     "restore the events table from a backup.",
                     stream_id=stream_id,
                     event_id=in_log,
@@ -303,7 +303,7 @@ class QuickCheck:
 
     def _mark_is_wrong(self, partition: int, what: str) -> None:
         self._findings.damaged(
-            f"Partition {partition} {what}. `mainstem repair` puts that right.", partition=partition
+            f"Partition {partition} {what}. `mainstem repair` corrects that.", partition=partition
         )
 
 

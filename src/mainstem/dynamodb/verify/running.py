@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextvars import copy_context
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
-from mainstem.dynamodb.adapter import DynamoAdapter
-from mainstem.dynamodb.client.context import Context
 from mainstem.dynamodb.client.paced import Paced
-from mainstem.dynamodb.items.layout import Layout
-from mainstem.dynamodb.maintenance import Maintenance
+from mainstem.dynamodb.open import Tables, open_tables
 from mainstem.dynamodb.streams import listing
 from mainstem.dynamodb.verify.findings import Findings, Verification
 from mainstem.dynamodb.verify.full import FullCheck
@@ -56,21 +53,22 @@ def verify_log(
 ) -> Verification:
     """Compare the log with the events table, stream by stream.
 
-    The quick form compares what the cursors say with the last event of each stream that is listed. It
-    can't see events that were changed, nor which streams have no event in the log; where DynamoDB, which
-    counts items every six hours, has counted more than the log has events, it says so. The ``full`` form
-    reads all of both tables, and the log once more in its order, and proves that they have the same
-    events: it takes about as many read units as both have 4 KB and the log again, and disk for some 100
-    bytes for each stream and 8 for each event.
+    The quick form compares the cursors with the last event of each listed stream. It
+    can't see events that were changed, nor which streams have no event in the log. If DynamoDB, which
+    counts items every six hours, has counted more items than the log has events, it says so. The ``full``
+    form reads both tables completely, and the log once more in its order, and proves that they have the same
+    events. It takes one read unit for each 4 KB of both tables, and for each 4 KB of the log again, and some
+    100 bytes of disk for each stream and 8 for each event.
 
-    What is missing from the log is looked for again until it has come, or ``grace_seconds`` have passed:
-    so a log that is being sequenced is not behind, and no clock decides what is. Where nothing is
+    If the log lacks events, they are looked for again until they come, or until ``grace_seconds`` have
+    passed: so a log that is being sequenced is not behind, and no clock decides that. If nothing is
     missing, it does not wait. ``workers`` threads read at the same time, and use at most ``read_units`` a
-    second. ``progress`` is told how far it has got. Nothing is written. Others may write, sequence and
-    repair meanwhile: what they do makes neither form find damage, and what is written after it began need
-    not be in the log.
+    second. ``progress`` gets how far the verification is. Nothing is written. Others may write, sequence
+    and repair meanwhile: this never makes the verification find damage, and events written after it began
+    need not be in the log.
 
-    Raises `InvalidInput`, `StoreBusy` and whatever `mainstem.connect` raises. Findings raise nothing.
+    Raises `InvalidInput`, `StoreBusy` and whatever `mainstem.connect` raises. Findings are returned, not
+    raised.
     """
     if type(workers) is not int or not 1 <= workers <= MAX_WORKERS:
         raise InvalidInput(
@@ -80,32 +78,22 @@ def verify_log(
         raise InvalidInput(f"read_units={quoted(read_units)}: give a number above 0, or None.")
     if not 0 <= grace_seconds < float("inf"):
         raise InvalidInput(f"grace_seconds={quoted(grace_seconds)}: give a number from 0 on.")
-    with Maintenance(url, client=client) as place:
-        verifying = _Verifying(place, workers, read_units, progress)
+    with open_tables(url, client=client) as tables:
+        verifying = _Verifying(tables, workers, read_units, progress)
         verifying.grace_s = grace_seconds
         return verifying.run(full=full)
 
 
-class Place(Protocol):
-    """A store's tables, opened: a `Maintenance`, or what looks like one."""
-
-    adapter: DynamoAdapter
-    layout: Layout
-    context: Context
-
-    def run(self, operation: Op[T]) -> T: ...
-
-
 class Part(NamedTuple):
-    """A quick verification that was to end in time."""
+    """A quick verification that had to end in time."""
 
     result: Verification
     after: str | None
-    """The last stream that it has looked at, to go on behind it; None: it came to the end."""
+    """The last stream that it has looked at, to go on after it; None: it came to the end."""
 
 
 def verify_part(
-    place: Place,
+    tables: Tables,
     after: str | None,
     out_of_time: Callable[[], bool],
     *,
@@ -113,11 +101,11 @@ def verify_part(
     read_units: float | None = None,
     grace_s: float = GRACE_SECONDS,
 ) -> Part:
-    """The quick verification of the streams behind ``after`` in the order of the list, as many as there
+    """The quick verification of the streams after ``after`` in the order of the list, as many as there
     is time for. ``out_of_time`` is asked now and then whether to stop listing. What is missing is looked
     for again for ``grace_s`` seconds after that.
     """
-    verifying = _Verifying(place, workers, read_units, None)
+    verifying = _Verifying(tables, workers, read_units, None)
     verifying.after, verifying.out_of_time, verifying.grace_s = after, out_of_time, grace_s
     return Part(verifying.run(full=False), verifying.after)
 
@@ -127,23 +115,23 @@ class _Verifying:
 
     def __init__(
         self,
-        place: Place,
+        tables: Tables,
         workers: int,
         read_units: float | None,
         progress: Callable[[VerificationStage], None] | None,
     ) -> None:
         self.after: str | None = None
-        """Where the list of streams is begun, and then how far it was gone through."""
+        """The stream after which the list begins, and then how far it was read."""
         self.out_of_time: Callable[[], bool] = lambda: False
         self.grace_s = GRACE_SECONDS
-        self._place = place
+        self._tables = tables
         self._workers = workers
-        self._paced = Paced(place.context, read_units)
+        self._paced = Paced(tables.context, read_units)
         self._findings = Findings()
         self._progress = progress
 
     def run(self, *, full: bool) -> Verification:
-        started = self._place.context.monotonic()
+        started = self._tables.context.monotonic()
         with ThreadPoolExecutor(self._workers, "mainstem-verify") as pool:
             try:
                 streams, events, blocks = self._full(pool) if full else self._quick(pool)
@@ -163,16 +151,16 @@ class _Verifying:
             found.under_way,
             found.unfinished,
             self._paced.read_units,
-            self._place.context.monotonic() - started,
+            self._tables.context.monotonic() - started,
             found.unlisted,
         )
 
     def _full(self, pool: ThreadPoolExecutor) -> tuple[int, int, tuple[int, int]]:
-        place = self._place
+        tables = self._tables
         check = FullCheck(
-            place.layout, place.adapter.items, place.context, self._paced, self._findings
+            tables.layout, tables.adapter.items, tables.context, self._paced, self._findings
         )
-        partitions = range(place.layout.partitions)
+        partitions = range(tables.layout.partitions)
         segments = self._workers
         try:
             self._all(pool, "log", map(check.read_log, partitions), len(partitions))
@@ -195,11 +183,11 @@ class _Verifying:
             check.close()
 
     def _quick(self, pool: ThreadPoolExecutor) -> tuple[int, int, tuple[int, int]]:
-        place = self._place
+        tables = self._tables
         check = QuickCheck(
-            place.layout, place.adapter.items, place.context, self._paced, self._findings
+            tables.layout, tables.adapter.items, tables.context, self._paced, self._findings
         )
-        partitions = range(place.layout.partitions)
+        partitions = range(tables.layout.partitions)
         self._all(pool, "log", map(check.read_window, partitions), len(partitions))
         self._all(pool, "events counted", [check.count_items()], 1)
         streams = 0
@@ -217,15 +205,15 @@ class _Verifying:
 
     def _listed(self, check: QuickCheck) -> Iterator[list[StreamInfo]]:
         """All streams that are listed, and those that are not yet."""
-        place = self._place
-        others = place.run(self._paced.counted(check.unlisted()))
+        tables = self._tables
+        others = tables.run(self._paced.counted(check.unlisted()))
         unlisted = {info.stream_id: info for info in others}
         known = bool(unlisted) or self.after is not None
         while True:
             attempts = self._paced.attempts()
-            operation = listing.names(place.layout, attempts, LogFilter(), self.after, _LISTED)
-            names = place.run(self._paced.counted(operation))
-            found = place.run(self._paced.counted(check.with_cursors(names)))
+            operation = listing.names(tables.layout, attempts, LogFilter(), self.after, _LISTED)
+            names = tables.run(self._paced.counted(operation))
+            found = tables.run(self._paced.counted(check.with_cursors(names)))
             known = known or bool(names)
             for stream_id in names:
                 unlisted.pop(stream_id, None)
@@ -239,7 +227,7 @@ class _Verifying:
                 break
         yield list(unlisted.values())
         if not known:
-            yield place.run(self._paced.counted(check.sample()))
+            yield tables.run(self._paced.counted(check.sample()))
 
     def _all(
         self,
@@ -255,7 +243,7 @@ class _Verifying:
         for operation in operations:
             # In the context of the caller's thread, where `mainstem.dynamodb.metered` counts.
             counted = self._paced.counted(operation)
-            waiting.add(pool.submit(copy_context().run, self._place.run, counted))
+            waiting.add(pool.submit(copy_context().run, self._tables.run, counted))
             if len(waiting) >= 2 * self._workers:
                 finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 for each in finished:

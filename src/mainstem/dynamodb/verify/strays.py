@@ -97,7 +97,7 @@ class Strays:
         end = 0
         for first, events in self._tally.segments(partition):
             if first > end:
-                # Segments may have been put behind the place where the scan was.
+                # Segments may have been put after the place where the scan was.
                 end = yield from self._end_of_segments(partition, end, first)
             if first != end:
                 self._findings.damaged(

@@ -1,4 +1,4 @@
-"""Restoring: events that have ids, times and commits already are written as they are, once."""
+"""Importing: events that have ids, times and commits already are written as they are, once."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ class StoreMachine(RuleBasedStateMachine):
         data=st.data(),
         ahead=st.lists(st.tuples(stream_ids, st.integers(-1, 1), st.integers(0, 3)), max_size=4),
     )
-    def restore(self, data: st.DataObject, ahead: list[tuple[str, int, int]]) -> None:
+    def import_events(self, data: st.DataObject, ahead: list[tuple[str, int, int]]) -> None:
         log = list(self.store.read_all())
         known = [exported(event) for event in log]
         batch: list[ImportedEvent] = (

@@ -16,7 +16,7 @@ _BYTES: Final = 8
 _NOTHING: Final = bytes(_BYTES)
 
 
-class Places:
+class EventPositions:
     """The positions of one store's log, as far as they were noted. Safe to share between threads."""
 
     def __init__(self) -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
-from mainstem.dynamodb.adapter import DynamoAdapter
-from mainstem.dynamodb.client.context import Context
-from mainstem.dynamodb.items.layout import Layout
 from mainstem.dynamodb.observed import cost_told
+from mainstem.dynamodb.open import Tables
 from mainstem.port import Op
 from mainstem.telemetry import Telemetry
 from mainstem.telemetry.guard import Guard
@@ -17,34 +15,21 @@ from mainstem.telemetry.observer import Observer
 T = TypeVar("T")
 
 
-class Place(Protocol):
-    """A store's tables, opened. `mainstem.dynamodb.maintenance.Maintenance` is one."""
-
-    adapter: DynamoAdapter
-    layout: Layout
-    context: Context
-    name: str
-
-    def run(self, operation: Op[T]) -> T:
-        """Carry out an operation. From any thread."""
-        ...
-
-
 class Watched:
-    """A place, and who is told what is done there and what it costs."""
+    """A store, and who is told what is done there and what it costs."""
 
-    def __init__(self, place: Place, telemetry: Telemetry | None) -> None:
-        self.adapter = place.adapter
-        self.layout = place.layout
-        self.context = place.context
-        self.observer = Observer(telemetry, system="dynamodb", store=place.name)
-        self._place = place
+    def __init__(self, tables: Tables, telemetry: Telemetry | None) -> None:
+        self.adapter = tables.adapter
+        self.layout = tables.layout
+        self.context = tables.context
+        self.observer = Observer(telemetry, system="dynamodb", store=tables.name)
+        self._tables = tables
 
     def run(self, what: str, operation: Op[T]) -> T:
         """Carry out an operation; ``what`` is what it is told as. From any thread."""
         if not self.observer.silent:
             operation = cost_told(what, operation, self.observer.record)
-        return self._place.run(operation)
+        return self._tables.run(operation)
 
 
 class Once(Generic[T]):
