@@ -31,8 +31,11 @@ help: ## list the targets
 demo: .venv-demo/.ready ## replay real data while it is being written, and check every event
 	@$(DEMO)/mainstem demo
 
+# Tests start hundreds of processes. Their bytecode is kept in the environment, also where Python is told to write none.
+BYTECODE = PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(abspath $(VENV))/bytecode
+
 test: $(VENV)/.ready ## run all tests
-	@$(DEV)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
+	@$(BYTECODE) $(DEV)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
 test-core: $(CORE)/.ready ## run the core's tests, without Java or an AWS SDK: make test-core PYTHON=python3.13
 	@$(CORE)/bin/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS) @tests/core.txt

@@ -72,16 +72,16 @@ def connect_async(
 
 
 def upgrade(url: str, *, client: Any = None) -> Upgraded:
-    """Bring the store at a URL from an older format to the one that this release reads and writes.
+    """Upgrade the store at a URL from an older format to the one that this release reads and writes.
 
-    Opening a store never does that: what is of another format is refused. There is only one format yet.
+    Opening a store never does that: it refuses a store of another format. There is only one format yet.
 
-    Stop everything that uses the store before, and make a copy: an older release can't open it afterwards. On
-    SQLite all of it is one transaction, and nobody else may have the file open. On DynamoDB nobody can open
-    the store until it is done, and an upgrade that was broken off goes on when it is called again; to call it
-    twice at the same time does no harm. ``client`` is as for `connect`.
+    First stop everything that uses the store, and make a copy: an older release can't open it afterwards. On
+    SQLite the upgrade is one transaction, and no other process may have the file open. On DynamoDB no process
+    can open the store until it is done. If an upgrade broke off, call it again, and it continues; two calls
+    at the same time do no harm. ``client`` is as for `connect`.
 
-    Raises `StoreFormatError` where there is no way to the newest format, `StoreBusy` where others have the
+    Raises `StoreFormatError` if no steps lead to the newest format, `StoreBusy` if others have the
     file open for the whole timeout, and what `connect` raises.
     """
     scheme = scheme_of(url)

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
 from mainstem.dynamodb.adapter import DynamoAdapter
+from mainstem.dynamodb.client import drivers
 from mainstem.dynamodb.client.botocore import is_of_aiobotocore
 from mainstem.dynamodb.client.context import Context, system_clock
 from mainstem.dynamodb.client.drivers import (
@@ -20,9 +21,9 @@ from mainstem.dynamodb.client.drivers import (
 )
 from mainstem.dynamodb.items.layout import AttributeNames, Layout
 from mainstem.dynamodb.items.table_checks import check_layout
-from mainstem.dynamodb.items.tables import TableOptions, check, create
+from mainstem.dynamodb.items.tables import Found, TableOptions, check, create
 from mainstem.dynamodb.observed import cost_told
-from mainstem.dynamodb.url import check_partitions, parse
+from mainstem.dynamodb.url import StoreUrl, check_partitions, parse
 from mainstem.errors import InvalidInput
 from mainstem.port import AsyncDriver, Driver, Op
 from mainstem.schemes import Opened
@@ -95,23 +96,32 @@ def open_tables(
     wanted = parse(url)
     driver = connect_blocking(wanted.settings, client)
     try:
-        context = Context(
-            driver.new_lock,
-            clock,
-            timeout=wanted.timeout,
-            most_tries=driver.most_tries,
-            home=driver.home,
-            wall=time.time,
-        )
+        context = _context(wanted, driver, clock)
         found = driver.run(check(wanted.name, context))
         check_partitions(wanted, found.layout)
     except BaseException:
         driver.close()
         raise
-    adapter = DynamoAdapter(
+    return OpenTables(driver, _adapter(wanted, found, context), wanted.name)
+
+
+def _context(
+    wanted: StoreUrl, driver: BlockingDriver | drivers.AsyncDriver, clock: Callable[[], int]
+) -> Context:
+    return Context(
+        driver.new_lock,
+        clock,
+        timeout=wanted.timeout,
+        most_tries=driver.most_tries,
+        home=driver.home,
+        wall=time.time,
+    )
+
+
+def _adapter(wanted: StoreUrl, found: Found, context: Context) -> DynamoAdapter:
+    return DynamoAdapter(
         wanted.url, found.layout, context, sequencing=wanted.sequencing, opened=found.ids
     )
-    return OpenTables(driver, adapter, wanted.name)
 
 
 def open_blocking(
@@ -151,17 +161,7 @@ def open_async(
             looking.close()
     check_partitions(wanted, found.layout)
     driver = connect_async(wanted.settings, client)
-    context = Context(
-        driver.new_lock,
-        clock,
-        timeout=wanted.timeout,
-        most_tries=driver.most_tries,
-        home=driver.home,
-        wall=time.time,
-    )
-    adapter = DynamoAdapter(
-        wanted.url, found.layout, context, sequencing=wanted.sequencing, opened=found.ids
-    )
+    adapter = _adapter(wanted, found, _context(wanted, driver, clock))
     return Opened(adapter, driver, "dynamodb", wanted.name, cost_told)
 
 

@@ -1,9 +1,9 @@
 """Stores of another format than the one that this release reads and writes: what to do about them. No I/O.
 
-Opening a store never changes its format. Processes of an older release may still be at work, and could not
-go on; and nothing could be taken back. So a store of another format is refused, and the refusal says what
-helps. An adapter has a table of steps, one from each older format to the next one, and somebody has them
-carried out with `mainstem.upgrade`.
+Opening a store never changes its format. Processes of an older release may still run, and could no longer
+use the store; and the change could not be undone. So a store of another format is refused, and the message
+says what to do. An adapter has a table of steps, one from each older format to the next one. An operator runs
+them with `mainstem.upgrade`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ class Upgraded(NamedTuple):
     found: int
     """The format that the store had."""
     now: int
-    """The one that it has; the same, if there was nothing to do."""
+    """The format that it has now; the same, if there was nothing to do."""
 
 
 def can_upgrade(found: object, newest: int, steps: Container[int]) -> bool:
-    """Whether there is a way from that format to the newest, or it is the newest. ``steps`` has the formats
-    that a step leads from.
+    """Whether steps lead from that format to the newest, or it is the newest. ``steps`` has the formats from
+    which a step starts.
     """
     return (
         type(found) is int

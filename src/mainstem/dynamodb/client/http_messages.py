@@ -24,9 +24,9 @@ _HEAD: Final = re.compile(
     rb"HTTP/1\.1 ([2-5][0-9][0-9])(?: [^\r\n\0]*)?\r\n"
     rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*\r\n)+)\r\n"
 )
-_INFORMATIONAL: Final = re.compile(rb"HTTP/1\.[01] 1(?!01)[0-9][0-9][ \r]")
 _FIELD: Final = re.compile(rb"([^:]+):([^\r]*)\r\n")
-_LENGTH: Final = re.compile(rb"[0-9]{1,12}")
+_LONGEST_LENGTH: Final = 12
+"""Digits."""
 _WITHOUT_BODY: Final = (204, 304)
 _ENDS_OF_CHUNKS: Final = (b"\r\n\r\n", b"\n\n")
 
@@ -130,7 +130,7 @@ class _Head(NamedTuple):
         status, length = int(found[1]), fields.get(b"content-length", b"")
         if (
             len(fields) != len(pairs)
-            or _LENGTH.fullmatch(length) is None
+            or not (length.isdigit() and len(length) <= _LONGEST_LENGTH)
             or b"transfer-encoding" in fields
             or fields.get(b"connection", b"keep-alive").lower() != b"keep-alive"
             or status in _WITHOUT_BODY
@@ -139,9 +139,21 @@ class _Head(NamedTuple):
         return cls(status, fields, int(length), found.end())
 
 
+def _is_informational(received: bytes) -> bool:
+    """Of status 1xx, but for the one that ends HTTP on this connection."""
+    version, status, after = received[:9], received[9:12], received[12:13]
+    return (
+        version in (b"HTTP/1.1 ", b"HTTP/1.0 ")
+        and status.isdigit()
+        and status.startswith(b"1")
+        and status != b"101"
+        and after in (b" ", b"\r")
+    )
+
+
 def _without_informational(received: bytes) -> bytes:
     """Without replies that only say that one will come."""
-    while _INFORMATIONAL.match(received) is not None and _HEAD_END in received:
+    while _is_informational(received) and _HEAD_END in received:
         received = received.partition(_HEAD_END)[2]
     return received
 
