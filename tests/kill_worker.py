@@ -17,5 +17,9 @@ def tell(status: WorkerStatus) -> None:
     os.write(1, b"%d\n" % status.sequenced)
 
 
+def main(url: str) -> None:
+    sequence(url, pace=PACE, rhythm=RHYTHM, report=tell)
+
+
 if __name__ == "__main__":
-    sequence(sys.argv[1], pace=PACE, rhythm=RHYTHM, report=tell)
+    main(*sys.argv[1:])

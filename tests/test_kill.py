@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -20,11 +18,11 @@ import pytest
 import dynamodb_local
 import kill_writer
 import mainstem
+from forking import Forker, forker
 from mainstem import ANY, NewEvent, RecordedEvent, Store, VersionConflict
 from mainstem.dynamodb import create_tables
 from mainstem.testing.invariants import Replay, check_invariants, replay_all
 
-HERE = Path(__file__).parent
 ROUNDS = int(os.environ.get("MAINSTEM_KILL_ROUNDS", "12"))
 """How often each of the five processes is killed."""
 WRITERS = ("w0", "w1", "w2")
@@ -39,39 +37,42 @@ class Life(NamedTuple):
 
 
 def run_and_kill(
-    arguments: Sequence[str],
+    forker: Forker,
+    call: Sequence[str],
     name: str,
     rng: random.Random,
     lines_at_most: Sequence[int] = (0, 1, 5, 30, 90),
 ) -> Life:
-    """Start a process, let it say some lines, and kill it within the next few milliseconds."""
-    with subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
+    """Start a process, let it say some lines, and kill it within the next few milliseconds. ``call`` is a
+    module, and the arguments of its ``main``.
+    """
+    module, *arguments = call
+    process = forker.fork(module, arguments)
+    with process.output:
         lines = []
         for _ in range(rng.choice(lines_at_most)):
-            line = process.stdout.readline()
+            line = process.output.readline()
             assert line, f"{name} ended by itself"
             lines.append(line)
         time.sleep(rng.random() * 0.01)  # any moment will do
-        process.kill()
-        lines += process.stdout.readlines()
-        process.wait()
+        forker.kill(process)
+        lines += process.output.readlines()
     return Life(name, [json.loads(line) for line in lines if line.endswith(b"\n")])
 
 
-def lives_of_writer(url: str, writer: str) -> list[Life]:
+def lives_of_writer(forker: Forker, url: str, writer: str) -> list[Life]:
     rng = random.Random(writer)
     lives = []
     for number in range(ROUNDS):
         name = f"{writer}-{number}"
-        lives.append(run_and_kill([str(HERE / "kill_writer.py"), url, name, name], name, rng))
+        lives.append(run_and_kill(forker, ["kill_writer", url, name, name], name, rng))
     return lives
 
 
-def lives_of_follower(url: str, follower: str) -> list[Life]:
+def lives_of_follower(forker: Forker, url: str, follower: str) -> list[Life]:
     rng = random.Random(follower)
-    script = str(HERE / "kill_follower.py")
-    return [run_and_kill([script, url, follower], follower, rng) for _ in range(ROUNDS)]
+    call = ["kill_follower", url, follower]
+    return [run_and_kill(forker, call, follower, rng) for _ in range(ROUNDS)]
 
 
 def replay_in_the_middle(store: Store, writers: Sequence[Future[list[Life]]]) -> Replay:
@@ -175,9 +176,13 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 def test_killed_writers_and_followers_lose_and_double_nothing(url: str) -> None:
     """Some of the commits are larger than a transaction of DynamoDB."""
-    with mainstem.connect(url) as store, ThreadPoolExecutor(8) as pool:
-        writers = [pool.submit(lives_of_writer, url, name) for name in WRITERS]
-        followers = [pool.submit(lives_of_follower, url, name) for name in FOLLOWERS]
+    with (
+        forker("kill_writer", "kill_follower") as forks,
+        mainstem.connect(url) as store,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        writers = [pool.submit(lives_of_writer, forks, url, name) for name in WRITERS]
+        followers = [pool.submit(lives_of_follower, forks, url, name) for name in FOLLOWERS]
         halfway = replay_in_the_middle(store, writers)
         append_until_done(store, followers)
         written = [life for future in writers for life in future.result()]

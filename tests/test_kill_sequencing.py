@@ -8,13 +8,13 @@ import os
 import random
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 import dynamodb_local
 import mainstem
+from forking import Forker, forker
 from kill_incidents import append_next, streams_of
 from kill_worker import PACE, RHYTHM
 from mainstem import Store, VersionConflict
@@ -24,7 +24,7 @@ from mainstem.dynamodb import Verdict, create_tables, sequence, verify_log
 from mainstem.testing.invariants import check_invariants, replay_all
 from test_kill import Life, check_follower, run_and_kill
 
-HERE = Path(__file__).parent
+MODULES = ("kill_follower", "kill_incidents", "kill_segmenter", "kill_worker")
 ROUNDS = int(os.environ.get("MAINSTEM_KILL_ROUNDS", "8"))
 """How often each of the eight processes is killed."""
 EVENTS = 1_000
@@ -39,20 +39,19 @@ def url(dynamodb: dynamodb_local.Server) -> str:
     return made
 
 
-def lives(script: str, *arguments: str, name: str) -> list[Life]:
+def lives(forker: Forker, *call: str, name: str) -> list[Life]:
     rng = random.Random(name)
     return [
         # A worker that has nothing to do says a line each second.
-        run_and_kill([str(HERE / script), *arguments], f"{name}-{number}", rng, (0, 1, 3, 8))
+        run_and_kill(forker, call, f"{name}-{number}", rng, (0, 1, 3, 8))
         for number in range(ROUNDS)
     ]
 
 
-def lives_of_writer(url: str, name: str) -> list[Life]:
+def lives_of_writer(forker: Forker, url: str, name: str) -> list[Life]:
     rng = random.Random(name)
-    script = str(HERE / "kill_incidents.py")
     return [
-        run_and_kill([script, url, f"{name}-{number}", str(EVENTS)], name, rng)
+        run_and_kill(forker, ["kill_incidents", url, f"{name}-{number}", str(EVENTS)], name, rng)
         for number in range(ROUNDS)
     ]
 
@@ -68,17 +67,22 @@ def write_what_is_left(store: Store) -> None:
 
 def test_processes_of_both_kinds_killed_at_random_leave_a_complete_log(url: str) -> None:
     streaming = f"{url}&sequencing=stream"
-    with mainstem.connect(streaming) as store, ThreadPoolExecutor(9) as pool:
+    with (
+        forker(*MODULES) as forks,
+        mainstem.connect(streaming) as store,
+        ThreadPoolExecutor(9) as pool,
+    ):
         followers = {
-            name: pool.submit(lives, "kill_follower.py", url, name, name=name) for name in FOLLOWERS
+            name: pool.submit(lives, forks, "kill_follower", url, name, name=name)
+            for name in FOLLOWERS
         }
         others: list[Future[list[Life]]] = [
-            pool.submit(lives_of_writer, streaming, "stream-0"),
-            pool.submit(lives_of_writer, streaming, "stream-1"),
-            pool.submit(lives_of_writer, url, "transactional"),
-            pool.submit(lives, "kill_worker.py", url, name="worker-0"),
-            pool.submit(lives, "kill_worker.py", url, name="worker-1"),
-            pool.submit(lives, "kill_segmenter.py", url, name="segmenter"),
+            pool.submit(lives_of_writer, forks, streaming, "stream-0"),
+            pool.submit(lives_of_writer, forks, streaming, "stream-1"),
+            pool.submit(lives_of_writer, forks, url, "transactional"),
+            pool.submit(lives, forks, "kill_worker", url, name="worker-0"),
+            pool.submit(lives, forks, "kill_worker", url, name="worker-1"),
+            pool.submit(lives, forks, "kill_segmenter", url, name="segmenter"),
         ]
         write_what_is_left(store)
         halfway = replay_all(store)

@@ -76,7 +76,7 @@ def test_a_seed_makes_the_same_trace_each_time(seed: int) -> None:
     assert trace() == trace()
 
 
-@pytest.mark.parametrize("seed", [11, 17, 23, 101])
+@pytest.mark.parametrize("seed", [1, 11, 17, 23, 101])
 def test_a_seed_is_the_same_in_every_process(seed: int) -> None:
     """Also where Python orders its sets otherwise."""
 
@@ -89,7 +89,7 @@ def test_a_seed_is_the_same_in_every_process(seed: int) -> None:
         )
         return hashlib.sha256(done.stdout).hexdigest()
 
-    assert trace("1") == trace("2")
+    assert trace("1") == trace("4")
 
 
 def test_a_failing_seed_says_how_to_run_it_again() -> None:

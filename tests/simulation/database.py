@@ -10,7 +10,9 @@ from __future__ import annotations
 import random
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from mainstem.drive import in_thread
 from mainstem.dynamodb.client import faults
@@ -63,11 +65,22 @@ COUNTED_SECONDS = 6 * 3600.0
 """So often are a table's items counted."""
 
 
-class State(NamedTuple):
-    """An item as it was written, and from when on queries see it."""
+@dataclass(frozen=True)
+class State:
+    """An item as it was written, and from when on queries see it. Nothing changes the item later."""
 
     visible: float
     item: Item
+
+    @cached_property
+    def answered(self) -> Item:
+        """What the wire gives of it."""
+        return _answered(self.item)
+
+    @cached_property
+    def size(self) -> int:
+        """That of what is answered, in bytes."""
+        return item_bytes(self.answered)
 
 
 class Rows:
@@ -79,9 +92,13 @@ class Rows:
         self.locked: dict[Key, float] = {}
         """Until when a transaction is under way on the item."""
 
-    def newest(self, key: Key) -> Item | None:
+    def newest_state(self, key: Key) -> State | None:
         history = self.items.get(key)
-        return history[-1].item if history else None
+        return history[-1] if history else None
+
+    def newest(self, key: Key) -> Item | None:
+        state = self.newest_state(key)
+        return None if state is None else state.item
 
     def write(self, key: Key, item: Item, visible: float) -> None:
         if key not in self.items:
@@ -163,12 +180,11 @@ class Database:
         _check_key(request.key)
         rows = self.rows(request.table)
         if request.consistent:
-            item = rows.newest(request.key)
+            state = rows.newest_state(request.key)
         else:
-            item = self._seen(rows.items.get(request.key, []), consistent=False)
-        size = 0 if item is None else item_bytes(_answered(item))
-        units = read_units(size, consistent=request.consistent)
-        return Got(None if item is None else _project(item, request.attributes), units)
+            state = self._seen(rows.items.get(request.key, []), consistent=False)
+        units = read_units(0 if state is None else state.size, consistent=request.consistent)
+        return Got(None if state is None else _project(state, request.attributes), units)
 
     def batch_get(self, request: BatchGet) -> BatchGot:
         if not 1 <= len(request.keys) <= MAX_BATCH_GET:
@@ -183,14 +199,12 @@ class Database:
             if self._is_left_out():
                 left.append(key)
                 continue
-            item = self._seen(rows.items.get(key, []), consistent=request.consistent)
-            units += read_units(
-                0 if item is None else item_bytes(_answered(item)), consistent=request.consistent
-            )
-            if item is not None:
+            state = self._seen(rows.items.get(key, []), consistent=request.consistent)
+            units += read_units(0 if state is None else state.size, consistent=request.consistent)
+            if state is not None:
                 names = request.attributes
                 keyed = None if names is None else (table.hash_key, table.sort_key, *names)
-                items.append(_project(item, keyed))
+                items.append(_project(state, keyed))
         return BatchGot(items, tuple(left), units)
 
     def query(self, request: Query) -> Page:
@@ -207,23 +221,23 @@ class Database:
         if request.backwards:
             sorts.reverse()
         seen = (self._seen(rows[sort], consistent=request.consistent) for sort in sorts)
-        table = request.table
-        page = self._page(
-            (item for item in seen if item is not None),
+        return self._page(
+            (state for state in seen if state is not None),
             request.limit,
-            (table.hash_key, table.sort_key),
+            (request.table.hash_key, request.table.sort_key),
+            request.attributes,
             consistent=request.consistent,
         )
-        return page._replace(items=[_project(item, request.attributes) for item in page.items])
 
     def query_index(self, request: QueryIndex) -> Page:
         index, table = request.on, request.table
         names = (index.hash_key, index.sort_key, table.hash_key, table.sort_key)
         entries = []
         for history in self.rows(table).items.values():
-            item = self._seen(history, consistent=False)
-            if item is None or item.get(index.hash_key) != request.hash:
+            state = self._seen(history, consistent=False)
+            if state is None or state.item.get(index.hash_key) != request.hash:
                 continue
+            item = state.item
             name = item.get(index.sort_key)
             if not isinstance(name, str) or not name.startswith(request.prefix):
                 continue
@@ -235,7 +249,8 @@ class Database:
                 raise StoreError("a start that is outside of what is asked for")
             after = _place_in_index(names)(request.after)
             entries = [entry for entry in entries if _place_in_index(names)(entry) > after]
-        page = self._page(iter(entries), request.limit, names, consistent=False)
+        seen = (State(self.now, entry) for entry in entries)
+        page = self._page(seen, request.limit, names, None, consistent=False)
         return page._replace(items=()) if request.count_only else page
 
     def scan(self, request: Scan) -> Page:
@@ -255,42 +270,44 @@ class Database:
         seen = (
             self._seen(hashes[key.hash][key.sort], consistent=request.consistent) for key in keys
         )
-        page = self._page(
-            (item for item in seen if item is not None),
+        return self._page(
+            (state for state in seen if state is not None),
             request.limit,
             names,
+            request.attributes,
             consistent=request.consistent,
         )
-        return page._replace(items=[_project(item, request.attributes) for item in page.items])
 
     def _page(
         self,
-        items: Iterable[Item],
+        states: Iterable[State],
         limit: int | None,
         names: tuple[str, ...],
+        attributes: tuple[str, ...] | None,
         *,
         consistent: bool,
     ) -> Page:
+        """``names`` are those of a page's last key, ``attributes`` those that are asked for."""
         found: list[Item] = []
         size = 0
         last = None
-        for item in items:
+        for state in states:
             if last is not None:
                 break
-            found.append(item)
-            size += item_bytes(_answered(item))
+            found.append(_project(state, attributes))
+            size += state.size
             if len(found) == limit or size >= self._page_bytes:
-                last = {name: item[name] for name in names}
+                last = {name: state.item[name] for name in names}
         else:
             # A page that is full may name its last key although nothing follows.
             last = last if self._random.random() < 0.5 else None
         return Page(found, len(found), last, read_units(size, consistent=consistent))
 
-    def _seen(self, history: list[State], *, consistent: bool) -> Item | None:
+    def _seen(self, history: list[State], *, consistent: bool) -> State | None:
         at = self.now if consistent else self.now - self._random.random() * self._lag
-        for visible, item in reversed(history):
-            if visible <= at:
-                return item
+        for state in reversed(history):
+            if state.visible <= at:
+                return state
         return None
 
     def _is_left_out(self) -> bool:
@@ -495,9 +512,15 @@ def _updated(request: Update, there: Item | None) -> Item:
     return item
 
 
-def _project(item: Item, attributes: tuple[str, ...] | None) -> Item:
-    names = tuple(item) if attributes is None else attributes
-    return _answered({name: item[name] for name in names if name in item})
+def _project(state: State, attributes: tuple[str, ...] | None) -> Item:
+    """A copy."""
+    answered = state.answered
+    unread = answered.unread if isinstance(answered, PartItem) else ()
+    if attributes is None:
+        return PartItem(answered, unread) if unread else dict(answered)
+    found = {name: answered[name] for name in attributes if name in answered}
+    missing = [name for name in attributes if name in unread]
+    return PartItem(found, missing) if missing else found
 
 
 def _answered(item: Item) -> Item:

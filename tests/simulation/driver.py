@@ -160,7 +160,7 @@ class Simulation:
 
     def at(self, delay: float, event: Callable[[], None]) -> None:
         """Have something happen after so many seconds."""
-        heapq.heappush(self._events, (self.now + delay, next(self._order), event))
+        heapq.heappush(self._events, (self.database.now + delay, next(self._order), event))
 
     def start(
         self,

@@ -235,7 +235,7 @@ class WithLog:
         for pending in group:
             pending.refusals = {
                 stream_id: refused.refusals[stream_id]
-                for stream_id in pending.streams
+                for stream_id in sorted(pending.streams)
                 if stream_id in refused.refusals
             }
         left = [pending for pending in group if not pending.is_settled]
