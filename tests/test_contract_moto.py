@@ -82,7 +82,10 @@ CAN_NOT = {
         "test_more_than_a_page_of_streams",
         "test_pages_of_the_log_join_without_a_seam",
     ),
-    "several threads at once: moto's transactions and conditions are correct for one request at a time only": (
+    (
+        "several threads at once: moto's transactions and conditions are correct for one request at a "
+        "time only"
+    ): (
         "test_a_commit_sent_many_times_at_once_is_written_once",
         "test_commits_of_several_streams_are_never_seen_in_part",
         "test_of_writers_of_one_stream_one_wins_each_version",
