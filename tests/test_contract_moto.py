@@ -75,14 +75,17 @@ class TestMoto(
 
 
 CAN_NOT = {
-    "commits larger than a transaction: it takes no PartiQL INSERT with parameters": (
+    "commits larger than a transaction: moto takes no PartiQL INSERT with parameters": (
         "test_a_large_commit_is_written_whole",
         "test_events_appended_during_a_replay_come_too",
         "test_in_parallel_each_partition_comes_whole_and_in_order",
         "test_more_than_a_page_of_streams",
         "test_pages_of_the_log_join_without_a_seam",
     ),
-    "several threads at once: its transactions and conditions hold for one request at a time only": (
+    (
+        "several threads at once: moto's transactions and conditions are correct for one request at a "
+        "time only"
+    ): (
         "test_a_commit_sent_many_times_at_once_is_written_once",
         "test_commits_of_several_streams_are_never_seen_in_part",
         "test_of_writers_of_one_stream_one_wins_each_version",
