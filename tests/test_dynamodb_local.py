@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 
@@ -180,7 +181,7 @@ def test_a_missing_table_is_a_missing_store(driver: Runner) -> None:
         Get(missing, Key("a", 1)),
         Query(missing, "a"),
         put,
-        Transact((put,), "token"),
+        Transact((put,), uuid4().hex),  # the server remembers those of other tests
         Control("DescribeTable", {"TableName": missing.name}),
     ):
         with pytest.raises(StoreNotFound, match=missing.name):
