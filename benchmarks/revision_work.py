@@ -19,6 +19,7 @@ from mainstem import NewEvent
 from mainstem.transfer import import_events
 
 _STREAMS = 50
+_PASSES = 7
 
 
 def main() -> None:
@@ -81,13 +82,15 @@ def _read(task: Task) -> Measured:
     """Every stream of a filled store, payloads decoded."""
     with mainstem.connect(task.url) as store:
         streams = [stream.stream_id for stream in store.streams()]
-        return _timed(lambda: sum(_touch(store.read(stream_id)) for stream_id in streams))
+        return _timed(
+            lambda: sum(_touch(store.read(stream_id)) for stream_id in streams), passes=_PASSES
+        )
 
 
 def _replay(task: Task) -> Measured:
     """The whole log of a filled store, payloads decoded."""
     with mainstem.connect(task.url) as store:
-        return _timed(lambda: _touch(store.read_all()))
+        return _timed(lambda: _touch(store.read_all()), passes=_PASSES)
 
 
 def _import(task: Task) -> Measured:
@@ -109,7 +112,12 @@ def _lines(task: Task) -> list[NewEvent]:
     return [NewEvent(record["event_name"], record["payload"]) for record in records]
 
 
-def _timed(work: Callable[[], int]) -> Measured:
+def _timed(work: Callable[[], int], *, passes: int = 1) -> Measured:
+    """The best of several passes, of what can be done more than once: what else runs only makes it slower."""
+    return min(_once(work) for _ in range(passes))
+
+
+def _once(work: Callable[[], int]) -> Measured:
     gc.collect()
     wall, cpu = time.perf_counter(), time.process_time()
     done = work()

@@ -51,15 +51,15 @@ class Case(NamedTuple):
 
 
 CASES: Final = [
-    Case("SQLite", "append", 4_000),
-    Case("SQLite", "append-async", 8_000),
+    Case("SQLite", "append", 8_000),
+    Case("SQLite", "append-async", 24_000),
     Case("SQLite", "read", 20_000),
-    Case("SQLite", "replay", 20_000),
-    Case("SQLite", "import", 20_000),
+    Case("SQLite", "replay", 60_000),
+    Case("SQLite", "import", 60_000),
     Case("DynamoDB Local", "append", 600),
     Case("DynamoDB Local", "append-async", 1_600),
     Case("DynamoDB Local", "read", 3_000),
-    Case("DynamoDB Local", "replay", 20_000),
+    Case("DynamoDB Local", "replay", 60_000),
     Case("DynamoDB Local", "import", 3_000),
 ]
 
