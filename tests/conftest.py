@@ -19,6 +19,7 @@ import dynamodb_local
 import example_help
 
 if TYPE_CHECKING:
+    import faulty_server
     import local_aws
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -120,6 +121,31 @@ def this_machine_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", connect_here)
     monkeypatch.setattr(socket, "getaddrinfo", look_up_here)
+
+
+@pytest.fixture(params=("blocking", "async"))
+def kind(request: pytest.FixtureRequest) -> str:
+    """Of the two clients of DynamoDB."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def server() -> Iterator[faulty_server.FaultyServer]:
+    """A server that answers as its script says."""
+    import faulty_server
+
+    with faulty_server.faulty_server() as running:
+        yield running
+
+
+@pytest.fixture
+def credentials_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what the environment says to AWS libraries, only credentials and a region; and no proxy."""
+    for name in [name for name in os.environ if name.startswith("AWS_") or "proxy" in name.lower()]:
+        monkeypatch.delenv(name)
+    for name, value in dynamodb_local.environment(dynamodb_local.Server("")).items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture

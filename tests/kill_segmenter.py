@@ -15,13 +15,13 @@ SMALL = SegmentSize(least=1_000, most=8_000, events=200)
 
 
 def main(url: str) -> None:
-    with open_tables(url) as maintenance:
-        segmenter = Segmenter(maintenance.layout, maintenance.context, SMALL)
+    with open_tables(url) as tables:
+        segmenter = Segmenter(tables.layout, tables.context, SMALL)
         while True:
-            for partition in maintenance.partitions():
-                maintenance.run(maintenance.adapter.sequencer.settle(partition))
-                maintenance.run(segmenter.segment(partition))
-                maintenance.run(segmenter.reclaim(partition))
+            for partition in tables.partitions():
+                tables.run(tables.adapter.sequencer.settle(partition))
+                tables.run(segmenter.segment(partition))
+                tables.run(segmenter.reclaim(partition))
             os.write(1, b'"done"\n')
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
@@ -21,7 +21,7 @@ import dynamodb_local
 import mainstem
 from dynamodb_help import one
 from dynamodb_stores import new_url
-from faulty_server import Answer, FaultyServer, error, faulty_server
+from faulty_server import Answer, FaultyServer, error
 from mainstem import ANY, NewEvent
 from mainstem.dynamodb import create_tables, repair_log, sequence, verify_log
 from mainstem.dynamodb.client import deadline
@@ -65,12 +65,6 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
     for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def server() -> Iterator[FaultyServer]:
-    with faulty_server() as running:
-        yield running
 
 
 def new_client(endpoint: str, config: Any = ONCE) -> Any:

@@ -16,9 +16,8 @@ import botocore.session
 import pytest
 from botocore.retries.standard import ThrottledRetryableChecker
 
-import dynamodb_local
 import mainstem
-from dynamodb_help import KINDS, Runner, one, runner
+from dynamodb_help import Runner, one, runner
 from faulty_server import HANG_UP, Answer, FaultyServer, error, faulty_server
 from mainstem.dynamodb.client.change_requests import DescribeStream, StreamDescription
 from mainstem.dynamodb.client.drivers import connect_async, connect_blocking
@@ -31,31 +30,13 @@ from mainstem.dynamodb.client.settings import Settings
 from mainstem.errors import InvalidInput, StoreClosed, StoreDenied, StoreError
 from mainstem.port import Op, Sleep
 
+pytestmark = pytest.mark.usefixtures("credentials_only")
+
 TABLE = Table("some-table", "pk", "sk")
 GET = Get(TABLE, Key("a", 1))
 PUT = Put(TABLE, {"pk": "a", "sk": 1})
 NOTHING = Got(None, 0.0)
 AN_HOUR_AHEAD = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 3600))
-
-
-@pytest.fixture(autouse=True)
-def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("AWS_") or "proxy" in name.lower()]:
-        monkeypatch.delenv(name)
-    for name, value in dynamodb_local.environment(dynamodb_local.Server("")).items():
-        monkeypatch.setenv(name, value)
-
-
-@pytest.fixture
-def server() -> Iterator[FaultyServer]:
-    with faulty_server() as running:
-        yield running
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +12,7 @@ import pytest
 import dynamodb_local
 import mainstem
 from dynamodb_help import KINDS, one, runner
-from faulty_server import HANG_UP, FaultyServer, error, faulty_server
+from faulty_server import HANG_UP, FaultyServer, error
 from mainstem.drive import in_thread
 from mainstem.dynamodb import sequence
 from mainstem.dynamodb.changes.shard_reader import ShardReader
@@ -36,21 +34,9 @@ from mainstem.dynamodb.client.settings import Settings
 from mainstem.errors import InvalidInput, StoreBusy, StoreRejected
 from mainstem.port import Sleep
 
+pytestmark = pytest.mark.usefixtures("credentials_only")
+
 GET = Get(Table("some-table", "pk", "sk"), Key("a", 1))
-
-
-@pytest.fixture(autouse=True)
-def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("AWS_") or "proxy" in name.lower()]:
-        monkeypatch.delenv(name)
-    for name, value in dynamodb_local.environment(dynamodb_local.Server("")).items():
-        monkeypatch.setenv(name, value)
-
-
-@pytest.fixture
-def server() -> Iterator[FaultyServer]:
-    with faulty_server() as running:
-        yield running
 
 
 @pytest.mark.parametrize("kind", KINDS)

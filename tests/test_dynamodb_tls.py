@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,40 +9,21 @@ from urllib.parse import urlsplit
 
 import pytest
 
-import dynamodb_local
-from dynamodb_help import KINDS, runner
-from faulty_server import HANG_UP, Answer, FaultyServer, faulty_server
+from dynamodb_help import runner
+from faulty_server import HANG_UP, Answer, FaultyServer
 from mainstem.dynamodb.client.faults import Unreachable
 from mainstem.dynamodb.client.items import Key, Table
 from mainstem.dynamodb.client.requests import Get, Got, Put
 from mainstem.dynamodb.client.settings import Settings
 from tls_server import certificate, relay
 
+pytestmark = pytest.mark.usefixtures("credentials_only")
+
 TABLE = Table("some-table", "pk", "sk")
 GET = Get(TABLE, Key("a", 1))
 NOTHING = Got(None, 0.0)
 LARGE = b'{"Item":{"pk":{"S":"' + b"x" * 300_000 + b'"},"sk":{"N":"2"}}}'
 CONNECTED = b"HTTP/1.1 200 Connection established\r\n\r\n"
-
-
-@pytest.fixture(autouse=True)
-def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("AWS_") or "proxy" in name.lower()]:
-        monkeypatch.delenv(name)
-    for name, value in dynamodb_local.environment(dynamodb_local.Server("")).items():
-        monkeypatch.setenv(name, value)
-
-
-@pytest.fixture
-def server() -> Iterator[FaultyServer]:
-    with faulty_server() as running:
-        yield running
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
 
 
 @pytest.fixture

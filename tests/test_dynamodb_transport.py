@@ -10,14 +10,13 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import dynamodb_local
 import mainstem
-from dynamodb_help import KINDS, one, runner
+from dynamodb_help import one, runner
 from dynamodb_stores import new_url, parts_of
 from faulty_server import HANG_UP, Answer, FaultyServer, faulty_server
 from fork_help import in_child
@@ -34,31 +33,13 @@ from mainstem.dynamodb.client.settings import Settings
 from mainstem.errors import StoreBusy
 from mainstem.port import Op
 
+pytestmark = pytest.mark.usefixtures("credentials_only")
+
 TABLE = Table("some-table", "pk", "sk")
 GET = Get(TABLE, Key("a", 1))
 PUT = Put(TABLE, {"pk": "a", "sk": 1})
 NOTHING = Got(None, 0.0)
 FOUND = Answer(b'{"Item":{"pk":{"S":"b"},"sk":{"N":"2"}}}')
-
-
-@pytest.fixture(autouse=True)
-def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("AWS_") or "proxy" in name.lower()]:
-        monkeypatch.delenv(name)
-    for name, value in dynamodb_local.environment(dynamodb_local.Server("")).items():
-        monkeypatch.setenv(name, value)
-
-
-@pytest.fixture
-def server() -> Iterator[FaultyServer]:
-    with faulty_server() as running:
-        yield running
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
 
 
 class Interrupt(BaseException):
