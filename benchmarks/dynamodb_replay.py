@@ -110,8 +110,8 @@ def packed(line: Line, number: int) -> Packed:
 
 def fill_log(place: Place, lines: list[Line]) -> None:
     """Sequence them, settle and segment: what workers would have made of them."""
-    with open_tables(place.url) as maintenance:
-        adapter, run = maintenance.adapter, maintenance.run
+    with open_tables(place.url) as tables:
+        adapter, run = tables.adapter, tables.run
         for start in range(0, len(lines), _PORTION):
             entries = [
                 Entry(packed(line, number), line.event_id, line.event_id)

@@ -147,9 +147,9 @@ def _report_sizes(console: Console, running: dynamodb_local.Server) -> None:
     for heading in ("events in the log", "sequencing, µs an event", "replay, µs an event"):
         table.add_column(heading, justify="right")
     place, filled = new_place(running), 0
-    with open_tables(place.url) as maintenance, mainstem.connect(place.url) as store:
+    with open_tables(place.url) as tables, mainstem.connect(place.url) as store:
         for size in SIZES:
-            spent = timed(lambda: _fill(maintenance, filled, size))  # noqa: B023
+            spent = timed(lambda: _fill(tables, filled, size))  # noqa: B023
             replay = timed(lambda: _replay(store, size))  # noqa: B023
             each = spent.wall / (size - filled)
             table.add_row(f"{size:,}", f"{each * 1e6:.1f}", f"{replay.wall / size * 1e6:.2f}")
@@ -157,9 +157,9 @@ def _report_sizes(console: Console, running: dynamodb_local.Server) -> None:
     console.print(table)
 
 
-def _fill(maintenance: OpenTables, start: int, end: int) -> None:
+def _fill(tables: OpenTables, start: int, end: int) -> None:
     lines = incidents()
-    adapter, run = maintenance.adapter, maintenance.run
+    adapter, run = tables.adapter, tables.run
     for first in range(start, end, _PORTION):
         hints = []
         for number in range(first, first + _PORTION):

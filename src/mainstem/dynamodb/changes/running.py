@@ -74,19 +74,19 @@ def sequence(
     """
     stop = stop or threading.Event()
     start_us = None if start is None else _microseconds(start)
-    with open_tables(url, client=client) as maintenance:
+    with open_tables(url, client=client) as tables:
         owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        changes = ChangeStream(maintenance.layout, maintenance.context, owner, pace, start_us)
+        changes = ChangeStream(tables.layout, tables.context, owner, pace, start_us)
         worker = Worker(
-            maintenance.adapter,
-            maintenance.layout,
-            maintenance.context,
+            tables.adapter,
+            tables.layout,
+            tables.context,
             changes,
             reclaim=reclaim,
             rhythm=rhythm,
         )
-        observer = Observer(telemetry, system="dynamodb", store=maintenance.name)
-        running = _Running(maintenance, worker, stop, report, observer)
+        observer = Observer(telemetry, system="dynamodb", store=tables.name)
+        running = _Running(tables, worker, stop, report, observer)
         try:
             running.until_stopped(idle_seconds)
         finally:
@@ -111,13 +111,13 @@ class _Running:
 
     def __init__(
         self,
-        maintenance: OpenTables,
+        tables: OpenTables,
         worker: Worker,
         stop: threading.Event,
         report: Callable[[WorkerStatus], None] | None,
         observer: Observer,
     ) -> None:
-        self._maintenance = maintenance
+        self._tables = tables
         self._worker = worker
         self._stop = stop
         self._report = report
@@ -125,8 +125,8 @@ class _Running:
         self._told = WorkerReport(observer)
 
     def until_stopped(self, idle_seconds: float | None) -> None:
-        clock = self._maintenance.context.monotonic
-        partitions = self._maintenance.layout.partitions
+        clock = self._tables.context.monotonic
+        partitions = self._tables.layout.partitions
         wait, last_busy, records = _POLLING.shortest, clock(), 0
         with ThreadPoolExecutor(min(partitions, _AT_ONCE), "mainstem-sequence") as pool:
             while not self._stop.is_set():
@@ -183,4 +183,4 @@ class _Running:
     def _run(self, operation: str, running: Op[Result]) -> Result:
         if not self._observer.silent:
             running = cost_told(operation, running, self._observer.record)
-        return self._maintenance.run(running)
+        return self._tables.run(running)
